@@ -1,0 +1,270 @@
+"""Every setting of a training, as frozen dataclasses; recipes (YAML) and flags are merged into them.
+
+Defaults < recipe < flags. The attribute docstrings are the command line's help. The resolved
+configuration is written into the run folder and into every checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from digitspot.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where pictures come from and how they are kept."""
+
+    longest_side: int | None = None
+    """Reduce pictures whose longer side exceeds this when packing; none keeps them as they are."""
+    pack_root: str | None = None
+    """Folder of the packs; none is $DIGITSPOT_CACHE or the user's cache folder."""
+    workers: int = 1
+    """Processes that prepare batches; 0 prepares them in the training process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """The size rule: how a picture of any size becomes the network's input."""
+
+    short_side: int = 96
+    """The shorter side is resized to this, in pixels."""
+    long_side: int = 256
+    """The longer side is never above this; the shorter one then gets smaller."""
+    multiple: int = 32
+    """Batches are padded to multiples of this, the coarsest stride of the network."""
+    train_short_sides: tuple[int, ...] = ()
+    """Shorter sides to draw from, one per batch, while training; empty uses short_side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Fresh augmentation; no preset flips, since a mirrored digit is another sign."""
+
+    preset: Literal["none", "seed", "photo"] = "photo"
+    """none; seed, the report's colours, blur and black square; photo, also rotation, shift and zoom-out."""
+    max_rotation_degrees: float = 5.0
+    """photo: largest rotation to either side."""
+    max_shift: float = 0.06
+    """photo: largest shift as a share of width and height."""
+    max_zoom_out: float = 2.0
+    """photo: the picture is shrunk by up to this within its frame, the border continued."""
+    zoom_out_probability: float = 0.6
+    """photo: share of pictures that are zoomed out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The detector. Names and meanings are torchvision's."""
+
+    preset: Literal["resnet50_fpn_v2", "mobilenet_v3_large_fpn", "resnet18_fpn"] = "resnet18_fpn"
+    """Which network."""
+    weights: str = "none"
+    """Where to start: "coco" (torchvision's detector), "imagenet" (its backbone), "none", or a file."""
+    batch_norm: Literal["live", "frozen", "synchronised"] = "live"
+    """Batch statistics: of each batch, as loaded, or over all processes of a distributed training."""
+    fpn_channels: int = 128
+    """resnet18_fpn: width of the pyramid."""
+    head_channels: int = 512
+    """resnet18_fpn: width of the box head."""
+    anchor_sizes: tuple[tuple[int, ...], ...] | None = None
+    """Anchor sides (square root of the area) for each pyramid level, in input pixels; none is the preset's."""
+    anchor_ratios: tuple[float, ...] | None = None
+    """Anchor height over width, on every level; none is the preset's."""
+    rpn_pre_nms_train: int = 2000
+    """Proposals for each level before suppression, training."""
+    rpn_pre_nms_test: int = 1000
+    """Proposals for each level before suppression, prediction."""
+    rpn_post_nms_train: int = 2000
+    """Proposals for each image after suppression, training."""
+    rpn_post_nms_test: int = 1000
+    """Proposals for each image after suppression, prediction."""
+    rpn_batch_size_per_image: int = 256
+    """Anchors sampled for the proposal loss."""
+    box_batch_size_per_image: int = 512
+    """Proposals sampled for the box loss."""
+    box_positive_fraction: float = 0.25
+    """Share of digits among them."""
+    min_score: float = 0.001
+    """Detections below this score are dropped; a ranking wants a low one."""
+    max_iou: float = 0.5
+    """Overlap above which two boxes of one digit class are one."""
+    max_detections: int = 100
+    """Detections kept for each image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How weights move."""
+
+    name: Literal["sgd", "adamw"] = "adamw"
+    """Stochastic gradient descent with momentum, or AdamW."""
+    rate: float = 1e-3
+    """Peak learning rate."""
+    backbone_rate_factor: float = 1.0
+    """The backbone's rate is this times the rate; 0 keeps it as loaded."""
+    weight_decay: float = 0.05
+    """Decay of weight matrices; norms and biases have none."""
+    momentum: float = 0.9
+    """SGD's momentum; AdamW's first beta."""
+    clip_norm: float = 10.0
+    """Largest norm of the gradient; 0 does not clip."""
+    accumulate: int = 1
+    """Batches whose gradients are summed into one update."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """How the learning rate changes with the images seen."""
+
+    kind: Literal["constant", "cosine", "plateau", "wsd"] = "cosine"
+    """Constant; cosine to zero; halved on plateaus of validation; warm-up, stable, decay."""
+    warmup_steps: int = 200
+    """Updates over which the rate rises linearly from 0."""
+    decay_share: float = 0.3
+    """wsd: share of the training over which the rate falls (1 - sqrt; Hägele et al. 2024)."""
+    branch_epochs: tuple[int, ...] = ()
+    """wsd: shorter lengths whose cool-downs branch off the trunk; each equals a run of that length."""
+    plateau_factor: float = 0.5
+    """plateau: the rate is multiplied by this."""
+    plateau_patience: int = 1
+    """plateau: validations without improvement before it is."""
+    plateau_floor: float = 1e-5
+    """plateau: the rate never falls below this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Length, precision, selection."""
+
+    epochs: int = 10
+    """Passes over the training images."""
+    batch_size: int = 16
+    """Images in a batch."""
+    seed: int = 0
+    """Everything random is a function of it and of (epoch, image) or (step)."""
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    """Autocast; fp16 scales gradients and needs CUDA."""
+    ema_decay: float = 0.998
+    """Weight averaging, warmed up; 0 does without."""
+    device: str = "auto"
+    """"auto", "cpu", "cuda" or "cuda:1"."""
+    validate_every_epochs: int = 1
+    """Validate after this many epochs, and after the last."""
+    select_by: Literal["accuracy", "map"] = "accuracy"
+    """What the best checkpoint is best in: mean over valid and valid zoomed out."""
+    early_stopping: int = 0
+    """Stop after this many validations without improvement; 0 never stops early."""
+    checkpoint_every_seconds: float = 120.0
+    """How often `last` is written between validations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A training, whole."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    input: InputConfig = field(default_factory=InputConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def load_recipe(path: Path) -> Config:
+    """Read a recipe; what it does not say has its default.
+
+    Raises:
+        ConfigError: The file is missing or not YAML, a key is unknown, a value has a wrong type.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read recipe {path}: {error.strerror}") from error
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    return config_from_dict(values, place=str(path))
+
+
+def config_from_dict(values: Mapping[str, Any], place: str = "configuration") -> Config:
+    """Build a configuration from nested mappings, checking keys and types."""
+    return typing.cast(Config, _build(Config, values, place))
+
+
+def config_to_dict(config: Config) -> dict[str, Any]:
+    """Return nested plain values that YAML, JSON and `config_from_dict` take."""
+    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
+
+
+def config_to_yaml(config: Config) -> str:
+    """Return the configuration as a recipe."""
+    return yaml.safe_dump(config_to_dict(config), sort_keys=False, default_flow_style=None)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _build(cls: type, values: Any, place: str) -> Any:
+    """Fill a dataclass from a mapping."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{place}: expected keys and values, not {values!r}")
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for key, value in values.items():
+        if key not in hints:
+            raise ConfigError(f"{place}: unknown key {key!r}", hint=_nearest(str(key), list(hints)))
+        arguments[key] = _convert(hints[key], value, f"{place}: {key}")
+    return cls(**arguments)
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
+
+
+def _convert(hint: Any, value: Any, place: str) -> Any:
+    """Turn a YAML value into what the annotation says, or raise."""
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, place)
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        if value is None and type(None) in options:
+            return None
+        return _convert(next(option for option in options if option is not type(None)), value, place)
+    if origin is Literal:
+        if value not in options:
+            raise ConfigError(f"{place} is {value!r}", hint=f"One of: {', '.join(map(str, options))}.")
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(options[0], item, place) for item in value)
+    return _convert_scalar(hint, value, place)
+
+
+def _convert_scalar(hint: Any, value: Any, place: str) -> Any:
+    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(hint, type) or not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{place} is {value!r}, expected {getattr(hint, '__name__', hint)}")
+    return value

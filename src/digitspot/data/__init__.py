@@ -1,0 +1,1 @@
+"""Labels, pictures and packs: what goes into training, prediction and evaluation."""

@@ -1,0 +1,229 @@
+"""Everything that is wrong with a data set, found in one go: in the label files and in the pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digitspot.data.coco import Split, find_split, read_json
+from digitspot.data.images import decode_image, list_images
+from digitspot.data.pack_plan import size_problem
+from digitspot.data.rules import Finding, Findings, Severity
+from digitspot.data.table import LabelTable, clip_table, scan_labels
+from digitspot.errors import DataError
+
+Progress = Callable[[int, int], None]
+"""Called in the caller's thread with the pictures done and their total, over all splits."""
+
+_Picture = tuple[Path, tuple[int, int] | None]
+"""A file, and the size that the labels give it."""
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitCheck:
+    """What was found in one split.
+
+    Attributes:
+        name: "train", or the name of a lone label file without ".json".
+        images: Those that the label file lists and that can be used.
+        boxes: Likewise, after clipping.
+        pictures: Files in the folder.
+        categories: The map, "0=1 1=2 ..."; None without labels.
+        findings: In the order they were met.
+    """
+
+    name: str
+    images: int
+    boxes: int
+    pictures: int
+    categories: str | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the printed table: findings of one kind in one split.
+
+    Attributes:
+        split: Its name.
+        severity: "error" or "warning".
+        kind: What they have in common.
+        count: How many.
+        example: The first of them.
+    """
+
+    split: str
+    severity: Severity
+    kind: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What `check_data` found.
+
+    Attributes:
+        path: The folder or label file.
+        splits: What was looked at.
+    """
+
+    path: Path
+    splits: tuple[SplitCheck, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every finding of every split."""
+        return tuple(finding for split in self.splits for finding in split.findings)
+
+    @property
+    def can_train(self) -> bool:
+        """Whether nothing that training reads is wrong; a folder's test split is not read by it."""
+        used = [split for split in self.splits if split.name != "test" or len(self.splits) == 1]
+        return not any(finding.severity == "error" for split in used for finding in split.findings)
+
+    def rows(self) -> list[Row]:
+        """Return the findings counted by split and kind, errors first."""
+        groups: dict[tuple[str, Severity, str], list[Finding]] = {}
+        for split in self.splits:
+            for finding in split.findings:
+                groups.setdefault((split.name, finding.severity, finding.kind), []).append(finding)
+        rows = [Row(*key, len(found), str(found[0])) for key, found in groups.items()]
+        return sorted(rows, key=lambda row: row.severity)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON."""
+        return {
+            "path": str(self.path),
+            "can_train": self.can_train,
+            "rows": [asdict(row) for row in self.rows()],
+            "splits": [asdict(split) for split in self.splits],
+        }
+
+
+def check_data(path: Path, *, progress: Progress | None = None, workers: int | None = None) -> CheckReport:
+    """Check a data folder in the homework's layout, or one label file and the folder beside it.
+
+    Args:
+        path: A folder with `train.json` and `train/` and so on, or a label file `NAME.json`; its
+            pictures are looked for in `NAME/`, and left unchecked where there is no such folder.
+        progress: Told after each picture.
+        workers: Threads that decode; as many as cores where None.
+
+    Raises:
+        DataError: There is nothing at `path`.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    jobs = _jobs_of_folder(path) if path.is_dir() else [_read_split(path.stem, _beside(path))]
+    total, done = sum(len(job.pictures) for job in jobs), 0
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:  # Pillow decodes without the GIL
+        for job in jobs:
+            for finding in pool.map(_picture_problem, job.pictures):
+                job.findings += [finding] if finding else []
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+    return CheckReport(path, tuple(job.result() for job in jobs))
+
+
+@dataclass(kw_only=True)
+class _Job:
+    """A split whose label file is checked and whose pictures, with their sizes, are yet to be."""
+
+    name: str
+    table: LabelTable | None
+    num_pictures: int
+    pictures: list[_Picture]
+    findings: list[Finding]
+
+    def result(self) -> SplitCheck:
+        return SplitCheck(
+            name=self.name,
+            images=len(self.table.image_ids) if self.table else 0,
+            boxes=len(self.table.boxes) if self.table else 0,
+            pictures=self.num_pictures,
+            categories=str(self.table.categories) if self.table else None,
+            findings=tuple(self.findings),
+        )
+
+
+def _beside(labels_path: Path) -> Split:
+    return Split(labels_path=labels_path, images_dir=labels_path.with_suffix(""))
+
+
+def _jobs_of_folder(data: Path) -> list[_Job]:
+    jobs = []
+    for name in SPLITS:
+        if name == "test" and not ((data / "test").is_dir() or (data / "test.json").exists()):
+            continue
+        try:
+            jobs.append(_read_split(name, find_split(data, name)))
+        except DataError as error:
+            missing = Finding("incomplete splits", "error", str(data), str(error).removeprefix(f"{data}: "))
+            jobs.append(_Job(name=name, table=None, num_pictures=0, pictures=[], findings=[missing]))
+    return jobs
+
+
+def _read_split(name: str, split: Split) -> _Job:
+    """Check a label file, and list the pictures that are to be decoded."""
+    found = list_images(split.images_dir) if split.images_dir.is_dir() else []
+    findings: list[Finding] = []
+    table = None
+    pictures: list[_Picture] = []
+    if split.has_labels:
+        table, findings = _read_table(name, split.labels_path)
+    if table is None:
+        pictures = [(path, None) for path in found]
+    elif split.images_dir.is_dir():
+        sizes = [(height, width) for height, width in table.sizes_hw.tolist()]
+        pictures = list(zip((split.images_dir / file for file in table.file_names), sizes, strict=True))
+        findings += _unlisted(found, table, split)
+    if not found and split.images_dir.is_dir():
+        findings.append(Finding("empty splits", "error", str(split.images_dir), "holds no pictures"))
+    return _Job(name=name, table=table, num_pictures=len(found), pictures=pictures, findings=findings)
+
+
+def _read_table(name: str, path: Path) -> tuple[LabelTable | None, list[Finding]]:
+    try:
+        table = clip_table(scan_labels(read_json(path), str(path)))
+    except DataError as error:
+        return None, [Finding("unreadable labels", "error", str(path), str(error).removeprefix(f"{path}: "))]
+    findings = Findings(str(path))
+    findings += table.findings
+    if len(table.image_ids) and not len(table.boxes) and name != "test":
+        findings.error("splits without boxes", "no image has a usable box")
+    else:
+        for row in np.flatnonzero(np.bincount(table.owners, minlength=len(table.image_ids)) == 0).tolist():
+            image = f"image {table.image_ids[row]}, {table.file_names[row]}"
+            findings.warn("images without boxes", f"{image} has no usable box")
+    return table, findings
+
+
+def _unlisted(found: Iterable[Path], table: LabelTable, split: Split) -> list[Finding]:
+    listed = set(table.file_names)
+    findings = Findings(str(split.images_dir))
+    for path in found:
+        if path.name not in listed:
+            findings.warn("pictures without labels", f"{path.name} is not in {split.labels_path.name}")
+    return findings
+
+
+def _picture_problem(picture: _Picture) -> Finding | None:
+    """Decode a picture; say what is wrong with it, or that its size is not the label file's."""
+    path, size_hw = picture
+    try:
+        actual = decode_image(path).shape[:2]
+    except DataError as error:
+        kind = "unreadable pictures" if path.exists() else "missing pictures"
+        return Finding(kind, "error", str(path), str(error).removeprefix(f"{path}: "))
+    problem = size_problem(actual, size_hw) if size_hw else None
+    return Finding("sizes unlike the picture", "error", str(path), problem) if problem else None

@@ -1,0 +1,116 @@
+"""The one way from a picture to the network's input, for training and for every runtime.
+
+Pillow on uint8, then normalisation to float32; numpy out, so that torch and ONNX Runtime
+take the same array.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from digitspot.config import InputConfig
+from digitspot.structures import FloatArray, ImageArray
+
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+STD = np.array([0.229, 0.224, 0.225], np.float32)
+"""Channel statistics of ImageNet, as torchvision's detectors and their COCO weights use."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture resized for the network, and the way back.
+
+    Attributes:
+        pixels: uint8 `[h, w, 3]`.
+        original_hw: (height, width) of the picture before.
+    """
+
+    pixels: ImageArray
+    original_hw: tuple[int, int]
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """(height, width) of `pixels`."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def to_input(self, boxes: FloatArray) -> FloatArray:
+        """Map boxes `[N, 4]` from the original picture to the input."""
+        return np.asarray(boxes * self._scale(), np.float32)
+
+    def to_original(self, boxes: FloatArray) -> FloatArray:
+        """Map boxes `[N, 4]` from the input back to the original picture."""
+        return np.asarray(boxes / self._scale(), np.float32)
+
+    def _scale(self) -> FloatArray:
+        (height, width), (original_height, original_width) = self.size_hw, self.original_hw
+        x, y = width / original_width, height / original_height
+        return np.array([x, y, x, y], np.float32)
+
+
+def input_size(size_hw: tuple[int, int], short_side: int, long_side: int) -> tuple[int, int]:
+    """Apply the size rule: shorter side to `short_side`, unless the longer would exceed `long_side`.
+
+    Both sides stay at least one pixel, whatever the aspect. Source of the rule: Faster R-CNN
+    (Ren et al. 2015, section 3.3); sizes are rounded, where torchvision floors.
+
+    >>> input_size((47, 104), 96, 256)
+    (96, 212)
+    >>> input_size((10, 20000), 96, 256)
+    (1, 256)
+    """
+    height, width = size_hw
+    scale = min(short_side / min(height, width), long_side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def prepare(image: ImageArray, rule: InputConfig, short_side: int | None = None) -> Prepared:
+    """Resize one RGB picture `[H, W, 3]` by the size rule (bilinear, antialiased when it shrinks).
+
+    Args:
+        image: uint8 `[H, W, 3]`.
+        rule: The size rule.
+        short_side: Takes the place of the rule's; the longer side's limit scales with it.
+    """
+    short = rule.short_side if short_side is None else short_side
+    long = round(rule.long_side * short / rule.short_side)
+    size_hw = image.shape[0], image.shape[1]
+    height, width = input_size(size_hw, short, long)
+    if (height, width) == size_hw:
+        return Prepared(image, size_hw)
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    return Prepared(np.asarray(resized), size_hw)
+
+
+def stack(images: Sequence[Prepared], multiple: int) -> FloatArray:
+    """Normalise and pad pictures into one batch, float32 `[B, 3, H, W]`.
+
+    Each picture stands at the top left; H and W are the smallest multiples that hold all.
+    Padding is 0, the mean colour.
+    """
+    height = _round_up(max(image.size_hw[0] for image in images), multiple)
+    width = _round_up(max(image.size_hw[1] for image in images), multiple)
+    batch = np.zeros((len(images), 3, height, width), np.float32)
+    scale, offset = 1 / (255 * STD), MEAN / STD
+    for row, image in zip(batch, images, strict=True):
+        h, w = image.size_hw
+        row[:, :h, :w] = (image.pixels * scale - offset).transpose(2, 0, 1)
+    return batch
+
+
+def group_by_shape(sizes_hw: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:
+    """Deal indices into batches of like aspect, so that little is padded.
+
+    >>> group_by_shape([(10, 10), (10, 40), (12, 12), (11, 45)], 2)
+    [[0, 2], [1, 3]]
+    """
+    order = sorted(range(len(sizes_hw)), key=lambda i: (sizes_hw[i][1] / sizes_hw[i][0], i))
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return math.ceil(value / multiple) * multiple

@@ -1,0 +1,156 @@
+"""The network, its averaged copy and its optimiser: one update at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from digitspot.config import Config, OptimizerConfig
+from digitspot.data.augment import random_seed
+from digitspot.detector import Detector
+from digitspot.errors import ConfigError, DigitspotError
+from digitspot.runtime.torch_runtime import autocast
+from digitspot.training.loader import TensorBatch
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+class NonFiniteLossError(DigitspotError):
+    """The loss became infinite or not a number; the message names the images of the batch."""
+
+
+class Learner:
+    """Everything that an update changes.
+
+    Args:
+        detector: Moved to `device`.
+        config: Optimiser, precision, averaging, seed.
+        device: Where to train.
+    """
+
+    def __init__(self, detector: Detector, config: Config, device: torch.device) -> None:
+        if config.train.precision == "fp16" and device.type != "cuda":
+            raise ConfigError(f"precision fp16 needs CUDA, the device is {device}", hint="Use bf16 or fp32.")
+        self.config = config
+        self.device = device
+        self.detector = detector.to(device)
+        self.average = _average(self.detector, config.train.ema_decay)
+        self.optimizer = build_optimizer(self.detector, config.optimizer)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=config.train.precision == "fp16")
+
+    @property
+    def best_model(self) -> Detector:
+        """The network to validate and keep: the averaged one where there is one."""
+        return self.detector if self.average is None else cast(Detector, self.average.module)
+
+    def update(self, batches: Sequence[TensorBatch], factor: float, step: int) -> dict[str, float]:
+        """Do one update from the mean gradient of the batches.
+
+        Args:
+            batches: `optimizer.accumulate` of them, fewer at the end of an epoch.
+            factor: Multiplies every learning rate.
+            step: The update's number; with the seed it decides all sampling.
+
+        Returns:
+            The named losses and their sum, `loss`, mean over the batches, before the update.
+
+        Raises:
+            NonFiniteLossError: Nothing was changed.
+        """
+        torch.manual_seed(random_seed(self.config.train.seed, step))
+        self.detector.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_rate"] * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        losses: dict[str, float] = {}
+        for batch in batches:
+            for name, value in self._backward(batch, len(batches)).items():
+                losses[name] = losses.get(name, 0.0) + value / len(batches)
+        self._apply()
+        return losses
+
+    def _backward(self, batch: TensorBatch, num_batches: int) -> dict[str, float]:
+        batch = batch.to(self.device)
+        with autocast(self.device, self.config.train.precision):
+            _, losses = self.detector(batch.images, batch.sizes_hw, batch.targets)
+        total = torch.stack(list(losses.values())).sum()
+        values = torch.stack([*losses.values(), total]).tolist()
+        if not torch.isfinite(total):
+            raise NonFiniteLossError(
+                f"the loss is {values[-1]} on the images {', '.join(map(str, batch.image_ids))}",
+                hint="Look at their boxes (`digitspot data check`), or lower --optimizer.rate.",
+            )
+        self.scaler.scale(total / num_batches).backward()  # type: ignore[no-untyped-call]
+        return dict(zip([*losses, "loss"], values, strict=True))
+
+    def _apply(self) -> None:
+        if self.config.optimizer.clip_norm > 0:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.detector.parameters(), self.config.optimizer.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.detector)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that an update changes, for `load_state_dict`."""
+        return {
+            "model": self.detector.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Return to a state; the next update is then the one that followed it, bit for bit on a CPU."""
+        self.detector.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+
+
+def build_optimizer(detector: Detector, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Group the parameters: the backbone has its own rate, norms and biases have no decay.
+
+    Each group carries `peak_rate`, which the schedule multiplies.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in detector.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        rate = config.rate * (config.backbone_rate_factor if name.startswith("backbone.body.") else 1.0)
+        decay = config.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    options = [
+        {"params": parameters, "lr": rate, "peak_rate": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+    if config.name == "sgd":
+        return torch.optim.SGD(options, lr=config.rate, momentum=config.momentum)
+    return torch.optim.AdamW(options, lr=config.rate, betas=(config.momentum, 0.999))
+
+
+def _average(detector: Detector, decay: float) -> AveragedModel | None:
+    """Return the exponential moving average of weights and buffers, or None without one.
+
+    The decay is warmed up as in TensorFlow's ExponentialMovingAverage: min(decay, (1 + n) / (10 + n)).
+    """
+    if decay == 0:
+        return None
+
+    def blend(averaged: Tensors, current: Tensors, num_averaged: Tensor | int) -> None:
+        num = int(num_averaged)
+        weight = 1 - min(decay, (1 + num) / (10 + num))
+        if torch.is_floating_point(averaged[0]):
+            torch._foreach_lerp_(averaged, current, weight)
+        else:
+            for mean, value in zip(averaged, current, strict=True):
+                mean.copy_(value)
+
+    return AveragedModel(detector, multi_avg_fn=blend, use_buffers=True)

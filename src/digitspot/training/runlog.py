@@ -1,0 +1,95 @@
+"""The run folder: configuration, environment, metrics, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from digitspot.config import Config, config_to_yaml
+from digitspot.errors import ConfigError
+from digitspot.files import write_error, writing_whole
+from digitspot.training.checkpoint import BEST, LAST
+
+METRICS = "metrics.jsonl"
+PACKAGES = ("digitspot", "torch", "torchvision", "numpy", "pillow", "pycocotools")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def last(self) -> Path:
+        """The newest state of the training."""
+        return self.path / LAST
+
+    @property
+    def best(self) -> Path:
+        """The best model so far."""
+        return self.path / BEST
+
+    def start(self, config: Config, data: Path) -> None:
+        """Make the folder and write what the training is.
+
+        Raises:
+            ConfigError: The folder already holds a training.
+            DigitspotError: It cannot be written.
+        """
+        if self.last.exists() or (self.path / METRICS).exists():
+            raise ConfigError(
+                f"{self.path} already holds a training",
+                hint=f"Go on with `digitspot train --resume {self.path}`, or choose another --output.",
+            )
+        with writing_whole(self.path / "config.yaml") as file:
+            file.write(config_to_yaml(config))
+        with writing_whole(self.path / "environment.json") as file:
+            json.dump(_environment(config, data), file, indent=1)
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append one line to the metrics."""
+        path = self.path / METRICS
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise write_error(path, error) from error
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the metrics; a line that a kill cut off is left out."""
+        path = self.path / METRICS
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def keep_metrics(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop the lines that a resumed training will write again."""
+        kept = [record for record in self.metrics() if wanted(record)]
+        with writing_whole(self.path / METRICS) as file:
+            file.writelines(json.dumps(record) + "\n" for record in kept)
+
+
+def _environment(config: Config, data: Path) -> dict[str, Any]:
+    return {
+        "data": str(data),
+        "seed": config.train.seed,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
