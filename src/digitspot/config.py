@@ -191,11 +191,13 @@ def load_recipe(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read recipe {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not text: {error}") from error
     try:
-        values = yaml.safe_load(text) or {}
+        values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
-    return config_from_dict(values, place=str(path))
+    return config_from_dict({} if values is None else values, place=str(path))
 
 
 def config_from_dict(values: Mapping[str, Any], place: str = "configuration") -> Config:

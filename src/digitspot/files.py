@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,7 +35,8 @@ def writing_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     except OSError as error:
         raise write_error(path, error) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
 
 
 def check_writable(folder: Path) -> None:

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from digitspot.boxes import suppress
 from digitspot.structures import Detections, Digit, Reading
 
-SCORE_GRID = np.arange(0.05, 0.96, 0.01)
+SCORE_GRID = (np.arange(5, 96) / 100).astype(np.float32)
+"""Thresholds to try; float32 like the scores, so that one that equals a threshold reaches it."""
 IOU_GRID = (0.2, 0.3, 0.4, 0.5, 0.6)
 
 
@@ -96,7 +97,7 @@ def _right_at_each_score(
 
 def _score_steps(scores: npt.NDArray[np.float32]) -> list[tuple[int, int]]:
     """Return the ranges of `SCORE_GRID` within which the same boxes stand above the threshold."""
-    edges = np.unique(np.searchsorted(SCORE_GRID, scores.astype(np.float64), side="right"))
+    edges = np.unique(np.searchsorted(SCORE_GRID, scores, side="right"))
     bounds = [0, *(int(edge) for edge in edges if 0 < edge < len(SCORE_GRID)), len(SCORE_GRID)]
     return list(pairwise(bounds))
 

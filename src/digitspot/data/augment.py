@@ -54,6 +54,16 @@ class BlackSquare(torch.nn.Module):
         return tv_tensors.wrap(erased, like=image), boxes
 
 
+class Blur(v2.GaussianBlur):
+    """Blur; a picture one pixel wide or high, whose edge cannot be mirrored, stays as it is."""
+
+    def forward(self, image: tv_tensors.Image, boxes: tv_tensors.BoundingBoxes) -> Sample:
+        """Return the blurred picture and its boxes unchanged."""
+        if min(image.shape[-2:]) == 1:
+            return image, boxes
+        return cast(Sample, super().forward(image, boxes))
+
+
 class ZoomOut(torch.nn.Module):
     """Shrink the picture within its frame, as if photographed from farther away.
 
@@ -169,7 +179,7 @@ def build_augmentation(config: AugmentConfig, scale: float = 1.0) -> Transform:
         v2.RandomApply(
             [v2.ColorJitter(hue=HUE_SHARE, saturation=SATURATION_SHARE, brightness=VALUE_SHARE)], p=0.5
         ),
-        v2.RandomApply([v2.GaussianBlur(3)], p=0.2),
+        v2.RandomApply([Blur(3)], p=0.2),
         BlackSquare(0.3, scale),
     ]
     if config.preset == "seed":
@@ -198,7 +208,7 @@ def augment(
     pixels = tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1).contiguous())
     corners = _boxes(torch.from_numpy(boxes.astype(np.float32)).reshape(-1, 4), pixels)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(random_seed(*key))
+        torch.default_generator.manual_seed(random_seed(*key))
         pixels, corners = transform(pixels, corners)
     moved = corners.as_subclass(torch.Tensor).numpy().astype(np.float32)
     return pixels.permute(1, 2, 0).contiguous().numpy(), moved

@@ -24,7 +24,8 @@ class CategoryMap:
     >>> homework = CategoryMap.homework()
     >>> homework.label_of(1), homework.id_of(1)
     (1, 1)
-    >>> svhn = CategoryMap.from_records([{"id": 10, "name": "0"}] + [{"id": d, "name": str(d)} for d in range(1, 10)])
+    >>> records = [{"id": 10, "name": "0"}, *({"id": d, "name": str(d)} for d in range(1, 10))]
+    >>> svhn = CategoryMap.from_records(records)
     >>> svhn.label_of(10), svhn.id_of(1), str(svhn)
     (1, 10, '0=10 1=1 2=2 3=3 4=4 5=5 6=6 7=7 8=8 9=9')
     """

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
+
+from digitspot.errors import ConfigError
 
 BatchNormPolicy = Literal["live", "frozen", "synchronised"]
 
@@ -16,7 +18,8 @@ BatchNormPolicy = Literal["live", "frozen", "synchronised"]
 class Detector(nn.Module):
     """Backbone, proposals and box head of a `FasterRCNN`, without its own resize and normalisation.
 
-    The parts keep torchvision's names, so its state dicts load as they are.
+    The parts keep torchvision's names, so its state dicts load as they are. Under autocast, box
+    arithmetic stays in float32: bfloat16 would round a corner at 200 pixels to whole ones.
 
     Args:
         network: The built torchvision model; its parts are taken over.
@@ -32,6 +35,10 @@ class Detector(nn.Module):
         self.rpn = network.rpn
         self.roi_heads = network.roi_heads
         self.batch_norm = batch_norm
+        self.rpn.anchor_generator.register_forward_pre_hook(_inputs_in_float32)
+        self.rpn.head.register_forward_hook(_outputs_in_float32)
+        self.roi_heads.box_predictor.register_forward_hook(_outputs_in_float32)
+        self.roi_heads.box_roi_pool.register_forward_pre_hook(self._pool_by_padded_size)
         if batch_norm == "frozen":
             for module in self._batch_norms():
                 module.requires_grad_(False)
@@ -63,17 +70,54 @@ class Detector(nn.Module):
             `labels` `[N]`, `scores` `[N]`; and the named losses (empty in evaluation).
         """
         sizes = list(sizes_hw)
+        self._padded_hw = (batch.shape[2], batch.shape[3])
         features = self.backbone(batch)
         proposals, proposal_losses = self.rpn(ImageList(batch, sizes), features, targets)
         detections, box_losses = self.roi_heads(features, proposals, sizes, targets)
         return detections, {**proposal_losses, **box_losses}
 
+    def _pool_by_padded_size(self, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Let the pooling infer its strides from the size that the features have.
+
+        torchvision infers them once, from the first batch and without the padding: where that batch is
+        padded to more than 1.4 times its height, every later box is pooled at half or twice its place.
+        """
+        features, boxes, sizes_hw = inputs
+        return features, boxes, [self._padded_hw] * len(sizes_hw)
+
     def _batch_norms(self) -> list[nn.Module]:
         return [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
+def _inputs_in_float32(_: nn.Module, inputs: tuple[Any, ...]) -> Any:
+    return _in_float32(inputs)
+
+
+def _outputs_in_float32(_: nn.Module, __: tuple[Any, ...], outputs: Any) -> Any:
+    return _in_float32(outputs)
+
+
+def _in_float32(value: Any) -> Any:
+    """Return nested lists and tuples with their tensors in float32, everything else as it is."""
+    if isinstance(value, list | tuple):
+        return type(value)(_in_float32(item) for item in value)
+    return value.float() if isinstance(value, Tensor) else value
+
+
 def pick_device(name: str) -> torch.device:
-    """Return the device that a configuration names; "auto" is CUDA where there is one."""
+    """Return the device that a configuration names; "auto" is CUDA where there is one.
+
+    Raises:
+        ConfigError: There is no such device here.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"device {name!r} cannot be used: {reason}", hint='Known are "auto", "cpu", "cuda", "cuda:1".'
+        ) from error
+    return device

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ IMAGENET: dict[str, WeightsEnum] = {
     "resnet18_fpn": ResNet18_Weights.IMAGENET1K_V1,
 }
 """Backbones, trained to classify; their classifier is left out."""
+
+ANOTHER_PRESET = "Is --model.preset the one that the weights were trained with?"
 
 
 def load_start(network: nn.Module, preset: str, weights: str) -> None:
@@ -73,7 +75,7 @@ def load_detector(network: nn.Module, state: Mapping[str, Tensor], place: str) -
     wrong = [name for name in replaced if not name.startswith(heads)]
     if wrong:
         shapes = f"{tuple(state[wrong[0]].shape)}, this network has {tuple(own[wrong[0]].shape)}"
-        raise CheckpointError(f"{place} is of another network: {wrong[0]} is {shapes}")
+        raise CheckpointError(f"{place} is of another network: {wrong[0]} is {shapes}", hint=ANOTHER_PRESET)
     missing, unknown = network.load_state_dict(
         {name: value for name, value in state.items() if name not in replaced}, strict=False
     )
@@ -82,7 +84,7 @@ def load_detector(network: nn.Module, state: Mapping[str, Tensor], place: str) -
         names = ", ".join((missing + unknown)[:3])
         raise CheckpointError(
             f"{place} is of another network: {len(missing)} names missing, {len(unknown)} unknown ({names})",
-            hint="Is --model.preset the one that the weights were trained with?",
+            hint=ANOTHER_PRESET,
         )
     return replaced
 
@@ -97,7 +99,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"no weights file {path}") from error
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged pickle fails as KeyError, struct.error and more
         raise CheckpointError(f"{path} cannot be read as weights: {_first_line(error)}") from error
     if isinstance(values, dict) and isinstance(values.get("model"), dict):
         values = values["model"]
@@ -113,8 +115,9 @@ def _fetch(table: Mapping[str, WeightsEnum], preset: str, weights: str) -> Mappi
             hint=f"Presets with them: {', '.join(table)}. `--model.weights none` starts at random.",
         )
     try:
-        return dict(table[preset].get_state_dict(progress=True, check_hash=True))
-    except (URLError, OSError, RuntimeError) as error:
+        with redirect_stdout(sys.stderr):  # torch.hub says there what it downloads
+            return dict(table[preset].get_state_dict(progress=True, check_hash=True, weights_only=True))
+    except Exception as error:  # of the network, the disk, or a damaged file in torch.hub's cache
         raise CheckpointError(
             f"{weights!r} weights of {preset} cannot be had: {_first_line(error)}",
             hint=f"Download {table[preset].url} elsewhere and give the file: --model.weights FILE; "
@@ -125,11 +128,10 @@ def _fetch(table: Mapping[str, WeightsEnum], preset: str, weights: str) -> Mappi
 def _load_backbone(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     body = network.get_submodule("backbone.body")
     own = body.state_dict()
-    names = [name for name in own if name in state or f"features.{name}" in state]
-    body.load_state_dict(
-        {name: state.get(name, state.get(f"features.{name}")) for name in names}, strict=False
-    )
-    left = [name for name in own if name not in names and "num_batches_tracked" not in name]
+    prefix = "features." if any(name.startswith("features.") for name in state) else ""
+    values = {name: state[prefix + name] for name in own if prefix + name in state}
+    body.load_state_dict(values, strict=False)
+    left = [name for name in own if name not in values and "num_batches_tracked" not in name]
     if left:
         raise CheckpointError(f"torchvision's backbone weights lack {len(left)} names, the first {left[0]}")
 

@@ -88,7 +88,7 @@ class NumberMetrics:
         rate = "-" if self.digit_error_rate is None else f"{self.digit_error_rate:.4f}"
         rows = [("accuracy", f"{self.accuracy:.4f}"), ("digit error rate", rate)]
         for length, part in self.by_length.items():
-            name = f"accuracy, {length} digits" if length else "accuracy, no number"
+            name = f"accuracy, {length} digit{'s' * (length > 1)}" if length else "accuracy, no number"
             rows.append((name, f"{part.accuracy:.4f} of {part.num_images}"))
         counts = {
             "extra digit": self.num_extra,

@@ -6,7 +6,6 @@ tensors and plain values only and load with `weights_only=True`.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,7 +69,7 @@ def load_model(path: Path) -> Model:
     if path.is_dir():
         path = path / BEST
     state = load_state(path, kind="model")
-    config = config_from_dict(state["config"], place=str(path))
+    config = _config(state, path)
     detector = build_detector(config.model, load_weights=False)
     try:
         detector.load_state_dict(state["model"])
@@ -112,7 +111,7 @@ def load_state(path: Path, kind: str) -> dict[str, Any]:
         raise CheckpointError(
             f"no checkpoint {path}", hint="Give a run folder that holds best.pt, or a checkpoint file."
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged pickle fails as KeyError, struct.error and more
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {str(error)[:200]}") from error
     if not isinstance(state, dict) or state.get("kind") != kind:
         found = state.get("kind", "something else") if isinstance(state, dict) else "something else"
@@ -128,12 +127,19 @@ def stored_config(path: Path) -> Config:
     Raises:
         CheckpointError: It cannot be read, or was written by another version with other settings.
     """
+    return _config(load_state(path, kind="training"), path)
+
+
+def _config(state: Mapping[str, Any], path: Path) -> Config:
     try:
-        return config_from_dict(load_state(path, kind="training")["config"], place=str(path))
+        return config_from_dict(state["config"], place=str(path))
     except ConfigError as error:
         raise CheckpointError(f"{error}", hint=error.hint) from error
 
 
 def _save(state: Mapping[str, Any], path: Path) -> None:
     with writing_whole(path, "wb") as file:
-        torch.save({"format": FORMAT, **state}, file)
+        try:
+            torch.save({"format": FORMAT, **state}, file)
+        except RuntimeError as error:  # torch covers what the disk said with an error of its own
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None

@@ -59,7 +59,7 @@ class Learner:
             The named losses and their sum, `loss`, mean over the batches, before the update.
 
         Raises:
-            NonFiniteLossError: Nothing was changed.
+            NonFiniteLossError: No weight was changed; the batch norms' statistics have seen the batch.
         """
         torch.manual_seed(random_seed(self.config.train.seed, step))
         self.detector.train()

@@ -28,8 +28,8 @@ from digitspot.training.validation import Validation, Validator
 LOG_EVERY_UPDATES = 20
 
 
-class Interrupted(Exception):  # noqa: N818 - the user's wish, not an error
-    """The user asked to stop; the state was saved."""
+class Interrupted(KeyboardInterrupt):  # noqa: N818 - the user's wish, not an error
+    """The user asked to stop; the state was saved, and the message says how to go on."""
 
 
 @dataclass
@@ -109,7 +109,7 @@ class Trainer:
                 self._train_epoch(show)
                 self._end_epoch()
                 if self._stop_requested:
-                    raise Interrupted
+                    raise self._interrupted()
 
     def _train_epoch(self, show: Update) -> None:
         groups = update_groups(self.plan.epoch(self.place.epoch), self.config.optimizer.accumulate)
@@ -132,7 +132,7 @@ class Trainer:
                 self.save(self.run.last)
                 saved = start = time.monotonic()
             if self._stop_requested:
-                raise Interrupted
+                raise self._interrupted()
 
     def _tensors(self, groups: Sequence[Sequence[Batch]]) -> Iterator[TensorBatch]:
         batches = [batch for group in groups for batch in group]
@@ -219,6 +219,10 @@ class Trainer:
 
     def _request_stop(self) -> None:
         self._stop_requested = True
+
+    def _interrupted(self) -> Interrupted:
+        where = f"saved at update {self.place.step} of {self.total_steps}"
+        return Interrupted(f"{where}; go on with: digitspot train --resume {self.run.path}")
 
 
 def update_groups(batches: Sequence[Batch], accumulate: int) -> list[list[Batch]]:

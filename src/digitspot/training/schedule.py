@@ -55,7 +55,7 @@ class Plateau:
         if config.kind != "plateau":
             return False
         self.waited = 0 if improved else self.waited + 1
-        if self.waited < config.plateau_patience:
+        if improved or self.waited < config.plateau_patience:
             return False
         self.waited = 0
         floor = min(1.0, config.plateau_floor / peak_rate)

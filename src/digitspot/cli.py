@@ -1,0 +1,104 @@
+"""The command line: subcommands to functions; the only module that prints results.
+
+stdout carries results, stderr is for people. Exit codes: 0 done, 1 other errors, 2 configuration,
+3 data, 4 checkpoint, 5 export, 6 memory budget, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from digitspot.errors import ConfigError, DigitspotError
+from digitspot.progress import stderr
+
+COMMANDS = {
+    "demo": "the whole way on generated photographs, in minutes, offline",
+    "read": "print the number in a picture",
+    "train": "train a detector from a recipe",
+    "predict": "pictures to pred.json and pred.csv",
+    "evaluate": "score pred.json and pred.csv against labels",
+    "data": "check and pack data sets",
+}
+INTERRUPTED = 130
+"""What shells use for a program that SIGINT ended."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; return its exit code."""
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if arguments[0] == "--version":
+        print(importlib.import_module("digitspot").__version__)
+        return 0
+    try:
+        _command(arguments[0])(arguments[1:])
+    except DigitspotError as error:
+        return _fail(error, debug)
+    except KeyboardInterrupt as error:
+        stderr().print(_plain(str(error) or "interrupted"), highlight=False)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output left
+        sys.stderr.close()
+        return 1
+    return 0
+
+
+def _command(name: str) -> Callable[[list[str]], None]:
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        known = f"Commands: {', '.join(COMMANDS)}."
+        raise ConfigError(
+            f"no command {name!r}", hint=f"Did you mean {near[0]!r}? {known}" if near else known
+        )
+    try:
+        module = importlib.import_module(f"digitspot.commands.{name}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "digitspot":
+            raise
+        raise ConfigError(
+            f"`digitspot {name}` needs {error.name}", hint="Install it: pip install 'digitspot[train]'."
+        ) from error
+    command: Callable[[list[str]], None] = module.run
+    return command
+
+
+def _fail(error: DigitspotError, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    else:
+        console = stderr()
+        console.print(f"[bold red]error:[/] {_plain(str(error))}", highlight=False)
+        if error.hint:
+            console.print(f"  {_plain(error.hint)}", highlight=False)
+    return error.exit_code
+
+
+def _plain(text: str) -> str:
+    """Escape what rich would take for markup."""
+    return text.replace("[", r"\[")
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "Find the digits in a photograph and read the number.",
+            "",
+            "usage: digitspot COMMAND [options]      (--help after a command explains it; --debug shows tracebacks)",
+            "",
+            *lines,
+        ]
+    )

@@ -1,0 +1,1 @@
+"""One module a command: options, help, and the call into the library."""

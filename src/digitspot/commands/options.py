@@ -1,0 +1,49 @@
+"""Options from arguments, and results on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+Options = TypeVar("Options")
+
+
+def parse(
+    cls: type[Options], command: str, arguments: Sequence[str], default: Options | None = None
+) -> Options:
+    """Fill a dataclass of options; a wrong one exits with code 2 and names the nearest.
+
+    Args:
+        cls: The dataclass; attribute docstrings are the help.
+        command: For messages.
+        arguments: What follows the command.
+        default: Takes the place of the dataclass's own defaults.
+    """
+    options: Options = tyro.cli(
+        cls,
+        prog=f"digitspot {command}",
+        args=list(arguments),
+        default=tyro.MISSING_NONPROP if default is None else default,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    return options
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to stdout."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell.replace("[", r"\[") for cell in row))
+    Console().print(table)
+
+
+def print_json(document: Any) -> None:
+    """Print JSON to stdout."""
+    print(json.dumps(document, indent=1))

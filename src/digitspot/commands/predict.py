@@ -1,0 +1,55 @@
+"""`digitspot predict`: pictures to pred.json and pred.csv."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digitspot.commands.options import parse
+from digitspot.predict import find_pictures, predict
+from digitspot.progress import stderr, tracking
+from digitspot.reader import Reader
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """Read many pictures: pred.json (every digit, COCO results) and pred.csv (the numbers, -1 for none).
+
+    digitspot predict runs/mine ../data/test.json --output answers --zip
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run folder (its best model) or a checkpoint."""
+    images: Annotated[Path, tyro.conf.Positional]
+    """A folder of pictures, a .txt list of paths, a picture, or a label file whose pictures are beside it."""
+    output: Path
+    """Where the answers go."""
+    zip: bool = False
+    """Also write pred.zip with both files."""
+    overlays: int = 0
+    """Draw this many pictures with boxes and number, and a sheet of them."""
+    batch_size: int = 256
+    """Pictures in memory at a time."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+def run(arguments: list[str]) -> None:
+    """Predict."""
+    options = parse(PredictOptions, "predict", arguments)
+    reader = Reader.load(options.run, options.device)
+    stderr().print(f"digit=category_id: {reader.categories}; {reader.settings}", highlight=False)
+    with tracking("reading") as show:
+        predict(
+            reader,
+            find_pictures(options.images),
+            options.output,
+            archive=options.zip,
+            overlays=options.overlays,
+            batch_size=options.batch_size,
+            progress=show,
+        )
+    print(options.output)

@@ -1,0 +1,51 @@
+"""`digitspot read`: print the number in a picture."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digitspot.commands.options import parse, print_json
+from digitspot.errors import ConfigError
+from digitspot.overlays import draw_overlay
+from digitspot.reader import Reader
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """Print the number in each picture; an empty line where there is none.
+
+    digitspot read door.jpg --model runs/mine
+    """
+
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Pictures."""
+    model: Path
+    """A run folder (its best model) or a checkpoint."""
+    json: bool = False
+    """Print number, probability and digits of each picture as JSON."""
+    show: bool = False
+    """Open each picture with its boxes and number in the system's viewer."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+def run(arguments: list[str]) -> None:
+    """Read."""
+    options = parse(ReadOptions, "read", arguments)
+    if not options.images:
+        raise ConfigError("no picture given", hint="digitspot read PICTURE... --model RUN")
+    reader = Reader.load(options.model, options.device)
+    documents = []
+    for path, read in zip(options.images, reader.read_whole(options.images), strict=True):
+        if options.json:
+            documents.append({"image": str(path), **asdict(read.reading)})
+        else:
+            print(read.reading.text or "")
+        if options.show:
+            draw_overlay(read.image, read.reading, read.detections).show(str(path))
+    if options.json:
+        print_json(documents)

@@ -1,0 +1,88 @@
+"""The whole way on generated photographs: make, train, predict, evaluate, look."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from digitspot.config import (
+    Config,
+    InputConfig,
+    ModelConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
+from digitspot.data.coco import read_labels, read_numbers, read_results
+from digitspot.data.synthesize import synthesize
+from digitspot.errors import ConfigError
+from digitspot.evaluation.answers import Scores, evaluate_answers
+from digitspot.files import check_writable, writing_whole
+from digitspot.predict import NUMBERS, RESULTS, find_pictures, predict
+from digitspot.progress import tracking
+from digitspot.reader import Reader
+from digitspot.training.run import start_training
+
+NUM_TRAIN, NUM_VALID, NUM_TEST = 1200, 100, 300
+NUM_OVERLAYS = 24
+
+DEMO_CONFIG = Config(
+    input=InputConfig(short_side=64, long_side=192),
+    model=ModelConfig(
+        preset="resnet18_fpn",
+        fpn_channels=96,
+        head_channels=256,
+        anchor_sizes=((10, 14), (20, 28), (40, 56), (80, 112), (160, 224)),
+        rpn_pre_nms_train=300,
+        rpn_post_nms_train=100,
+        rpn_pre_nms_test=150,
+        rpn_post_nms_test=60,
+        rpn_batch_size_per_image=64,
+        box_batch_size_per_image=32,
+    ),
+    optimizer=OptimizerConfig(name="adamw", rate=1e-3, weight_decay=0.05, clip_norm=5.0),
+    schedule=ScheduleConfig(kind="cosine", warmup_steps=100),
+    train=TrainConfig(epochs=6, batch_size=16, ema_decay=0.995, validate_every_epochs=6),
+)
+"""Sized for minutes on two CPU cores: a smaller input, a narrower network, a short training."""
+
+
+def run_demo(output: Path, seed: int = 0, epochs: int | None = None) -> Scores:
+    """Generate photographs, train on some typefaces, and read numbers set in others.
+
+    Args:
+        output: A new folder: `data/`, `run/`, `answers/` with overlays, `scores.json`.
+        seed: Of the photographs and of the training.
+        epochs: Takes the place of the demo's length.
+
+    Returns:
+        The scores on the test photographs.
+
+    Raises:
+        ConfigError: The folder already holds something.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ConfigError(f"{output} already holds something", hint="Choose a new folder with --output.")
+    check_writable(output)
+    with tracking("generating photographs") as show:
+        synthesize(output / "data", train=NUM_TRAIN, valid=NUM_VALID, test=NUM_TEST, seed=seed, progress=show)
+    length = replace(DEMO_CONFIG.train, seed=seed, epochs=epochs or DEMO_CONFIG.train.epochs)
+    start_training(replace(DEMO_CONFIG, train=length), output / "data", output / "run")
+    answers, labels_path = output / "answers", output / "data" / "test.json"
+    with tracking("reading") as show:
+        predict(
+            Reader.load(output / "run"),
+            find_pictures(labels_path),
+            answers,
+            archive=True,
+            overlays=NUM_OVERLAYS,
+            progress=show,
+        )
+    labels = read_labels(labels_path, clip=False)
+    scores = evaluate_answers(
+        labels, read_results(answers / RESULTS, labels), read_numbers(answers / NUMBERS)
+    )
+    with writing_whole(output / "scores.json") as file:
+        json.dump(scores.to_dict(), file, indent=1)
+    return scores

@@ -1,0 +1,168 @@
+"""Configuration: what recipes may say, and with which words the rest is refused."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitspot.config import (
+    Config,
+    ModelConfig,
+    config_from_dict,
+    config_to_dict,
+    config_to_yaml,
+    load_recipe,
+)
+from digitspot.errors import ConfigError
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+def recipe(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "reason"),
+    [
+        ("optimiser: {rate: 1}", ["recipe.yaml", "'optimiser'", "'optimizer'"], "section misspelt"),
+        (
+            "model: {fpn_chanels: 3}",
+            ["recipe.yaml: model", "'fpn_chanels'", "'fpn_channels'"],
+            "key misspelt",
+        ),
+        ("train: {zzzz: 3}", ["'zzzz'", "Known keys: epochs, batch_size"], "nothing is near"),
+        ("1: {a: 2}", ["unknown key 1"], "a key that is no string"),
+        ("train: {epochs: 2.5}", ["recipe.yaml: train: epochs", "2.5", "int"], "no half epochs"),
+        ("train: {epochs: true}", ["train: epochs", "True", "int"], "YAML's true is Python's 1"),
+        ("train: {epochs: '3'}", ["train: epochs", "'3'", "int"], "a quoted number is text"),
+        ("train: {epochs: null}", ["train: epochs", "None"], "not everything may be null"),
+        ("optimizer: {rate: fast}", ["optimizer: rate", "'fast'", "float"], "text for a number"),
+        ("optimizer: {rate: true}", ["optimizer: rate", "True", "float"], "true is no rate"),
+        ("augment: {preset: flip}", ["preset", "'flip'", "none, seed, photo"], "unknown choice"),
+        ("augment: {preset: [none]}", ["preset", "none, seed, photo"], "a list for a choice"),
+        ("train: {device: 0}", ["device", "0", "str"], "a number for text"),
+        ("input: {train_short_sides: 96}", ["train_short_sides", "96", "tuple"], "a number for a list"),
+        ("input: {train_short_sides: [96, x]}", ["train_short_sides", "'x'", "int"], "a bad item"),
+        ("model: {anchor_sizes: [1, 2]}", ["anchor_sizes", "1", "tuple"], "flat where levels are meant"),
+        ("model: {anchor_sizes: [[1], [a]]}", ["anchor_sizes", "'a'", "int"], "a bad item inside"),
+        ("model: 3", ["recipe.yaml: model", "keys and values", "3"], "a scalar for a section"),
+        ("model:", ["recipe.yaml: model", "keys and values"], "a section without content"),
+        ("- model", ["recipe.yaml", "keys and values", "['model']"], "a recipe that is a list"),
+        ("[]", ["keys and values", "[]"], "a recipe that is an empty list"),
+        ("0", ["keys and values", "0"], "a recipe that is a number"),
+        ("just words", ["keys and values", "just words"], "a recipe that is text"),
+        ("model: {a: 1", ["not YAML"], "cut off"),
+        ("model: !!python/object/apply:os.getcwd []", ["not YAML"], "nothing is executed"),
+    ],
+)
+def test_refused(tmp_path: Path, text: str, words: list[str], reason: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_recipe(recipe(tmp_path, text))
+    said = f"{raised.value} {raised.value.hint}"
+    assert all(word in said for word in words), f"{reason}: {said}"
+
+
+@pytest.mark.parametrize(
+    ("values", "section", "key", "expected", "reason"),
+    [
+        ({"optimizer": {"rate": "1e-3"}}, "optimizer", "rate", 0.001, "YAML 1.1 reads 1e-3 as text"),
+        ({"optimizer": {"clip_norm": 5}}, "optimizer", "clip_norm", 5.0, "a whole number is a float too"),
+        ({"model": {"anchor_ratios": [1, "2e0"]}}, "model", "anchor_ratios", (1.0, 2.0), "inside a tuple"),
+        ({"model": {"anchor_ratios": None}}, "model", "anchor_ratios", None, "null where it may be"),
+        ({"model": {"anchor_sizes": [[8], [16, 20]]}}, "model", "anchor_sizes", ((8,), (16, 20)), "nested"),
+        ({"input": {"train_short_sides": []}}, "input", "train_short_sides", (), "an empty tuple"),
+        ({"data": {"pack_root": "here"}}, "data", "pack_root", "here", "the other side of a union"),
+        ({"data": {"longest_side": 64}}, "data", "longest_side", 64, "an int where null may be"),
+    ],
+)
+def test_converted(values: dict[str, Any], section: str, key: str, expected: object, reason: str) -> None:
+    value = getattr(getattr(config_from_dict(values), section), key)
+    assert value == expected, reason
+    assert type(value) is type(expected), reason
+
+
+def test_plain_yaml_exponent_is_a_float(tmp_path: Path) -> None:
+    config = load_recipe(recipe(tmp_path, "optimizer:\n  rate: 1e-3\n  weight_decay: 5.0e-2\n"))
+    assert (config.optimizer.rate, config.optimizer.weight_decay) == (0.001, 0.05)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n", "null\n", "{}"])
+def test_empty_recipe_is_the_default(tmp_path: Path, text: str) -> None:
+    assert load_recipe(recipe(tmp_path, text)) == Config()
+
+
+def test_missing_folder_and_binary_file_are_config_errors(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read recipe .*absent\.yaml"):
+        load_recipe(tmp_path / "absent.yaml")
+    with pytest.raises(ConfigError, match="cannot read recipe"):
+        load_recipe(tmp_path)
+    (tmp_path / "photo.yaml").write_bytes(b"\x89PNG\r\n\xff\xfe")
+    with pytest.raises(ConfigError, match=r"photo\.yaml is not text"):
+        load_recipe(tmp_path / "photo.yaml")
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_loads_and_says_what_it_is_for(path: Path) -> None:
+    if "overrides" not in path.read_text(encoding="utf-8"):
+        load_recipe(path)
+    assert path.read_text(encoding="utf-8").startswith("#")
+
+
+def test_there_are_recipes() -> None:
+    assert list(RECIPES.rglob("*.yaml"))
+
+
+VALUES = st.fixed_dictionaries(
+    {},
+    optional={
+        "optimizer": st.fixed_dictionaries(
+            {}, optional={"rate": st.floats(0, 1e6), "clip_norm": st.floats(1e-300, 1e-3)}
+        ),
+        "train": st.fixed_dictionaries(
+            {}, optional={"device": st.text(st.characters(codec="utf-8")), "epochs": st.integers()}
+        ),
+        "model": st.fixed_dictionaries(
+            {},
+            optional={
+                "anchor_sizes": st.none() | st.lists(st.lists(st.integers(1, 9)), max_size=3),
+                "weights": st.sampled_from(["none", "1", "null", "yes", "0x1f", "1e-3", "a: b", "~"]),
+            },
+        ),
+    },
+)
+
+
+@given(VALUES)
+def test_round_trip_through_yaml_and_plain_values(values: dict[str, Any]) -> None:
+    import yaml
+
+    config = config_from_dict(values)
+    assert config_from_dict(yaml.safe_load(config_to_yaml(config))) == config
+    assert config_from_dict(config_to_dict(config)) == config
+
+
+def test_plain_values_are_what_json_and_weights_only_take() -> None:
+    def check(value: Any) -> None:
+        assert type(value) in {dict, list, str, int, float, bool, type(None)}
+        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            check(item)
+
+    check(config_to_dict(Config(model=ModelConfig(anchor_sizes=((1,), (2,)), anchor_ratios=(1.0,)))))
+
+
+def test_configurations_are_frozen_and_keyword_only() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().train.epochs = 3  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        ModelConfig("resnet18_fpn")  # type: ignore[misc]
+
+
+def test_no_preset_flips() -> None:
+    """A mirrored digit is another sign: no setting can even ask for it."""
+    assert "flip" not in str(config_to_dict(Config()))

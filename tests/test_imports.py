@@ -1,0 +1,118 @@
+"""Imports point one way, and a light import stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "digitspot"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+RANKS: dict[str, int] = {
+    "digitspot": 0,
+    "errors": 0,
+    "structures": 1,
+    "files": 2,
+    "boxes": 2,
+    "progress": 2,
+    "config": 2,
+    "preprocess": 3,
+    "reading": 3,
+    "calibration": 3,
+    "data": 4,
+    "evaluation": 5,
+    "detector": 6,
+    "runtime": 7,
+    "training": 8,
+    "reader": 9,
+    "overlays": 9,
+    "predict": 10,
+    "plots": 11,
+    "ablate": 12,
+    "report": 12,
+    "serve": 12,
+    "demo": 12,
+    "commands": 13,
+    "cli": 14,
+    "__main__": 15,
+}
+"""Modules and packages, the bottom first: each imports only what stands below it, or its own package."""
+LAZY: set[tuple[str, str]] = {("digitspot", "reader"), ("digitspot", "training")}
+"""Imports within functions that may point upwards: the public names."""
+
+
+def name_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return "digitspot" if relative.parts == ("__init__.py",) else relative.parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the parts of the project that a module imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            if node.module == "digitspot":
+                found.update(f"digitspot.{alias.name}" for alias in node.names)
+            else:
+                found.add(node.module or "")
+    parts = [name.split(".") for name in found if name.split(".")[0] == "digitspot"]
+    return {part[1] if len(part) > 1 else "digitspot" for part in parts}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_downwards(path: Path) -> None:
+    name = name_of(path)
+    assert name in RANKS, f"{name} is new: give it a rank"
+    for other in imports_of(path):
+        if other not in RANKS:  # a name of the package itself, such as __version__
+            assert other.startswith("__"), f"{path}: {other} is new: give it a rank"
+            continue
+        allowed = other == name or RANKS[other] < RANKS[name] or (name, other) in LAZY
+        assert allowed, f"{name} imports {other}, which stands above or beside it"
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent", "reason"),
+    [
+        ("import digitspot", {"torch", "torchvision", "numpy", "matplotlib", "tyro"}, "the package alone"),
+        (
+            "import digitspot.reader",
+            {"torch", "torchvision", "matplotlib", "pycocotools"},
+            "reading needs no torch",
+        ),
+        ("import digitspot.config", {"torch", "numpy"}, "recipes need no network"),
+        ("import digitspot.predict", {"torch", "matplotlib", "pycocotools"}, "prediction neither"),
+        ("import digitspot.runtime", {"torch"}, "the protocol stands alone"),
+        ("import digitspot.preprocess", {"torch"}, "every runtime uses it"),
+    ],
+)
+def test_light_imports(statement: str, absent: set[str], reason: str) -> None:
+    loaded = loaded_by(statement)
+    assert "digitspot" in loaded
+    assert not absent & loaded, reason
+
+
+def test_the_package_imports_within_its_share() -> None:
+    """Time of its own and of what it loads, by the interpreter's clock: under 0.3 s, the best of three."""
+    seconds = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-c", "import digitspot"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        line = next(row for row in done.stderr.splitlines() if row.split("|")[-1].strip() == "digitspot")
+        seconds.append(int(line.split("|")[1]) / 1e6)
+    assert min(seconds) < 0.3
