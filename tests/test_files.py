@@ -1,5 +1,6 @@
 """Files are whole or not there, and what goes wrong is said in words."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -37,17 +38,22 @@ def test_bytes_replace_the_old_file(tmp_path: Path) -> None:
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(type(error)), writing_whole(path) as file:
-        file.write("half")
-        raise error
+
+    def write_half() -> None:
+        with writing_whole(path) as file:
+            file.write("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write_half()
     assert (path.read_text(), names(tmp_path)) == ("old", ["a.txt"])
 
 
 def test_an_error_of_the_disk_is_said_with_the_path(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    with pytest.raises(DigitspotError, match=r"cannot write .*a\.txt: No space left") as raised:
-        with writing_whole(path):
-            raise OSError(28, os.strerror(28))
+    said = r"cannot write .*a\.txt: No space left"
+    with pytest.raises(DigitspotError, match=said) as raised, writing_whole(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert raised.value.hint
     assert names(tmp_path) == []
 

@@ -115,6 +115,7 @@ def test_fit_is_the_best_of_the_whole_grid(samples: list[tuple[list[Row], str | 
         ([([(0, 1, 0.5)], None)], 0.51, 0.95, 1.0, "a false digit: above it"),
         ([([(0, 1, 0.5)], "1")], 0.05, 0.5, 1.0, "a true digit: up to it"),
         ([([(0, 1, 0.6)], "1"), ([(0, 1, 0.3)], None)], 0.31, 0.6, 1.0, "between both"),
+        ([([(0, 1, 0.7)], "1"), ([(0, 1, 0.695)], None)], 0.7, 0.7, 1.0, "only 0.70 itself lies between"),
         ([([(0, 1, 0.9)], "2")], 0.05, 0.95, 0.0, "never right"),
         ([([(0, 1, 0.99)], None)], 0.05, 0.95, 0.0, "no threshold of the grid is high enough"),
     ],

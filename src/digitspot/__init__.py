@@ -1,3 +1,33 @@
-"""Find the digits in a photograph and read the number."""
+"""Find the digits in a photograph and read the number.
+
+>>> import digitspot
+>>> reader = digitspot.Reader.load("runs/mine")  # doctest: +SKIP
+>>> reader.read("door.jpg").text  # doctest: +SKIP
+'042'
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from digitspot.structures import Detections, Digit, Reading
+
+if TYPE_CHECKING:
+    from digitspot.reader import Reader
+    from digitspot.training.run import train
 
 __version__ = "0.1.0"
+__all__ = ["Detections", "Digit", "Reader", "Reading", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is large when it is first used."""
+    if name == "Reader":
+        from digitspot.reader import Reader
+
+        return Reader
+    if name == "train":
+        from digitspot.training.run import train
+
+        return train
+    raise AttributeError(f"module 'digitspot' has no attribute {name!r}")

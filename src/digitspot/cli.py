@@ -97,7 +97,8 @@ def _overview() -> str:
         [
             "Find the digits in a photograph and read the number.",
             "",
-            "usage: digitspot COMMAND [options]      (--help after a command explains it; --debug shows tracebacks)",
+            "usage: digitspot COMMAND [options]",
+            "       --help after a command explains it, --debug shows tracebacks, --version the version",
             "",
             *lines,
         ]

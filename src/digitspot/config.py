@@ -77,7 +77,7 @@ class ModelConfig:
     head_channels: int = 512
     """resnet18_fpn: width of the box head."""
     anchor_sizes: tuple[tuple[int, ...], ...] | None = None
-    """Anchor sides (square root of the area) for each pyramid level, in input pixels; none is the preset's."""
+    """Anchor sides (square root of the area) of each pyramid level, in input pixels; none is the preset's."""
     anchor_ratios: tuple[float, ...] | None = None
     """Anchor height over width, on every level; none is the preset's."""
     rpn_pre_nms_train: int = 2000
@@ -148,6 +148,8 @@ class TrainConfig:
 
     epochs: int = 10
     """Passes over the training images."""
+    max_updates: int | None = None
+    """End after this many updates, wherever that is and without a validation: to see that it runs."""
     batch_size: int = 16
     """Images in a batch."""
     seed: int = 0

@@ -234,9 +234,12 @@ def test_targets_under_bfloat16_are_not_rounded(small_detector: Build) -> None:
     detector = small_detector().train()
     coder, seen = detector.roi_heads.box_coder, []
     encode = coder.encode
-    coder.encode = lambda reference, proposals: (
-        seen.append((reference, proposals)) or encode(reference, proposals)
-    )
+
+    def watched(reference: list[Tensor], proposals: list[Tensor]) -> tuple[Tensor, ...]:
+        seen.append((reference, proposals))
+        return encode(reference, proposals)
+
+    coder.encode = watched
     box = torch.tensor([[250.3, 20.2, 265.7, 50.4]])
     with torch.autocast("cpu", torch.bfloat16):
         detector(torch.randn(1, 3, 96, 288), [(96, 288)], [{"boxes": box, "labels": torch.tensor([3])}])

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
+from command_line import command, digitspot, environment
 from digitspot.training.checkpoint import load_model, load_state
 from digitspot.training.runlog import Run
-from command_line import command, digitspot, environment
 
 pytestmark = pytest.mark.timeout(280)
 
@@ -137,3 +137,10 @@ def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write(json.dumps({"kind": "train", "step": 40})[:-4])
     assert run.metrics() == [{"kind": "train", "step": 20}]
+
+
+def test_a_trial_ends_after_its_updates(small_recipe: Path, small_data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    digitspot("train", small_recipe, "--data", small_data, "--output", output, "--train.max-updates", 8)
+    assert load_state(Run(output).last, kind="training")["place"]["step"] == 8
+    assert [row["step"] for row in Run(output).metrics() if row["kind"] == "valid"] == [6]

@@ -101,10 +101,8 @@ def test_plateau(patience: int, improved: list[bool], scales: list[float], reaso
 @pytest.mark.parametrize("kind", ["constant", "cosine", "wsd"])
 def test_other_schedules_do_not_fall(kind: str) -> None:
     plateau = Plateau()
-    assert not any(
-        plateau.observe(ScheduleConfig(kind=kind), False, 1e-3)
-        for _ in range(9)  # type: ignore[arg-type]
-    )
+    config = ScheduleConfig(kind=kind)  # type: ignore[arg-type]
+    assert not any(plateau.observe(config, False, 1e-3) for _ in range(9))
     assert plateau == Plateau()
 
 

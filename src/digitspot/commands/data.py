@@ -94,6 +94,7 @@ def _lines(report: CheckReport, row: Row) -> list[tuple[str, str, str, str, str]
         for finding in split.findings
         if (split.name, finding.severity, finding.kind) == (row.split, row.severity, row.kind)
     ]
+    lines: list[tuple[str, str, str, str, str]]
     lines = [(row.split, row.severity, row.kind, str(row.count), found[0])]
     lines += [("", "", "", "", text) for text in found[1:MAX_LINES]]
     if len(found) > MAX_LINES:

@@ -54,14 +54,22 @@ class BlackSquare(torch.nn.Module):
         return tv_tensors.wrap(erased, like=image), boxes
 
 
-class Blur(v2.GaussianBlur):
-    """Blur; a picture one pixel wide or high, whose edge cannot be mirrored, stays as it is."""
+class Blur(torch.nn.Module):
+    """Blur; a picture one pixel wide or high, whose edge cannot be mirrored, stays as it is.
+
+    Args:
+        kernel_size: Of the Gaussian, in pixels; its sigma is drawn from 0.1 to 2.
+    """
+
+    def __init__(self, kernel_size: int) -> None:
+        super().__init__()
+        self.blur = v2.GaussianBlur(kernel_size)
 
     def forward(self, image: tv_tensors.Image, boxes: tv_tensors.BoundingBoxes) -> Sample:
         """Return the blurred picture and its boxes unchanged."""
         if min(image.shape[-2:]) == 1:
             return image, boxes
-        return cast(Sample, super().forward(image, boxes))
+        return cast(Sample, self.blur(image, boxes))
 
 
 class ZoomOut(torch.nn.Module):

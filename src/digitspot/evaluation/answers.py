@@ -36,11 +36,13 @@ class Scores:
 
     def box_rows(self) -> list[tuple[str, str]]:
         """Return names and values for a table."""
-        return _with_interval(self.boxes.rows(), "AP", self.intervals and self.intervals.mean_ap)
+        interval = None if self.intervals is None else self.intervals.mean_ap
+        return _with_interval(self.boxes.rows(), "AP", interval)
 
     def number_rows(self) -> list[tuple[str, str]]:
         """Return names and values for a table."""
-        return _with_interval(self.numbers.rows(), "accuracy", self.intervals and self.intervals.accuracy)
+        interval = None if self.intervals is None else self.intervals.accuracy
+        return _with_interval(self.numbers.rows(), "accuracy", interval)
 
 
 def evaluate_answers(

@@ -99,14 +99,19 @@ def save_training(state: Mapping[str, Any], path: Path) -> None:
     _save({"kind": "training", **state}, path)
 
 
-def load_state(path: Path, kind: str) -> dict[str, Any]:
+def load_state(path: Path, kind: str, mmap: bool = False) -> dict[str, Any]:
     """Read a checkpoint of a kind, "model" or "training"; nothing is unpickled but tensors and plain values.
+
+    Args:
+        path: The file.
+        kind: What it must hold.
+        mmap: Leave tensors in the file until they are used.
 
     Raises:
         CheckpointError: It is missing, cut off, of another kind or of a newer format.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"no checkpoint {path}", hint="Give a run folder that holds best.pt, or a checkpoint file."
@@ -127,7 +132,7 @@ def stored_config(path: Path) -> Config:
     Raises:
         CheckpointError: It cannot be read, or was written by another version with other settings.
     """
-    return _config(load_state(path, kind="training"), path)
+    return _config(load_state(path, kind="training", mmap=True), path)
 
 
 def _config(state: Mapping[str, Any], path: Path) -> Config:

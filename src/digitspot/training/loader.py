@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,9 +88,47 @@ def plan_batches(pack: Pack, config: Config) -> BatchPlan:
     )
 
 
-def load_batches(pack: Pack, config: Config, batches: Sequence[Batch], pin: bool) -> Iterator[TensorBatch]:
-    """Yield the tensors of planned batches, in order, made ahead by `data.workers` processes."""
-    yield from DataLoader(
+@dataclass(frozen=True)
+class RemainingBatches:
+    """The batches of a training from a place on, epoch after epoch.
+
+    Attributes:
+        plan: All batches.
+        epoch: Where to begin.
+        batch: Batches of that epoch to leave out.
+        num_epochs: Where to end.
+    """
+
+    plan: BatchPlan
+    epoch: int
+    batch: int
+    num_epochs: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        skipped = self.batch
+        for epoch in range(self.epoch, self.num_epochs):
+            yield from self.plan.epoch(epoch)[skipped:]
+            skipped = 0
+
+
+def start_loading(
+    pack: Pack, config: Config, batches: Iterable[Batch], pin: bool = False
+) -> Iterator[TensorBatch]:
+    """Start the loader processes and return the tensors of planned batches, in order, made ahead.
+
+    Call it before the network is built. A forked process shares the memory of that moment with the
+    training only until one of them writes to it: forked later, each keeps a copy of weights and
+    buffers, more than a gigabyte. For the same reason garbage collection is kept off what they share.
+
+    Args:
+        pack: The pictures.
+        config: Augmentation, size rule, number of processes (0 prepares batches in this one).
+        batches: What to load; iterated here, a few batches ahead.
+        pin: Whether to return tensors in page-locked memory, for a GPU.
+    """
+    gc.collect()
+    gc.freeze()
+    loader = DataLoader(
         TrainingBatches(pack, config),
         sampler=batches,  # type: ignore[arg-type]
         batch_size=None,
@@ -97,6 +136,9 @@ def load_batches(pack: Pack, config: Config, batches: Sequence[Batch], pin: bool
         pin_memory=pin,
         worker_init_fn=_leave_interrupts_to_the_trainer,
     )
+    loaded = iter(loader)
+    gc.unfreeze()
+    return loaded
 
 
 def _leave_interrupts_to_the_trainer(_: int) -> None:

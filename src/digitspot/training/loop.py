@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from digitspot.reading import ReadingSettings
 from digitspot.runtime.torch_runtime import TorchRuntime
 from digitspot.training.checkpoint import Model, load_state, save_model, save_training
 from digitspot.training.learner import Learner
-from digitspot.training.loader import TensorBatch, load_batches, plan_batches
+from digitspot.training.loader import TensorBatch, plan_batches
 from digitspot.training.runlog import Run
 from digitspot.training.schedule import Plateau, decay_start, rate_factor
 from digitspot.training.validation import Validation, Validator
@@ -28,7 +28,7 @@ from digitspot.training.validation import Validation, Validator
 LOG_EVERY_UPDATES = 20
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818 - the user's wish, not an error
+class Interrupted(KeyboardInterrupt):
     """The user asked to stop; the state was saved, and the message says how to go on."""
 
 
@@ -57,6 +57,12 @@ class Place:
     plateau: Plateau = field(default_factory=Plateau)
 
 
+def stored_place(path: Path) -> Place:
+    """Read where a saved training is, without reading its weights."""
+    values = dict(load_state(path, kind="training", mmap=True)["place"])
+    return Place(**{**values, "plateau": Plateau(**values["plateau"])})
+
+
 class Trainer:
     """One training of one detector.
 
@@ -65,8 +71,10 @@ class Trainer:
         run: Where it is written.
         pack: Training images.
         validator: Measures on the validation images.
-        learner: The network and its optimiser.
-        branch_steps: Updates after which the state is kept as a trunk, by the name to keep it under.
+        learner: The network and its optimiser, at `place`.
+        batches: The tensors of the batches from `place` on.
+        place: Where to begin.
+        trunks: Where to keep the state after some updates, for branches.
     """
 
     def __init__(
@@ -76,26 +84,20 @@ class Trainer:
         pack: Pack,
         validator: Validator,
         learner: Learner,
-        branch_steps: dict[int, str] | None = None,
+        batches: Iterator[TensorBatch],
+        place: Place,
+        trunks: Mapping[int, Path] | None = None,
     ) -> None:
         self.config, self.run, self.pack = config, run, pack
-        self.validator, self.learner = validator, learner
-        self.branch_steps = branch_steps or {}
+        self.validator, self.learner, self.batches, self.place = validator, learner, batches, place
+        self.trunks = trunks or {}
         self.plan = plan_batches(pack, config)
-        self.place = Place()
         self._stop_requested = False
 
     @property
     def categories(self) -> CategoryMap:
         """The category ids of the training labels."""
         return self.pack.categories
-
-    def resume(self, path: Path) -> None:
-        """Return to a saved state."""
-        state = load_state(path, kind="training")
-        self.learner.load_state_dict(state["learner"])
-        values = dict(state["place"])
-        self.place = Place(**{**values, "plateau": Plateau(**values["plateau"])})
 
     def train(self) -> None:
         """Train to the end of the last epoch.
@@ -107,6 +109,9 @@ class Trainer:
         with _deferred_interrupts(self._request_stop), tracking("training") as show:
             while self.place.epoch < self.config.train.epochs and not self._early_stop():
                 self._train_epoch(show)
+                if self._trial_ended():
+                    self.save(self.run.last)
+                    return
                 self._end_epoch()
                 if self._stop_requested:
                     raise self._interrupted()
@@ -115,10 +120,9 @@ class Trainer:
         groups = update_groups(self.plan.epoch(self.place.epoch), self.config.optimizer.accumulate)
         total_images = self.config.train.epochs * self.plan.num_batches * self.plan.batch_size
         saved = start = time.monotonic()
-        waiting = groups[self.place.update :]
-        loaded = self._tensors(waiting)
+        waiting = groups[self.place.update : self._updates_left(len(groups))]
         for group in waiting:
-            batches = [next(loaded) for _ in group]
+            batches = [next(self.batches) for _ in group]
             factor = self._rate_factor()
             losses = self.learner.update(batches, factor, self.place.step)
             now = time.monotonic()
@@ -126,17 +130,22 @@ class Trainer:
             start = now
             self._log_update(losses, factor)
             show(self.place.images_seen, total_images, f"loss {losses['loss']:.3f}")
-            if self.place.step in self.branch_steps:
-                self.save(self.run.path / self.branch_steps[self.place.step])
+            if self.place.step in self.trunks and not self.trunks[self.place.step].exists():
+                self.save(self.trunks[self.place.step])
             if self._stop_requested or now - saved > self.config.train.checkpoint_every_seconds:
                 self.save(self.run.last)
                 saved = start = time.monotonic()
             if self._stop_requested:
                 raise self._interrupted()
 
-    def _tensors(self, groups: Sequence[Sequence[Batch]]) -> Iterator[TensorBatch]:
-        batches = [batch for group in groups for batch in group]
-        return load_batches(self.pack, self.config, batches, pin=self.learner.device.type == "cuda")
+    def _updates_left(self, num_updates: int) -> int:
+        """Return where in this epoch to end: after its updates, or where a trial ends."""
+        limit = self.config.train.max_updates
+        return num_updates if limit is None else max(0, limit - self.place.step) + self.place.update
+
+    def _trial_ended(self) -> bool:
+        limit = self.config.train.max_updates
+        return limit is not None and self.place.step >= limit
 
     def _rate_factor(self) -> float:
         return self.place.plateau.scale * rate_factor(self.config.schedule, self.place.step, self.total_steps)
@@ -200,13 +209,10 @@ class Trainer:
         place = self.place
         return {
             "step": place.step,
-            "epoch": round(place.epoch + place.update / self._updates_per_epoch(), 3),
+            "epoch": round(place.epoch + place.update * self.config.train.epochs / self.total_steps, 3),
             "images_seen": place.images_seen,
             "seconds": round(place.seconds, 1),
         }
-
-    def _updates_per_epoch(self) -> int:
-        return self.total_steps // self.config.train.epochs
 
     def save(self, path: Path) -> None:
         """Write the state of the training."""
@@ -232,7 +238,12 @@ def update_groups(batches: Sequence[Batch], accumulate: int) -> list[list[Batch]
 
 def total_steps(config: Config, num_batches: int) -> int:
     """Return the updates of a training with that many batches in an epoch."""
-    return config.train.epochs * -(-num_batches // config.optimizer.accumulate)
+    return config.train.epochs * updates_per_epoch(config, num_batches)
+
+
+def updates_per_epoch(config: Config, num_batches: int) -> int:
+    """Return the updates of an epoch; its last one may be of fewer batches."""
+    return -(-num_batches // config.optimizer.accumulate)
 
 
 def branch_step(config: Config, num_batches: int) -> int:

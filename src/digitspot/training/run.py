@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,12 +18,39 @@ from digitspot.detector import build_detector
 from digitspot.detector.model import pick_device
 from digitspot.errors import CheckpointError, ConfigError, DataError
 from digitspot.progress import stderr, tracking
-from digitspot.training.checkpoint import stored_config
+from digitspot.training.checkpoint import load_state, stored_config
 from digitspot.training.learner import Learner
-from digitspot.training.loader import plan_batches
-from digitspot.training.loop import Place, Trainer, branch_step, total_steps
-from digitspot.training.runlog import Run
+from digitspot.training.loader import RemainingBatches, TensorBatch, plan_batches, start_loading
+from digitspot.training.loop import (
+    Place,
+    Trainer,
+    branch_step,
+    stored_place,
+    total_steps,
+    updates_per_epoch,
+)
+from digitspot.training.runlog import ENVIRONMENT, Run
 from digitspot.training.validation import Validator
+
+
+def train(recipe: str | Path | Config, *, data: str | Path, output: str | Path) -> Path:
+    """Train a detector from a recipe.
+
+    Args:
+        recipe: A recipe file, or a configuration.
+        data: A data set in the homework's layout, with `train` and `valid`.
+        output: The run folder, new; `digitspot.Reader.load` takes it.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        ConfigError: The recipe cannot be used, or the folder already holds a training.
+        DataError: Labels or pictures cannot be used.
+        CheckpointError: The weights to start from cannot be had.
+    """
+    config = recipe if isinstance(recipe, Config) else load_recipe(Path(recipe))
+    return start_training(config, Path(data), Path(output)).path
 
 
 def start_training(config: Config, data: Path, output: Path) -> Run:
@@ -42,11 +70,12 @@ def start_training(config: Config, data: Path, output: Path) -> Run:
     """
     check_config(config)
     run = Run(output)
-    trainer = _trainer(config, data, run)
-    run.start(config, data.resolve())
-    _announce(trainer)
-    trainer.train()
-    _train_branches(trainer, data)
+    if run.started:
+        raise ConfigError(
+            f"{output} already holds a training",
+            hint=f"Go on with `digitspot train --resume {output}`, or choose another --output.",
+        )
+    _train_legs(_legs(config, run), data)
     return run
 
 
@@ -62,13 +91,7 @@ def resume_training(output: Path, data: Path | None = None) -> Run:
     """
     run = Run(output)
     config, data = _what_to_resume(run, data)
-    trainer = _trainer(config, data, run)
-    if run.last.exists():
-        trainer.resume(run.last)
-    _drop_later_metrics(run, trainer.place)
-    _announce(trainer)
-    trainer.train()
-    _train_branches(trainer, data)
+    _train_legs(_legs(config, run), data)
     return run
 
 
@@ -129,39 +152,79 @@ def open_split(data: Path, name: str, config: Config, *, clip: bool) -> tuple[La
     return labels, pack
 
 
-def _trainer(config: Config, data: Path, run: Run) -> Trainer:
+@dataclass(frozen=True)
+class Leg:
+    """One stretch of training with a run folder of its own: the whole, or a branch of its trunk.
+
+    Attributes:
+        config: What is trained; a branch has fewer epochs.
+        run: Where it is written.
+        trunk: The checkpoint that a branch begins from; None for the whole.
+    """
+
+    config: Config
+    run: Run
+    trunk: Path | None = None
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The state to begin from; None begins at random or from the weights of the recipe."""
+        return self.run.last if self.run.last.exists() else self.trunk
+
+    def next_batch(self, num_batches: int) -> tuple[int, int]:
+        """Return the epoch and the batch in it to begin with, of `num_batches` in an epoch."""
+        if self.run.last.exists():
+            place = stored_place(self.run.last)
+            return place.epoch, place.update * self.config.optimizer.accumulate
+        step = branch_step(self.config, num_batches) if self.trunk else 0
+        epoch, update = divmod(step, updates_per_epoch(self.config, num_batches))
+        return epoch, update * self.config.optimizer.accumulate
+
+
+def _legs(config: Config, run: Run) -> list[Leg]:
+    """Return the whole training, then its branches; a trial has none."""
+    legs = [Leg(config, run)]
+    for epochs in config.schedule.branch_epochs if config.train.max_updates is None else ():
+        branch = replace(
+            config,
+            train=replace(config.train, epochs=epochs),
+            schedule=replace(config.schedule, branch_epochs=()),
+        )
+        legs.append(Leg(branch, Run(run.path / f"epochs-{epochs}"), run.path / _trunk(epochs)))
+    return legs
+
+
+def _train_legs(legs: Sequence[Leg], data: Path) -> None:
+    """Train one leg after the other; their loader processes start before the network is built."""
+    config = legs[0].config
     device = pick_device(config.train.device)
     train_labels, pack = open_split(data, "train", config, clip=True)
     valid_labels, valid_pack = open_split(data, "valid", config, clip=False)
+    validator = Validator(valid_pack, valid_labels)
     stderr().print(f"digit=category_id: {train_labels.categories}", highlight=False)
+    loaded = [_start_loading(leg, pack, pin=device.type == "cuda") for leg in legs]
     torch.manual_seed(config.train.seed)
-    learner = Learner(build_detector(config.model), config, device)
+    learner = Learner(build_detector(config.model, load_weights=legs[0].checkpoint is None), config, device)
     num_batches = plan_batches(pack, config).num_batches
-    trunks = {
-        branch_step(replace(config, train=replace(config.train, epochs=epochs)), num_batches): _trunk(epochs)
-        for epochs in config.schedule.branch_epochs
-    }
-    return Trainer(config, run, pack, Validator(valid_pack, valid_labels), learner, trunks)
+    trunks = {branch_step(leg.config, num_batches): leg.trunk for leg in legs if leg.trunk}
+    for leg, batches in zip(legs, loaded, strict=True):
+        if not leg.run.started:
+            leg.run.start(leg.config, data.resolve())
+        place = Place()
+        if leg.checkpoint is not None:
+            learner.load_state_dict(load_state(leg.checkpoint, kind="training")["learner"])
+            place = stored_place(leg.checkpoint)
+        _drop_later_metrics(leg.run, place)
+        trainer = Trainer(leg.config, leg.run, pack, validator, learner, batches, place, trunks)
+        _announce(trainer)
+        trainer.train()
 
 
-def _train_branches(trunk: Trainer, data: Path) -> None:
-    """Cool down from the trunk for every shorter length, each in a run folder of its own."""
-    for epochs in trunk.config.schedule.branch_epochs:
-        config = replace(
-            trunk.config,
-            train=replace(trunk.config.train, epochs=epochs),
-            schedule=replace(trunk.config.schedule, branch_epochs=()),
-        )
-        run = Run(trunk.run.path / f"epochs-{epochs}")
-        branch = Trainer(config, run, trunk.pack, trunk.validator, trunk.learner)
-        if run.last.exists():
-            branch.resume(run.last)
-        else:
-            branch.resume(trunk.run.path / _trunk(epochs))
-            run.start(config, data.resolve())
-        _drop_later_metrics(run, branch.place)
-        stderr().print(f"branch of {epochs} epochs, from update {branch.place.step}", highlight=False)
-        branch.train()
+def _start_loading(leg: Leg, pack: Pack, pin: bool) -> Iterator[TensorBatch]:
+    plan = plan_batches(pack, leg.config)
+    epoch, batch = leg.next_batch(plan.num_batches)
+    remaining = RemainingBatches(plan, epoch, batch, leg.config.train.epochs)
+    return start_loading(pack, leg.config, remaining, pin)
 
 
 def _trunk(epochs: int) -> str:
@@ -169,7 +232,7 @@ def _trunk(epochs: int) -> str:
 
 
 def _what_to_resume(run: Run, data: Path | None) -> tuple[Config, Path]:
-    environment = run.path / "environment.json"
+    environment = run.path / ENVIRONMENT
     if not environment.exists():
         raise CheckpointError(
             f"{run.path} holds no training", hint="Start one: digitspot train RECIPE --data DIR --output RUN."

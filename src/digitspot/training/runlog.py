@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from digitspot.config import Config, config_to_yaml
-from digitspot.errors import ConfigError
 from digitspot.files import write_error, writing_whole
 from digitspot.training.checkpoint import BEST, LAST
 
-METRICS = "metrics.jsonl"
+METRICS, ENVIRONMENT = "metrics.jsonl", "environment.json"
 PACKAGES = ("digitspot", "torch", "torchvision", "numpy", "pillow", "pycocotools")
 
 
@@ -39,21 +38,20 @@ class Run:
         """The best model so far."""
         return self.path / BEST
 
+    @property
+    def started(self) -> bool:
+        """Whether the folder holds a training, of whatever length."""
+        return any((self.path / name).exists() for name in (ENVIRONMENT, METRICS, LAST))
+
     def start(self, config: Config, data: Path) -> None:
         """Make the folder and write what the training is.
 
         Raises:
-            ConfigError: The folder already holds a training.
             DigitspotError: It cannot be written.
         """
-        if self.last.exists() or (self.path / METRICS).exists():
-            raise ConfigError(
-                f"{self.path} already holds a training",
-                hint=f"Go on with `digitspot train --resume {self.path}`, or choose another --output.",
-            )
         with writing_whole(self.path / "config.yaml") as file:
             file.write(config_to_yaml(config))
-        with writing_whole(self.path / "environment.json") as file:
+        with writing_whole(self.path / ENVIRONMENT) as file:
             json.dump(_environment(config, data), file, indent=1)
 
     def log(self, record: dict[str, Any]) -> None:

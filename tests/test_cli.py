@@ -1,0 +1,276 @@
+"""Bad input always has an answer: the message, the exit code, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from command_line import digitspot
+from digitspot.cli import run
+from digitspot.data.coco import read_labels, read_numbers
+
+CATEGORIES = [{"id": digit + 1, "name": str(digit)} for digit in range(10)]
+
+
+def make_split(folder: Path, name: str, images: int = 2) -> dict[str, Any]:
+    """Write a split of grey pictures with one digit each; return its labels."""
+    (folder / name).mkdir(parents=True)
+    document: dict[str, Any] = {"images": [], "annotations": [], "categories": CATEGORIES}
+    for number in range(1, images + 1):
+        file_name = f"{number}.png"
+        Image.fromarray(np.full((40, 80, 3), 90, np.uint8)).save(folder / name / file_name)
+        document["images"].append({"id": number, "file_name": file_name, "width": 80, "height": 40})
+        document["annotations"].append(
+            {
+                "id": number,
+                "image_id": number,
+                "category_id": 5,
+                "bbox": [30, 8, 14, 24],
+                "area": 336,
+                "iscrowd": 0,
+            }
+        )
+    (folder / f"{name}.json").write_text(json.dumps(document))
+    return document
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    make_split(folder, "train", 4)
+    make_split(folder, "valid", 2)
+    return folder
+
+
+def edit_labels(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    """Return a way to spoil a data set by changing its training labels."""
+
+    def spoil(data: Path) -> None:
+        document = json.loads((data / "train.json").read_text())
+        change(document)
+        (data / "train.json").write_text(json.dumps(document))
+
+    return spoil
+
+
+def overwrite(name: str, content: bytes) -> Callable[[Path], object]:
+    return lambda data: (data / name).write_bytes(content)
+
+
+def half(name: str) -> Callable[[Path], object]:
+    return lambda data: (data / name).write_bytes(
+        (data / name).read_bytes()[: (data / name).stat().st_size // 2]
+    )
+
+
+def replace_picture(data: Path, picture: Image.Image, name: str = "1.png") -> None:
+    """Put another picture in the place of a training picture, with labels to match its size."""
+    picture.save(data / "train" / name)
+
+
+def truncated_jpeg(data: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (40, 80, 3), np.uint8)
+    Image.fromarray(noise).save(data / "train" / "1.jpg")
+    half("train/1.jpg")(data)
+    edit_labels(lambda document: document["images"][0].update(file_name="1.jpg"))(data)
+
+
+BAD_DATA = [
+    ("broken PNG", half("train/1.png"), r"1\.png"),
+    ("truncated JPEG", truncated_jpeg, r"1\.jpg"),
+    ("empty file", overwrite("train/1.png", b""), r"1\.png.*empty"),
+    ("file that is not an image", overwrite("train/1.png", b"hello there, no picture"), r"1\.png"),
+    ("missing picture", lambda data: (data / "train" / "1.png").unlink(), r"1\.png"),
+    ("another size than the label's", lambda data: replace_picture(data, Image.new("RGB", (81, 40))), "81"),
+    ("JSON cut off", half("train.json"), r"train\.json.*line"),
+    ("JSON of the wrong shape", overwrite("train.json", b"[1, 2]"), r"train\.json"),
+    ("negative width", edit_labels(lambda d: d["annotations"][0].update(bbox=[30, 8, -3, 24])), "width -3"),
+    ("NaN in a box", edit_labels(lambda d: d["annotations"][0].update(bbox=[np.nan, 8, 3, 24])), "annotation 1"),
+    ("unknown category", edit_labels(lambda d: d["annotations"][0].update(category_id=77)), "77"),
+    ("category that is no digit", edit_labels(lambda d: d["categories"][0].update(name="A")), "'A'"),
+    ("annotation of no image", edit_labels(lambda d: d["annotations"][0].update(image_id=99)), "99"),
+    ("image id twice", edit_labels(lambda d: d["images"][1].update(id=1)), "1"),
+    ("split without any picture", edit_labels(lambda d: d.update(images=[], annotations=[])), r"train\.json"),
+    ("no valid split", lambda data: (data / "valid.json").unlink(), r"valid\.json"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"), [case[1:] for case in BAD_DATA], ids=[case[0] for case in BAD_DATA]
+)
+def test_training_on_bad_data_says_where_and_exits_3(
+    spoil: Callable[[Path], object],
+    message: str,
+    data: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DIGITSPOT_CACHE", str(tmp_path / "cache"))
+    spoil(data)
+    assert run(["train", "--data", str(data), "--output", str(tmp_path / "run")]) == 3
+    out, err = capfd.readouterr()
+    assert_matches(message, err)
+    assert "Traceback" not in err
+    assert out == ""
+    assert not (tmp_path / "run").exists()
+    packs = tmp_path / "cache" / "packs"
+    assert not packs.exists() or not list(packs.rglob("train*.tmp"))
+    assert run(["data", "check", str(data)]) == 3
+
+
+def assert_matches(pattern: str, text: str) -> None:
+    import re
+
+    assert re.search(pattern, " ".join(text.split())), text
+
+
+def test_good_data_checks_clean(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "check", str(data)]) == 0
+    assert "no findings" in capfd.readouterr().out
+    assert run(["data", "check", str(data), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["can_train"] is True
+
+
+BAD_COMMANDS = [
+    ("unknown command", ["evaluat"], 2, "Did you mean 'evaluate'"),
+    ("unknown subcommand", ["data", "chek"], 2, "Did you mean 'check'"),
+    ("no data", ["train"], 2, "--data is missing"),
+    ("no such data", ["train", "--data", "nowhere", "--output", "out"], 3, "nowhere"),
+    ("no such recipe", ["train", "nowhere.yaml", "--data", "x", "--output", "y"], 2, "nowhere.yaml"),
+    ("nothing to resume", ["train", "--resume", "nowhere"], 4, "nowhere holds no training"),
+    ("resume with settings", ["train", "--resume", "x", "--train.epochs", "3"], 2, "takes its settings"),
+    ("no such run", ["predict", "nowhere", ".", "--output", "out"], 4, "nowhere"),
+    ("no such answers", ["evaluate", "nowhere.json", "--labels", "labels.json"], 3, "labels.json"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"), [c[1:] for c in BAD_COMMANDS], ids=[c[0] for c in BAD_COMMANDS]
+)
+def test_bad_commands(
+    arguments: list[str], code: int, message: str, capfd: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == code
+    out, err = capfd.readouterr()
+    assert message in " ".join(err.split())
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_recipe_key_names_the_nearest(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("optimizer:\n  ratte: 0.1\n")
+    assert run(["train", str(recipe), "--data", str(data), "--output", str(tmp_path / "run")]) == 2
+    err = " ".join(capfd.readouterr().err.split())
+    assert "mine.yaml: optimizer: unknown key 'ratte'" in err
+    assert "Did you mean 'rate'?" in err
+
+
+def test_unknown_flag_names_the_nearest(data: Path, tmp_path: Path) -> None:
+    result = digitspot("train", "--data", data, "--output", tmp_path / "run", "--train.epoch", 2, check=False)
+    assert result.returncode == 2
+    assert "--train.epochs" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_output_that_cannot_be_made_exits_1(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIGITSPOT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "file").write_text("in the way")
+    assert run(["train", "--data", str(data), "--output", str(tmp_path / "file" / "run")]) == 1
+    assert "cannot write" in capfd.readouterr().err
+
+
+def test_second_training_in_a_run_folder_is_refused(
+    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIGITSPOT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text("")
+    assert run(["train", "--data", str(data), "--output", str(tmp_path / "run")]) == 2
+    assert "already holds a training" in capfd.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def model(small_recipe: Path, small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of two epochs, trained with an extreme picture and one without boxes among the others."""
+    data = tmp_path_factory.mktemp("hard") / "data"
+    shutil.copytree(small_data, data)
+    document = json.loads((data / "train.json").read_text())
+    for number, (width, height) in enumerate([(1, 1), (20000, 10)], 9001):
+        Image.new("RGB", (width, height), (90, 80, 70)).save(data / "train" / f"{number}.png")
+        document["images"].append(
+            {"id": number, "file_name": f"{number}.png", "width": width, "height": height}
+        )
+    (data / "train.json").write_text(json.dumps(document))
+    output = data.parent / "run"
+    digitspot("train", small_recipe, "--data", data, "--output", output, "--train.epochs", 2)
+    return output
+
+
+class TestTrainedModel:
+    """The way from a trained model to scores, with pictures that are hard to take."""
+
+    def test_labelled_split(self, model: Path, small_data: Path, tmp_path: Path) -> None:
+        labels = small_data / "test.json"
+        digitspot("predict", model, labels, "--output", tmp_path, "--zip", "--overlays", 3)
+        names = {path.name for path in tmp_path.iterdir()}
+        assert names == {"pred.json", "pred.csv", "pred.zip", "overlays", "overlays.png"}
+        assert len(list((tmp_path / "overlays").iterdir())) == 3
+        ids = [str(image.image_id) for image in read_labels(labels).images]
+        assert list(read_numbers(tmp_path / "pred.csv")) == ids
+        scores = json.loads(digitspot("evaluate", tmp_path, "--labels", labels, "--json").stdout)
+        assert scores["numbers"]["num_images"] == len(ids)
+        assert 0 <= scores["intervals"]["AP"]["low"] <= scores["intervals"]["AP"]["high"] <= 1
+
+    def test_folder_and_single_pictures_agree(self, model: Path, small_data: Path, tmp_path: Path) -> None:
+        digitspot("predict", model, small_data / "test", "--output", tmp_path)
+        numbers = read_numbers(tmp_path / "pred.csv")
+        pictures = [small_data / "test" / f"{name}.png" for name in list(numbers)[:3]]
+        result = digitspot("read", *pictures, "--model", model, "--json")
+        assert [row["text"] for row in json.loads(result.stdout)] == list(numbers.values())[:3]
+
+    def test_hard_pictures_are_read(self, model: Path, tmp_path: Path) -> None:
+        pictures = tmp_path / "pictures"
+        pictures.mkdir()
+        Image.new("RGB", (1, 1)).save(pictures / "one.png")
+        Image.new("L", (20000, 10)).save(pictures / "long.png")
+        Image.new("RGBA", (30, 40)).save(pictures / "clear.png")
+        digitspot("predict", model, pictures, "--output", tmp_path / "out")
+        assert list(read_numbers(tmp_path / "out" / "pred.csv")) == ["1", "2", "3"]
+
+    @pytest.mark.parametrize("content", [b"", b"no picture"], ids=["empty", "not an image"])
+    def test_unreadable_picture_leaves_no_answers(self, content: bytes, model: Path, tmp_path: Path) -> None:
+        pictures = tmp_path / "pictures"
+        pictures.mkdir()
+        (pictures / "bad.png").write_bytes(content)
+        result = digitspot("predict", model, pictures, "--output", tmp_path / "out", check=False)
+        assert result.returncode == 3
+        assert "bad.png" in result.stderr
+        assert not list((tmp_path / "out").iterdir())
+
+    def test_folder_without_pictures(self, model: Path, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        result = digitspot("predict", model, tmp_path / "empty", "--output", tmp_path / "out", check=False)
+        assert result.returncode == 3
+        assert "has no picture" in result.stderr
+
+    def test_cut_checkpoint(self, model: Path, small_data: Path, tmp_path: Path) -> None:
+        cut = tmp_path / "cut.pt"
+        cut.write_bytes((model / "best.pt").read_bytes()[:5000])
+        result = digitspot("predict", cut, small_data / "test", "--output", tmp_path / "out", check=False)
+        assert result.returncode == 4
+        assert "cut.pt" in result.stderr
