@@ -12,6 +12,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/.installed
+	rm -rf demo
 	$(BIN)/digitspot demo --output demo
 
 test: $(VENV)/.installed lint

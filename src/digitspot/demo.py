@@ -43,7 +43,7 @@ DEMO_CONFIG = Config(
     ),
     optimizer=OptimizerConfig(name="adamw", rate=1e-3, weight_decay=0.05, clip_norm=5.0),
     schedule=ScheduleConfig(kind="cosine", warmup_steps=100),
-    train=TrainConfig(epochs=6, batch_size=16, ema_decay=0.995, validate_every_epochs=6),
+    train=TrainConfig(epochs=7, batch_size=16, ema_decay=0.995, validate_every_epochs=7),
 )
 """Sized for minutes on two CPU cores: a smaller input, a narrower network, a short training."""
 

@@ -35,6 +35,7 @@ _MIN_WIDTH = 340
 _GAP, _SHEET = 10, (60, 65, 76)
 _SMOOTH = 3  # shapes are drawn this many times larger, then reduced
 _SAME_PLACE_IOU = 0.5
+_MIN_FAINT_SCORE = 0.1  # a detector finds something everywhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ def draw_overlay(
     Args:
         image: uint8 `[H, W, 3]`.
         reading: Its boxes in pixels of the image; a box beyond the frame is drawn at the frame.
-        detections: What the detector found; what the reading left out is drawn faintly.
+        detections: What the detector found; what the reading left out is drawn faintly, from a score of 0.1.
         truth: The true number, shown with a tick or a cross; "" where there is truly no number,
             None where the truth is not known.
 
@@ -160,7 +161,7 @@ def _left_out(detections: Detections, reading: Reading) -> FloatArray:
     """Return the boxes of the detections that stand where the reading has no digit."""
     read = np.array([digit.box for digit in reading.digits], np.float32).reshape(-1, 4)
     covered = (box_ious(detections.boxes, read) >= _SAME_PLACE_IOU).any(axis=1)
-    return np.asarray(detections.boxes[~covered], np.float32)
+    return np.asarray(detections.boxes[~covered & (detections.scores >= _MIN_FAINT_SCORE)], np.float32)
 
 
 def _draw_digits(pen: _Pen, layout: _Layout, digits: Sequence[Digit]) -> None:

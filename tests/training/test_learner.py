@@ -257,3 +257,16 @@ def test_bfloat16_updates_float32_weights(small_detector: Build, make_batch: Mak
 def test_fp16_needs_cuda(small_detector: Build) -> None:
     with pytest.raises(ConfigError, match="fp16 needs CUDA"):
         Learner(small_detector(), config(precision="fp16"), CPU)
+
+
+def test_a_gradient_that_is_no_number(small_detector: Build, make_batch: Make) -> None:
+    learner = Learner(small_detector(), config(name="adamw", ema=0.9), CPU)
+    learner.update([make_batch(1)], 1.0, 0)
+    weights = copied(dict(learner.detector.named_parameters()))
+    head = learner.detector.roi_heads.box_predictor.cls_score.weight
+    head.register_hook(lambda gradient: gradient * float("inf"))
+    batch = make_batch(5)
+    with pytest.raises(NonFiniteLossError, match="gradient is nan") as raised:
+        learner.update([batch], 1.0, 1)
+    assert all(str(image_id) in str(raised.value) for image_id in batch.image_ids)
+    assert not differing(weights, dict(learner.detector.named_parameters()))

@@ -23,6 +23,14 @@ class NonFiniteLossError(DigitspotError):
     """The loss became infinite or not a number; the message names the images of the batch."""
 
 
+def non_finite(what: str, value: float, image_ids: Sequence[int]) -> NonFiniteLossError:
+    """Say what is not finite, and on which images."""
+    return NonFiniteLossError(
+        f"the {what} is {value} on the images {', '.join(map(str, image_ids))}",
+        hint="Look at their boxes (`digitspot data check`), or lower --optimizer.rate.",
+    )
+
+
 class Learner:
     """Everything that an update changes.
 
@@ -70,7 +78,7 @@ class Learner:
         for batch in batches:
             for name, value in self._backward(batch, len(batches)).items():
                 losses[name] = losses.get(name, 0.0) + value / len(batches)
-        self._apply()
+        self._apply([image_id for batch in batches for image_id in batch.image_ids])
         return losses
 
     def _backward(self, batch: TensorBatch, num_batches: int) -> dict[str, float]:
@@ -80,17 +88,16 @@ class Learner:
         total = torch.stack(list(losses.values())).sum()
         values = torch.stack([*losses.values(), total]).tolist()
         if not torch.isfinite(total):
-            raise NonFiniteLossError(
-                f"the loss is {values[-1]} on the images {', '.join(map(str, batch.image_ids))}",
-                hint="Look at their boxes (`digitspot data check`), or lower --optimizer.rate.",
-            )
+            raise non_finite("loss", values[-1], batch.image_ids)
         self.scaler.scale(total / num_batches).backward()  # type: ignore[no-untyped-call]
         return dict(zip([*losses, "loss"], values, strict=True))
 
-    def _apply(self) -> None:
-        if self.config.optimizer.clip_norm > 0:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.detector.parameters(), self.config.optimizer.clip_norm)
+    def _apply(self, image_ids: Sequence[int]) -> None:
+        self.scaler.unscale_(self.optimizer)
+        limit = self.config.optimizer.clip_norm or float("inf")
+        norm = nn.utils.clip_grad_norm_(self.detector.parameters(), limit)
+        if not (self.scaler.is_enabled() or torch.isfinite(norm)):  # the scaler leaves such updates out
+            raise non_finite("gradient", float(norm), image_ids)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:

@@ -112,6 +112,12 @@ def check_config(config: Config) -> None:
     for name, value in positive.items():
         if value < 1:
             raise ConfigError(f"{name} is {value}, must be at least 1")
+    if config.train.seed < 0:
+        raise ConfigError(f"train.seed is {config.train.seed}, must be at least 0")
+    if not 0 < config.optimizer.rate < float("inf"):
+        raise ConfigError(f"optimizer.rate is {config.optimizer.rate}, must be above 0")
+    if any(side < 1 for side in config.input.train_short_sides):
+        raise ConfigError(f"input.train_short_sides is {config.input.train_short_sides}, must be at least 1")
     branches = config.schedule.branch_epochs
     if branches and config.schedule.kind != "wsd":
         raise ConfigError(

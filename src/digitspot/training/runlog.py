@@ -15,7 +15,7 @@ from digitspot.files import write_error, writing_whole
 from digitspot.training.checkpoint import BEST, LAST
 
 METRICS, ENVIRONMENT = "metrics.jsonl", "environment.json"
-PACKAGES = ("digitspot", "torch", "torchvision", "numpy", "pillow", "pycocotools")
+PACKAGES = ("digitspot", "torch", "torchvision", "numpy", "pillow")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,113 @@
+"""The loop's rules: early stopping, plateaus, the best model, a loss that is no number."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import digitspot
+from digitspot.config import Config, ScheduleConfig, load_recipe
+from digitspot.data.coco import read_labels, write_labels
+from digitspot.data.labels import CategoryMap
+from digitspot.errors import ConfigError
+from digitspot.reader import Reader
+from digitspot.training.checkpoint import load_model, load_state
+from digitspot.training.learner import NonFiniteLossError
+from digitspot.training.run import check_config, start_training
+from digitspot.training.runlog import Run
+
+
+@pytest.fixture
+def config(small_recipe: Path) -> Config:
+    config = load_recipe(small_recipe)
+    return replace(config, data=replace(config.data, workers=0))
+
+
+def test_a_rate_too_small_to_learn_stops_early_and_halves_on_plateaus(
+    config: Config, small_data: Path, tmp_path: Path
+) -> None:
+    """With a rate of 1e-30 no validation improves on the first, so both rules must act."""
+    still = replace(
+        config,
+        optimizer=replace(config.optimizer, rate=1e-30),
+        schedule=ScheduleConfig(kind="plateau", warmup_steps=0, plateau_floor=0.0),
+        train=replace(config.train, epochs=30, early_stopping=3, ema_decay=0.0),
+        model=replace(config.model, batch_norm="frozen"),
+    )
+    run = start_training(still, small_data, tmp_path / "run")
+    place = load_state(run.last, kind="training")["place"]
+    assert place["epoch"] == 4
+    assert place["waited"] == 3
+    assert place["plateau"]["scale"] == 0.5**3
+    assert load_model(run.path).scores["epoch"] == 1
+
+
+def test_the_best_model_is_the_best_validation(config: Config, small_data: Path, tmp_path: Path) -> None:
+    run = start_training(config, small_data, tmp_path / "run")
+    rows = [row for row in run.metrics() if row["kind"] == "valid"]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    means = [(row["accuracy"] + row["zoomed_accuracy"]) / 2 for row in rows]
+    model = load_model(run.path)
+    assert model.scores["epoch"] == 1 + int(np.argmax(means))
+    best = rows[int(np.argmax(means))]
+    assert model.reading.min_score == best["min_score"]
+    assert model.scores["map"] == pytest.approx(best["map"], abs=1e-5)
+    names = {path.name for path in run.path.iterdir()}
+    assert names == {"best.pt", "last.pt", "config.yaml", "environment.json", "metrics.jsonl"}
+    assert load_recipe(run.path / "config.yaml") == config
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert environment["seed"] == config.train.seed
+
+
+def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(
+    config: Config, small_data: Path, tmp_path: Path
+) -> None:
+    wild = replace(
+        config,
+        optimizer=replace(config.optimizer, name="sgd", rate=1e30, clip_norm=0.0),
+        schedule=ScheduleConfig(kind="constant", warmup_steps=8),
+        train=replace(config.train, checkpoint_every_seconds=0.0, precision="fp32"),
+    )
+    run = Run(tmp_path / "run")
+    with pytest.raises(NonFiniteLossError, match=r"the (loss|gradient) is (nan|-?inf) on the images \d"):
+        start_training(wild, small_data, run.path)
+    saved = load_state(run.last, kind="training")["learner"]["model"]
+    assert all(torch.isfinite(value).all() for value in saved.values())
+
+
+def test_category_ids_come_back_as_they_were(config: Config, small_data: Path, tmp_path: Path) -> None:
+    """Labels in which 10 is the digit 0, as SVHN's own: the answers use the same ids."""
+    data = tmp_path / "data"
+    for name in ("train", "valid"):
+        labels = read_labels(small_data / f"{name}.json")
+        write_labels(replace(labels, categories=CategoryMap((10, *range(1, 10)))), data / f"{name}.json")
+        (data / name).symlink_to(small_data / name)
+    short = replace(config, train=replace(config.train, epochs=1))
+    output = digitspot.train(short, data=data, output=tmp_path / "run")
+    assert Reader.load(output).categories.id_of(1) == 10
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "message"),
+    [
+        ("train", {"epochs": 0}, "train.epochs is 0"),
+        ("train", {"seed": -1}, "train.seed is -1"),
+        ("train", {"batch_size": 0}, "train.batch_size is 0"),
+        ("optimizer", {"rate": 0.0}, "optimizer.rate is 0.0"),
+        ("optimizer", {"rate": float("nan")}, "optimizer.rate is nan"),
+        ("input", {"train_short_sides": (64, 0)}, "train_short_sides"),
+        ("schedule", {"kind": "cosine", "branch_epochs": (2,)}, "schedule.kind is cosine"),
+        ("schedule", {"kind": "wsd", "branch_epochs": (9,)}, "within train.epochs"),
+    ],
+)
+def test_settings_that_cannot_be_trained(
+    section: str, change: dict[str, object], message: str, config: Config
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_config(replace(config, **{section: replace(getattr(config, section), **change)}))
