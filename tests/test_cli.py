@@ -92,7 +92,7 @@ BAD_DATA = [
     ("JSON cut off", half("train.json"), r"train\.json.*line"),
     ("JSON of the wrong shape", overwrite("train.json", b"[1, 2]"), r"train\.json"),
     ("negative width", edit_labels(lambda d: d["annotations"][0].update(bbox=[30, 8, -3, 24])), "width -3"),
-    ("NaN in a box", edit_labels(lambda d: d["annotations"][0].update(bbox=[0, 8, np.nan, 9])), "annotation 1"),
+    ("NaN in a box", edit_labels(lambda d: d["annotations"][0].update(bbox=[0, 8, np.nan, 9])), "NaN"),
     ("unknown category", edit_labels(lambda d: d["annotations"][0].update(category_id=77)), "77"),
     ("category that is no digit", edit_labels(lambda d: d["categories"][0].update(name="A")), "'A'"),
     ("annotation of no image", edit_labels(lambda d: d["annotations"][0].update(image_id=99)), "99"),

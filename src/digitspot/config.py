@@ -66,16 +66,18 @@ class AugmentConfig:
 class ModelConfig:
     """The detector. Names and meanings are torchvision's."""
 
-    preset: Literal["resnet50_fpn_v2", "mobilenet_v3_large_fpn", "resnet18_fpn"] = "resnet18_fpn"
+    preset: Literal["nano", "resnet18_fpn", "mobilenet_v3_large_fpn", "resnet50_fpn_v2"] = "resnet18_fpn"
     """Which network."""
     weights: str = "none"
     """Where to start: "coco" (torchvision's detector), "imagenet" (its backbone), "none", or a file."""
     batch_norm: Literal["live", "frozen", "synchronised"] = "live"
     """Batch statistics: of each batch, as loaded, or over all processes of a distributed training."""
+    nano_widths: tuple[int, ...] = (32, 64, 128, 192)
+    """nano: channels at strides 4, 8, 16 and 32."""
     fpn_channels: int = 128
-    """resnet18_fpn: width of the pyramid."""
+    """nano, resnet18_fpn: width of the pyramid."""
     head_channels: int = 512
-    """resnet18_fpn: width of the box head."""
+    """nano, resnet18_fpn: width of the box head."""
     anchor_sizes: tuple[tuple[int, ...], ...] | None = None
     """Anchor sides (square root of the area) of each pyramid level, in input pixels; none is the preset's."""
     anchor_ratios: tuple[float, ...] | None = None

@@ -1,4 +1,4 @@
-"""A torchvision Faster R-CNN that takes batches as `digitspot.preprocess.stack` makes them."""
+"""Detectors that take batches as `digitspot.preprocess.stack` makes them; torchvision's, adapted."""
 
 from __future__ import annotations
 
@@ -16,30 +16,21 @@ BatchNormPolicy = Literal["live", "frozen", "synchronised"]
 
 
 class Detector(nn.Module):
-    """Backbone, proposals and box head of a `FasterRCNN`, without its own resize and normalisation.
+    """What training and runtimes take: batches in, detections and losses out."""
 
-    The parts keep torchvision's names, so its state dicts load as they are. Under autocast, box
-    arithmetic stays in float32: bfloat16 would round a corner at 200 pixels to whole ones.
+    batch_norm: BatchNormPolicy = "live"
 
-    Args:
-        network: The built torchvision model; its parts are taken over.
-        batch_norm: "live" normalises by each batch while training, "frozen" by the statistics as
-            loaded and leaves their scales and offsets alone, "synchronised" by all processes' batches.
-    """
+    def set_batch_norm(self, policy: BatchNormPolicy) -> None:
+        """Choose the batch statistics, once and before the first update.
 
-    def __init__(self, network: FasterRCNN, batch_norm: BatchNormPolicy = "live") -> None:
-        super().__init__()
-        if batch_norm == "synchronised":
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-        self.backbone = network.backbone
-        self.rpn = network.rpn
-        self.roi_heads = network.roi_heads
-        self.batch_norm = batch_norm
-        self.rpn.anchor_generator.register_forward_pre_hook(_inputs_in_float32)
-        self.rpn.head.register_forward_hook(_outputs_in_float32)
-        self.roi_heads.box_predictor.register_forward_hook(_outputs_in_float32)
-        self.roi_heads.box_roi_pool.register_forward_pre_hook(self._pool_by_padded_size)
-        if batch_norm == "frozen":
+        Args:
+            policy: "live" normalises by each batch while training, "frozen" by the statistics as
+                loaded and leaves their scales and offsets alone, "synchronised" by all processes' batches.
+        """
+        self.batch_norm = policy
+        if policy == "synchronised":
+            nn.SyncBatchNorm.convert_sync_batchnorm(self)  # type: ignore[no-untyped-call]
+        if policy == "frozen":
             for module in self._batch_norms():
                 module.requires_grad_(False)
 
@@ -50,6 +41,9 @@ class Detector(nn.Module):
             for module in self._batch_norms():
                 module.eval()
         return self
+
+    def _batch_norms(self) -> list[nn.Module]:
+        return [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
     def forward(
         self,
@@ -69,6 +63,36 @@ class Detector(nn.Module):
             Detections (empty while training): for each picture `boxes` `[N, 4]` in input pixels,
             `labels` `[N]`, `scores` `[N]`; and the named losses (empty in evaluation).
         """
+        raise NotImplementedError
+
+
+class TorchvisionDetector(Detector):
+    """Backbone, proposals and box head of a `FasterRCNN`, without its own resize and normalisation.
+
+    The parts keep torchvision's names, so its state dicts load as they are. Under autocast, box
+    arithmetic stays in float32: bfloat16 would round a corner at 200 pixels to whole ones.
+
+    Args:
+        network: The built torchvision model; its parts are taken over.
+    """
+
+    def __init__(self, network: FasterRCNN) -> None:
+        super().__init__()
+        self.backbone = network.backbone
+        self.rpn = network.rpn
+        self.roi_heads = network.roi_heads
+        self.rpn.anchor_generator.register_forward_pre_hook(_inputs_in_float32)
+        self.rpn.head.register_forward_hook(_outputs_in_float32)
+        self.roi_heads.box_predictor.register_forward_hook(_outputs_in_float32)
+        self.roi_heads.box_roi_pool.register_forward_pre_hook(self._pool_by_padded_size)
+
+    def forward(
+        self,
+        batch: Tensor,
+        sizes_hw: Sequence[tuple[int, int]],
+        targets: Sequence[dict[str, Tensor]] | None = None,
+    ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+        """Find digits, or measure how far off the network is; see `Detector.forward`."""
         sizes = list(sizes_hw)
         self._padded_hw = (batch.shape[2], batch.shape[3])
         features = self.backbone(batch)
@@ -84,9 +108,6 @@ class Detector(nn.Module):
         """
         features, boxes, sizes_hw = inputs
         return features, boxes, [self._padded_hw] * len(sizes_hw)
-
-    def _batch_norms(self) -> list[nn.Module]:
-        return [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 def _inputs_in_float32(_: nn.Module, inputs: tuple[Any, ...]) -> Any:

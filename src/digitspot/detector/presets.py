@@ -19,7 +19,8 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign
 
 from digitspot.config import ModelConfig
-from digitspot.detector.model import Detector
+from digitspot.detector.model import Detector, TorchvisionDetector
+from digitspot.detector.nano import Nano
 from digitspot.detector.weights import load_start
 from digitspot.errors import ConfigError
 from digitspot.structures import NUM_DIGITS
@@ -45,10 +46,15 @@ def build_detector(config: ModelConfig, *, load_weights: bool = True) -> Detecto
         ConfigError: The anchors do not fit the preset, or it has no such weights.
         CheckpointError: The weights cannot be had, or do not fit.
     """
-    network = _BUILDERS[config.preset](config)
+    detector: Detector
+    if config.preset == "nano":
+        detector = Nano(config)
+    else:
+        detector = TorchvisionDetector(_BUILDERS[config.preset](config))
     if load_weights:
-        load_start(network, config.preset, config.weights)
-    return Detector(network, config.batch_norm)
+        load_start(detector, config.preset, config.weights)
+    detector.set_batch_norm(config.batch_norm)
+    return detector
 
 
 def _resnet50_fpn_v2(config: ModelConfig) -> FasterRCNN:

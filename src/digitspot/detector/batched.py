@@ -1,0 +1,196 @@
+"""What a two-stage detector does with boxes, for a whole batch at once and without a loop over images.
+
+The mathematics is torchvision's (`tests/detector/test_batched.py` compares on the same inputs); only the
+shapes differ: `[B, K, 4]` with a mask instead of a list of `[K_i, 4]`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+MAX_LOG_SCALE = math.log(1000.0 / 16)
+"""Largest predicted logarithm of a scale, as torchvision's `BoxCoder` clips it."""
+
+
+def anchor_shapes(sizes: Sequence[float], ratios: Sequence[float]) -> Tensor:
+    """Return the anchors of one place around (0, 0), `[len(ratios) * len(sizes), 4]`, at whole pixels.
+
+    Args:
+        sizes: Square roots of the areas.
+        ratios: Height over width.
+    """
+    heights = torch.tensor(ratios).sqrt()
+    widths = 1 / heights
+    size = torch.tensor(sizes, dtype=torch.float32)
+    w, h = (widths[:, None] * size).flatten(), (heights[:, None] * size).flatten()
+    return (torch.stack([-w, -h, w, h], 1) / 2).round()
+
+
+def place_anchors(shapes: Tensor, size_hw: Sequence[int], stride: int) -> Tensor:
+    """Return the anchors of every place of a feature map, `[H * W * A, 4]`: rows, columns, shapes."""
+    height, width = size_hw
+    y = torch.arange(height, device=shapes.device) * stride
+    x = torch.arange(width, device=shapes.device) * stride
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    corners = torch.stack([x, y, x, y], -1)  # [H, W, 4]
+    return (corners[:, :, None] + shapes).reshape(-1, 4)
+
+
+def box_ious(first: Tensor, second: Tensor) -> Tensor:
+    """Return intersection over union, `[B, N, M]`, of boxes `[B, N, 4]` and `[B, M, 4]`."""
+    top_left = torch.maximum(first[:, :, None, :2], second[:, None, :, :2])
+    bottom_right = torch.minimum(first[:, :, None, 2:], second[:, None, :, 2:])
+    inter = (bottom_right - top_left).clamp(min=0).prod(-1)
+    union = _areas(first)[:, :, None] + _areas(second)[:, None, :] - inter
+    return inter / union.clamp(min=1e-9)
+
+
+def encode(reference: Tensor, target: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
+    """Return the offsets `[..., 4]` that turn reference boxes into target boxes (Ren et al. 2015, eq. 2)."""
+    centres, sides = _centres_and_sides(reference)
+    target_centres, target_sides = _centres_and_sides(target)
+    moves = (target_centres - centres) / sides
+    scales = torch.log(target_sides / sides)
+    return torch.cat([moves, scales], -1) * reference.new_tensor(weights)
+
+
+def decode(reference: Tensor, offsets: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
+    """Return the boxes `[..., 4]` that offsets make of reference boxes; the inverse of `encode`."""
+    centres, sides = _centres_and_sides(reference)
+    offsets = offsets / reference.new_tensor(weights)
+    centres = centres + offsets[..., :2] * sides
+    sides = sides * offsets[..., 2:].clamp(max=MAX_LOG_SCALE).exp()
+    return torch.cat([centres - sides / 2, centres + sides / 2], -1)
+
+
+def match(
+    ious: Tensor, present: Tensor, high: float, low: float, allow_low_quality: bool
+) -> tuple[Tensor, Tensor]:
+    """Assign a true box to every anchor or proposal, as torchvision's `Matcher`.
+
+    Args:
+        ious: `[B, N, G]`, of anchors or proposals with true boxes.
+        present: bool `[B, G]`; padding is False.
+        high: From this overlap on, one is a match.
+        low: Below this, it is background; between the two it is neither.
+        allow_low_quality: Whether each true box also takes the anchors that overlap it most.
+
+    Returns:
+        The index of the best true box `[B, N]` (any where there is none), and `[B, N]`: 1 match, 0
+        background, -1 neither.
+    """
+    ious = ious.masked_fill(~present[:, None, :], -1.0)
+    best, index = ious.max(-1)
+    state = torch.full_like(index, -1)
+    state = torch.where(best < low, torch.zeros_like(state), state)
+    state = torch.where(best >= high, torch.ones_like(state), state)
+    if allow_low_quality:
+        most = ious.amax(1, keepdim=True)  # [B, 1, G]
+        kept = ((ious == most) & present[:, None, :]).any(-1)
+        state = torch.where(kept, torch.ones_like(state), state)
+    return index, state
+
+
+def sample(state: Tensor, size: int, positive_fraction: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw a fixed number of matches and background at random, as torchvision's sampler draws them.
+
+    Args:
+        state: `[B, N]`: 1 match, 0 background, -1 neither.
+        size: How many are drawn for each image.
+        positive_fraction: Largest share of matches among them.
+
+    Returns:
+        Indices `[B, size]`, whether each is used (an image may have too few), and whether it is a match.
+    """
+    size = min(size, state.shape[1])
+    positive, negative = state == 1, state == 0
+    limit = int(size * positive_fraction)
+    order = torch.rand(state.shape, device=state.device)
+    rank = torch.where(positive, order, order.new_tensor(2.0)).argsort(1).argsort(1)
+    chosen = positive & (rank < limit)
+    # Chosen matches first, background in random order behind them, the rest last.
+    key = torch.where(chosen, order, torch.where(negative, 1 + order, order.new_tensor(3.0)))
+    values, index = key.topk(size, dim=1, largest=False)
+    return index, values < 2, values < 1
+
+
+def nms_per_image(
+    boxes: Tensor, scores: Tensor, groups: Tensor, max_iou: float, num: int
+) -> tuple[Tensor, Tensor]:
+    """Suppress overlapping boxes within each image and group, and keep the best of what is left.
+
+    Args:
+        boxes: `[B, K, 4]`.
+        scores: `[B, K]`; minus infinity leaves a box out.
+        groups: int64 `[B, K]`, such as the class; boxes of different groups do not suppress each other.
+        max_iou: Overlap above which the lower score goes.
+        num: How many to return for each image.
+
+    Returns:
+        Indices `[B, num]`, best first, and the mask of those that exist.
+    """
+    num_images, num_boxes = scores.shape
+    image = torch.arange(num_images, device=boxes.device)[:, None].expand_as(scores)
+    valid = torch.isfinite(scores).flatten().nonzero().squeeze(1)
+    ids = image.flatten()[valid] * (int(groups.max()) + 1 if groups.numel() else 1) + groups.flatten()[valid]
+    kept = valid[batched_nms(boxes.flatten(0, 1)[valid], scores.flatten()[valid], ids, max_iou)]
+    alive = torch.full_like(scores, -math.inf).flatten()
+    alive[kept] = scores.flatten()[kept]
+    best, index = alive.view_as(scores).topk(min(num, num_boxes), dim=1)
+    return index, torch.isfinite(best)
+
+
+def pool_boxes(features: Tensor, boxes: Tensor, stride: float, size: int, samples: int = 2) -> Tensor:
+    """RoIAlign as two small matrix products: bilinear sampling on a grid is separable.
+
+    Equals `torchvision.ops.roi_align(..., sampling_ratio=samples, aligned=False)`; uses every core
+    backward, and exports as plain products.
+
+    Args:
+        features: `[B, C, H, W]`.
+        boxes: `[B, K, 4]` in input pixels.
+        stride: Input pixels for one of the features.
+        size: Bins along each side.
+        samples: Points along each side of a bin, averaged.
+
+    Returns:
+        `[B, K, C, size, size]`.
+    """
+    num_images, channels, height, width = features.shape
+    num_boxes = boxes.shape[1]
+    scaled = boxes.float() / stride
+    rows = _weights(scaled[..., 1], scaled[..., 3], height, size, samples).to(features.dtype)  # [B, K, s, H]
+    columns = _weights(scaled[..., 0], scaled[..., 2], width, size, samples).to(
+        features.dtype
+    )  # [B, K, s, W]
+    flat = features.reshape(num_images, channels * height, width)
+    across = flat @ columns.reshape(num_images, num_boxes * size, width).transpose(1, 2)  # [B, C*H, K*s]
+    across = across.view(num_images, channels, height, num_boxes, size).permute(0, 3, 2, 1, 4)
+    across = across.reshape(num_images * num_boxes, height, channels * size)
+    pooled = rows.reshape(num_images * num_boxes, size, height) @ across  # [B*K, s, C*s]
+    return pooled.view(num_images, num_boxes, size, channels, size).transpose(2, 3)
+
+
+def _weights(start: Tensor, end: Tensor, length: int, size: int, samples: int) -> Tensor:
+    """Return the share `[..., size, length]` that each cell has in each bin of intervals `[...]`."""
+    extent = (end - start).clamp(min=1.0)
+    grid = (torch.arange(size * samples, device=start.device, dtype=start.dtype) + 0.5) / (size * samples)
+    points = start[..., None] + extent[..., None] * grid  # [..., size * samples]
+    inside = (points >= -1) & (points <= length)
+    cells = torch.arange(length, device=start.device, dtype=start.dtype)
+    weights = (1 - (points.clamp(0, length - 1)[..., None] - cells).abs()).clamp(min=0) * inside[..., None]
+    return weights.view(*start.shape, size, samples, length).mean(-2)
+
+
+def _areas(boxes: Tensor) -> Tensor:
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def _centres_and_sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    sides = boxes[..., 2:] - boxes[..., :2]
+    return boxes[..., :2] + sides / 2, sides
