@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from command_line import digitspot
+from command_line import command, digitspot, environment
 from digitspot.cli import run
-from digitspot.data.coco import read_labels, read_numbers
+from digitspot.data.coco import read_labels, read_numbers, write_labels
+from digitspot.data.labels import CategoryMap
 
 CATEGORIES = [{"id": digit + 1, "name": str(digit)} for digit in range(10)]
 
@@ -148,6 +151,12 @@ BAD_COMMANDS = [
     ("nothing to resume", ["train", "--resume", "nowhere"], 4, "nowhere holds no training"),
     ("resume with settings", ["train", "--resume", "x", "--train.epochs", "3"], 2, "takes its settings"),
     ("no such run", ["predict", "nowhere", ".", "--output", "out"], 4, "nowhere"),
+    (
+        "a setting out of range",
+        ["train", "--data", "x", "--output", "y", "--data.workers", "-1"],
+        2,
+        "workers is -1",
+    ),
     ("no such answers", ["evaluate", "nowhere.json", "--labels", "labels.json"], 3, "labels.json"),
 ]
 
@@ -185,13 +194,43 @@ def test_unknown_flag_names_the_nearest(data: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_output_that_cannot_be_made_exits_1(
-    data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "output", ["{tmp}/file/run", "/proc/digitspot/run"], ids=["below a file", "read-only"]
+)
+def test_output_that_cannot_be_made_exits_1_before_any_work(
+    output: str,
+    data: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if output.startswith("/proc") and not Path("/proc/self").exists():
+        pytest.skip("needs a folder that is read-only for everybody")
     monkeypatch.setenv("DIGITSPOT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "file").write_text("in the way")
-    assert run(["train", "--data", str(data), "--output", str(tmp_path / "file" / "run")]) == 1
+    assert run(["train", "--data", str(data), "--output", output.format(tmp=tmp_path)]) == 1
     assert "cannot write" in capfd.readouterr().err
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(("limit_kib", "written"), [(4, "pack"), (60, "checkpoint")])
+def test_no_space_left_exits_1_and_leaves_nothing_half_written(
+    limit_kib: int, written: str, small_recipe: Path, small_data: Path, tmp_path: Path
+) -> None:
+    """A limit on the size of files stands for a full disk: the write fails midway."""
+    output, cache = tmp_path / "run", tmp_path / "cache"
+    result = subprocess.run(
+        ["bash", "-c", f"ulimit -f {limit_kib}; exec \"$@\"", "-", *command(
+            "train", small_recipe, "--data", small_data, "--output", output, "--train.epochs", 1,
+            "--data.workers", 0, *(["--data.longest-side", 24] if written == "checkpoint" else []))],
+        capture_output=True, text=True, env={**environment(), "DIGITSPOT_CACHE": str(cache)}, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    assert "cannot write" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.name.endswith((".tmp", ".pt"))]
+    if written == "pack":
+        assert not list(cache.rglob("index.npz"))
 
 
 def test_second_training_in_a_run_folder_is_refused(
@@ -243,6 +282,42 @@ class TestTrainedModel:
         result = digitspot("read", *pictures, "--model", model, "--json")
         assert [row["text"] for row in json.loads(result.stdout)] == list(numbers.values())[:3]
 
+    def test_answers_use_the_ids_of_the_labels(self, model: Path, small_data: Path, tmp_path: Path) -> None:
+        """The model was trained on "1 is 0"; labels with "10 is 0" get answers in their own ids."""
+        labels = read_labels(small_data / "test.json", clip=False)
+        write_labels(replace(labels, categories=CategoryMap((10, *range(1, 10)))), tmp_path / "test.json")
+        (tmp_path / "test").symlink_to(small_data / "test")
+        scores = []
+        for path in (small_data / "test.json", tmp_path / "test.json"):
+            digitspot("predict", model, path, "--output", tmp_path / "out")
+            scores.append(
+                json.loads(digitspot("evaluate", tmp_path / "out", "--labels", path, "--json").stdout)
+            )
+        assert scores[0] == scores[1]
+
+    def test_names_that_are_no_numbers_get_a_list(
+        self, model: Path, small_data: Path, tmp_path: Path
+    ) -> None:
+        pictures = tmp_path / "pictures"
+        pictures.mkdir()
+        for name, source in (("door.png", "1.png"), ("gate.png", "2.png")):
+            shutil.copy(small_data / "test" / source, pictures / name)
+        digitspot("predict", model, pictures, "--output", tmp_path / "out", "--zip", "--overlays", 1)
+        listed = (tmp_path / "out" / "images.csv").read_text().split()
+        assert listed == ["image_id,file_name", "1,door.png", "2,gate.png"]
+        shutil.copy(small_data / "test" / "3.png", pictures / "3.png")
+        result = digitspot("predict", model, pictures, "--output", tmp_path / "out", check=False)
+        assert result.returncode == 3
+        assert "door.png is not" in " ".join(result.stderr.split())
+
+    def test_nothing_of_an_earlier_prediction_stays(
+        self, model: Path, small_data: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out"
+        digitspot("predict", model, small_data / "test", "--output", out, "--zip", "--overlays", 2)
+        digitspot("predict", model, small_data / "test", "--output", out)
+        assert {path.name for path in out.iterdir()} == {"pred.json", "pred.csv"}
+
     def test_hard_pictures_are_read(self, model: Path, tmp_path: Path) -> None:
         pictures = tmp_path / "pictures"
         pictures.mkdir()
@@ -260,7 +335,7 @@ class TestTrainedModel:
         result = digitspot("predict", model, pictures, "--output", tmp_path / "out", check=False)
         assert result.returncode == 3
         assert "bad.png" in result.stderr
-        assert not list((tmp_path / "out").iterdir())
+        assert not (tmp_path / "out").exists()
 
     def test_folder_without_pictures(self, model: Path, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()

@@ -113,10 +113,12 @@ def test_no_space(tmp_path: Path, write: str) -> None:
     assert (path.read_bytes(), names(tmp_path)) == (b"old", ["a.bin"])
 
 
-def test_check_writable_makes_the_folder_and_leaves_nothing(tmp_path: Path) -> None:
+def test_check_writable_leaves_things_as_they_were(tmp_path: Path) -> None:
     check_writable(tmp_path / "a" / "b")
-    check_writable(tmp_path / "a" / "b")
-    assert names(tmp_path / "a" / "b") == []
+    assert names(tmp_path) == []
+    (tmp_path / "c").mkdir()
+    check_writable(tmp_path / "c")
+    assert (names(tmp_path), names(tmp_path / "c")) == (["c"], [])
     (tmp_path / "file").write_text("x")
     for folder in (tmp_path / "file", tmp_path / "file" / "b"):
         with pytest.raises(DigitspotError, match="cannot write"):

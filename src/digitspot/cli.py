@@ -12,6 +12,8 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
+from rich.markup import escape
+
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.progress import stderr
 
@@ -47,11 +49,16 @@ def run(arguments: list[str]) -> int:
     except DigitspotError as error:
         return _fail(error, debug)
     except KeyboardInterrupt as error:
-        stderr().print(_plain(str(error) or "interrupted"), highlight=False)
+        stderr().print(escape(str(error) or "interrupted"))
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output left
         sys.stderr.close()
         return 1
+    except Exception as error:
+        if debug:
+            raise
+        what = f"{type(error).__name__}: {error}"
+        return _fail(DigitspotError(what, hint="This is a defect of digitspot; --debug shows where."), debug)
     return 0
 
 
@@ -79,15 +86,10 @@ def _fail(error: DigitspotError, debug: bool) -> int:
         traceback.print_exc()
     else:
         console = stderr()
-        console.print(f"[bold red]error:[/] {_plain(str(error))}", highlight=False)
+        console.print(f"[bold red]error:[/] {escape(str(error))}")
         if error.hint:
-            console.print(f"  {_plain(error.hint)}", highlight=False)
+            console.print(f"  {escape(error.hint)}")
     return error.exit_code
-
-
-def _plain(text: str) -> str:
-    """Escape what rich would take for markup."""
-    return text.replace("[", r"\[")
 
 
 def _overview() -> str:

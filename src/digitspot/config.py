@@ -72,6 +72,8 @@ class ModelConfig:
     """Where to start: "coco" (torchvision's detector), "imagenet" (its backbone), "none", or a file."""
     batch_norm: Literal["live", "frozen", "synchronised"] = "live"
     """Batch statistics: of each batch, as loaded, or over all processes of a distributed training."""
+    trainable_stages: int | None = None
+    """ResNets: stages of the backbone that learn, from the last (5 with the stem); none is all."""
     nano_widths: tuple[int, ...] = (32, 64, 128, 192)
     """nano: channels at strides 4, 8, 16 and 32."""
     fpn_channels: int = 128
@@ -121,7 +123,7 @@ class OptimizerConfig:
     clip_norm: float = 10.0
     """Largest norm of the gradient; 0 does not clip."""
     accumulate: int = 1
-    """Batches whose gradients are summed into one update."""
+    """Batches whose gradients are averaged into one update."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,11 +40,12 @@ def writing_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder where there is none, and see that files can be made in it, before long work begins.
+    """See, before long work begins, that a folder can be made and written to; leaves things as they were.
 
     Raises:
-        DigitspotError: They cannot.
+        DigitspotError: It cannot.
     """
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
     probe = folder / f".probe.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,10 @@ def check_writable(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise write_error(folder, error) from error
+    finally:
+        for place in missing:
+            with suppress(OSError):
+                place.rmdir()
 
 
 def write_error(path: Path, error: OSError) -> DigitspotError:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
 from digitspot.data.coco import read_labels, write_numbers, write_results
 from digitspot.data.images import list_images
+from digitspot.data.labels import CategoryMap
 from digitspot.errors import ConfigError, DataError
 from digitspot.files import check_writable, writing_whole
 from digitspot.overlays import contact_sheet, draw_overlay
 from digitspot.reader import Reader
 from digitspot.structures import Detections
 
-RESULTS, NUMBERS, ARCHIVE, OVERLAYS = "pred.json", "pred.csv", "pred.zip", "overlays"
-SHEET = "overlays.png"
+RESULTS, NUMBERS, ARCHIVE, NAMES = "pred.json", "pred.csv", "pred.zip", "images.csv"
+OVERLAYS, SHEET = "overlays", "overlays.png"
 SHEET_COLUMNS = 4
 SHEET_IMAGES = 24
 
@@ -30,10 +33,14 @@ class Pictures:
     Attributes:
         paths: By image id, in order.
         numbers: The true numbers where labels are known, "" where there is none.
+        categories: The label file's category ids; None where there is none, and the model's are used.
+        numbered: Whether the ids are places in the list, since the file names are no numbers.
     """
 
     paths: Mapping[int, Path]
-    numbers: Mapping[int, str]
+    numbers: Mapping[int, str] = field(default_factory=dict)
+    categories: CategoryMap | None = None
+    numbered: bool = False
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -43,17 +50,17 @@ def find_pictures(source: Path) -> Pictures:
     """Find pictures by what `source` is.
 
     A folder of pictures, or a text file that lists one path a line: the id is the number that the
-    file name is, or, where a name is none or stands twice, the place in the list, from 1. A label
-    file (`test.json`): its images, its ids, with the pictures in the folder of the same name beside it.
+    file name is; where no name is a number, the place in the list, from 1. A label file
+    (`test.json`): its images, its ids, with the pictures in the folder of the same name beside it.
 
     Raises:
-        DataError: There is nothing to read.
+        DataError: There is nothing to read, or some names are numbers and others not.
     """
-    if source.suffix == ".json":
+    if source.suffix.lower() == ".json":
         return _labelled_pictures(source)
     if source.is_dir():
         paths = list_images(source)
-    elif source.suffix == ".txt" and source.is_file():
+    elif source.suffix.lower() == ".txt" and source.is_file():
         paths = _listed_pictures(source)
     elif source.is_file():
         paths = [source]
@@ -64,7 +71,10 @@ def find_pictures(source: Path) -> Pictures:
         )
     if not paths:
         raise DataError(f"{source} has no picture", hint="Known endings: .png, .jpg and their kin.")
-    return Pictures(dict(zip(_image_ids(paths), paths, strict=True)), {})
+    ids = _image_ids(paths, source)
+    if ids is None:
+        return Pictures(dict(enumerate(paths, 1)), numbered=True)
+    return Pictures(dict(zip(ids, paths, strict=True)))
 
 
 def predict(
@@ -82,7 +92,8 @@ def predict(
     Args:
         reader: The model.
         pictures: What to read.
-        output: Folder for `pred.json`, every digit down to the model's smallest score, and `pred.csv`.
+        output: Folder for `pred.json`, every digit down to the model's smallest score, and `pred.csv`;
+            for `images.csv`, too, where the ids are places in a list.
         archive: Also write both into `pred.zip`.
         overlays: Draw this many pictures, evenly chosen, with boxes and number, and a sheet of them.
         batch_size: Pictures in memory at a time; batches of like shapes are made of them.
@@ -92,8 +103,8 @@ def predict(
         DataError: A picture cannot be read; nothing is written.
         DigitspotError: The folder cannot be written.
     """
-    if overlays < 0:
-        raise ConfigError(f"--overlays is {overlays}, must be at least 0")
+    if overlays < 0 or batch_size < 1:
+        raise ConfigError(f"{overlays} overlays and a batch of {batch_size}: need 0 or more, and 1 or more")
     check_writable(output)
     found: dict[int, Detections] = {}
     numbers: dict[int, str | None] = {}
@@ -106,12 +117,31 @@ def predict(
             truth = pictures.numbers.get(image_id)
             drawn[image_id] = draw_overlay(read.image, read.reading, read.detections, truth)
         progress(len(found), len(pictures))
-    write_results(output / RESULTS, found, reader.categories)
+    _remove_optional(output)
+    write_results(output / RESULTS, found, pictures.categories or reader.categories)
     write_numbers(output / NUMBERS, numbers)
+    if pictures.numbered:
+        _write_names(output / NAMES, pictures.paths)
     if archive:
         _write_archive(output)
     if drawn:
         _write_overlays(output, drawn)
+
+
+def _remove_optional(output: Path) -> None:
+    """Remove what an earlier prediction left here and this one may not write again."""
+    for path in (output / ARCHIVE, output / NAMES, output / SHEET, *(output / OVERLAYS).glob("*.png")):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # not there, or somebody else's files are in it
+        (output / OVERLAYS).rmdir()
+
+
+def _write_names(path: Path, paths: Mapping[int, Path]) -> None:
+    """Write which file each id is."""
+    with writing_whole(path) as file:
+        rows = csv.writer(file)
+        rows.writerow(["image_id", "file_name"])
+        rows.writerows((image_id, picture.name) for image_id, picture in paths.items())
 
 
 def _write_archive(output: Path) -> None:
@@ -136,20 +166,37 @@ def _labelled_pictures(path: Path) -> Pictures:
     return Pictures(
         {image.image_id: folder / image.file_name for image in labels.images},
         {image.image_id: image.number or "" for image in labels.images},
+        labels.categories,
     )
 
 
 def _listed_pictures(path: Path) -> list[Path]:
     """Return the paths that a text file lists, relative ones from its folder."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a list of paths in UTF-8: {error.reason}") from error
     return [path.parent / line.strip() for line in lines if line.strip()]
 
 
-def _image_ids(paths: Sequence[Path]) -> list[int]:
-    stems = [path.stem for path in paths]
-    if all(stem.isdecimal() and stem.isascii() for stem in stems) and len(set(map(int, stems))) == len(stems):
-        return [int(stem) for stem in stems]
-    return list(range(1, len(paths) + 1))
+def _image_ids(paths: Sequence[Path], source: Path) -> list[int] | None:
+    """Return the numbers that the file names are; None where none is one."""
+    numeric = [path.stem.isascii() and path.stem.isdecimal() for path in paths]
+    if not any(numeric):
+        return None
+    if not all(numeric):
+        odd = paths[numeric.index(False)]
+        raise DataError(
+            f"{source}: {sum(numeric)} file names are numbers, but {odd.name} is not: which id is it?",
+            hint="Rename it, move it away, or give a label file.",
+        )
+    ids = [int(path.stem) for path in paths]
+    by_id: dict[int, Path] = {}
+    for image_id, path in zip(ids, paths, strict=True):
+        if image_id in by_id:
+            raise DataError(f"{source}: {by_id[image_id].name} and {path.name} are both image {image_id}")
+        by_id[image_id] = path
+    return ids
 
 
 def _evenly(image_ids: Sequence[int], count: int) -> set[int]:

@@ -47,7 +47,7 @@ class Rate(ProgressColumn):
 
 def stderr() -> Console:
     """Return the console that people read; stdout is for results."""
-    return Console(stderr=True, soft_wrap=True)
+    return Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 @contextmanager
@@ -102,4 +102,4 @@ class _Lines:
         rate = (done - self.first) / max(1e-9, now - self.start)
         left = f"{(total - done) / rate / 60:.1f} min left" if rate > 0 else ""
         line = f"{self.description}: {done}/{total} {rate:.1f} {self.unit}/s {left} {note}"
-        self.console.print(line.rstrip(), highlight=False)
+        self.console.print(line.rstrip(), markup=False)

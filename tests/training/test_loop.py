@@ -18,7 +18,8 @@ from digitspot.errors import ConfigError
 from digitspot.reader import Reader
 from digitspot.training.checkpoint import load_model, load_state
 from digitspot.training.learner import NonFiniteLossError
-from digitspot.training.run import check_config, start_training
+from digitspot.training.limits import RANGES, check_config
+from digitspot.training.run import start_training
 from digitspot.training.runlog import Run
 
 
@@ -99,6 +100,12 @@ def test_category_ids_come_back_as_they_were(config: Config, small_data: Path, t
         ("train", {"epochs": 0}, "train.epochs is 0"),
         ("train", {"seed": -1}, "train.seed is -1"),
         ("train", {"batch_size": 0}, "train.batch_size is 0"),
+        ("data", {"workers": -1}, "data.workers is -1, must be from 0 to 256"),
+        ("input", {"long_side": 0}, "input.long_side is 0, must be at least 1"),
+        ("train", {"ema_decay": 1.5}, "train.ema_decay is 1.5"),
+        ("train", {"max_updates": 0}, "train.max_updates is 0"),
+        ("model", {"anchor_ratios": (1.0, 0.0)}, "model.anchor_ratios"),
+        ("schedule", {"decay_share": 1.0}, "schedule.decay_share is 1.0"),
         ("optimizer", {"rate": 0.0}, "optimizer.rate is 0.0"),
         ("optimizer", {"rate": float("nan")}, "optimizer.rate is nan"),
         ("input", {"train_short_sides": (64, 0)}, "train_short_sides"),
@@ -111,3 +118,19 @@ def test_settings_that_cannot_be_trained(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         check_config(replace(config, **{section: replace(getattr(config, section), **change)}))
+
+
+def test_every_range_is_of_a_setting_and_holds_for_the_defaults() -> None:
+    for section, name, _, _ in RANGES:
+        assert hasattr(getattr(Config(), section), name), f"{section}.{name}"
+    check_config(Config())
+
+
+def test_a_trunk_that_may_stop_early_has_no_branches(config: Config) -> None:
+    both = replace(
+        config,
+        schedule=replace(config.schedule, kind="wsd", branch_epochs=(2,)),
+        train=replace(config.train, early_stopping=1),
+    )
+    with pytest.raises(ConfigError, match="early_stopping is 1"):
+        check_config(both)

@@ -11,10 +11,9 @@ import tyro
 
 from digitspot.commands.options import parse, print_json, print_table
 from digitspot.data.check import CheckReport, Row, check_data
-from digitspot.data.coco import find_split, read_labels
-from digitspot.data.pack_build import open_or_build
+from digitspot.data.splits import open_split
 from digitspot.errors import ConfigError, DataError
-from digitspot.progress import stderr, tracking
+from digitspot.progress import tracking
 
 MAX_LINES = 20
 """Findings of one kind that the table shows."""
@@ -104,14 +103,5 @@ def _lines(report: CheckReport, row: Row) -> list[tuple[str, str, str, str, str]
 
 def _pack(arguments: list[str]) -> None:
     options = parse(PackOptions, "data pack", arguments)
-    split = find_split(options.path, options.split)
-    with tracking(f"packing {options.split}") as show:
-        pack = open_or_build(
-            read_labels(split.labels_path),
-            split.images_dir,
-            options.root,
-            longest_side=options.longest_side,
-            progress=show,
-            announce=lambda plan: stderr().print(plan.describe(), highlight=False),
-        )
+    _, pack = open_split(options.path, options.split, options.root, options.longest_side)
     print(pack.path)

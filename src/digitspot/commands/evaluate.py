@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> None:
     labels = read_labels(options.labels, clip=False)
     answers = read_numbers(numbers) if numbers else None
     if answers is None:
-        stderr().print(f"no {NUMBERS}: numbers are read from the boxes, {ReadingSettings()}", highlight=False)
+        stderr().print(f"no {NUMBERS}: numbers are read from the boxes, {ReadingSettings()}")
     scores = evaluate_answers(
         labels,
         read_results(results, labels),

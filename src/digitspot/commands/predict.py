@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from digitspot.commands.options import parse
-from digitspot.predict import find_pictures, predict
+from digitspot.predict import NAMES, find_pictures, predict
 from digitspot.progress import stderr, tracking
 from digitspot.reader import Reader
 
@@ -41,11 +41,14 @@ def run(arguments: list[str]) -> None:
     """Predict."""
     options = parse(PredictOptions, "predict", arguments)
     reader = Reader.load(options.run, options.device)
-    stderr().print(f"digit=category_id: {reader.categories}; {reader.settings}", highlight=False)
+    stderr().print(f"digit=category_id: {reader.categories}; {reader.settings}")
+    pictures = find_pictures(options.images)
+    if pictures.numbered:
+        stderr().print(f"file names are no numbers: ids are places in the list, see {NAMES}")
     with tracking("reading") as show:
         predict(
             reader,
-            find_pictures(options.images),
+            pictures,
             options.output,
             archive=options.zip,
             overlays=options.overlays,

@@ -54,7 +54,24 @@ def build_detector(config: ModelConfig, *, load_weights: bool = True) -> Detecto
     if load_weights:
         load_start(detector, config.preset, config.weights)
     detector.set_batch_norm(config.batch_norm)
+    if config.trainable_stages is not None:
+        _freeze_stages(detector, config)
     return detector
+
+
+RESNET_STAGES = ("layer4", "layer3", "layer2", "layer1", "conv1")
+
+
+def _freeze_stages(detector: Detector, config: ModelConfig) -> None:
+    """Keep all but the last stages of a ResNet as loaded, as torchvision's builders do."""
+    num = config.trainable_stages or 0
+    if not config.preset.startswith("resnet") or not 0 <= num <= len(RESNET_STAGES):
+        raise ConfigError(
+            f"model.trainable_stages is {num} for {config.preset}", hint="0 to 5, and only for a ResNet."
+        )
+    learning = (*RESNET_STAGES[:num], *(["bn1"] if num == len(RESNET_STAGES) else []))
+    for name, parameter in detector.get_submodule("backbone.body").named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and name.startswith(learning))
 
 
 def _resnet50_fpn_v2(config: ModelConfig) -> FasterRCNN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,7 +53,7 @@ class Place:
     step: int = 0
     images_seen: int = 0
     seconds: float = 0.0
-    best: float = -1.0
+    best: float = -math.inf
     waited: int = 0
     plateau: Plateau = field(default_factory=Plateau)
 

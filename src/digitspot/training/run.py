@@ -10,16 +10,16 @@ from pathlib import Path
 import torch
 
 from digitspot.config import Config, load_recipe
-from digitspot.data.coco import find_split, read_labels
-from digitspot.data.labels import LabelSet
 from digitspot.data.pack import Pack
-from digitspot.data.pack_build import open_or_build
+from digitspot.data.splits import open_split
 from digitspot.detector import build_detector
 from digitspot.detector.model import pick_device
-from digitspot.errors import CheckpointError, ConfigError, DataError
-from digitspot.progress import stderr, tracking
+from digitspot.errors import CheckpointError, ConfigError
+from digitspot.files import check_writable
+from digitspot.progress import stderr
 from digitspot.training.checkpoint import load_state, stored_config
 from digitspot.training.learner import Learner
+from digitspot.training.limits import check_config
 from digitspot.training.loader import RemainingBatches, TensorBatch, plan_batches, start_loading
 from digitspot.training.loop import (
     Place,
@@ -95,69 +95,6 @@ def resume_training(output: Path, data: Path | None = None) -> Run:
     return run
 
 
-def check_config(config: Config) -> None:
-    """Refuse combinations that cannot be trained.
-
-    Raises:
-        ConfigError: Names the setting and its value.
-    """
-    positive = {
-        "train.epochs": config.train.epochs,
-        "train.batch_size": config.train.batch_size,
-        "train.validate_every_epochs": config.train.validate_every_epochs,
-        "optimizer.accumulate": config.optimizer.accumulate,
-        "input.short_side": config.input.short_side,
-        "input.multiple": config.input.multiple,
-    }
-    for name, value in positive.items():
-        if value < 1:
-            raise ConfigError(f"{name} is {value}, must be at least 1")
-    if config.train.seed < 0:
-        raise ConfigError(f"train.seed is {config.train.seed}, must be at least 0")
-    if not 0 < config.optimizer.rate < float("inf"):
-        raise ConfigError(f"optimizer.rate is {config.optimizer.rate}, must be above 0")
-    if any(side < 1 for side in config.input.train_short_sides):
-        raise ConfigError(f"input.train_short_sides is {config.input.train_short_sides}, must be at least 1")
-    branches = config.schedule.branch_epochs
-    if branches and config.schedule.kind != "wsd":
-        raise ConfigError(
-            f"schedule.branch_epochs is {branches}, but schedule.kind is {config.schedule.kind}",
-            hint="Only wsd has a trunk to branch off.",
-        )
-    if any(not 0 < epochs < config.train.epochs for epochs in branches):
-        raise ConfigError(
-            f"schedule.branch_epochs is {branches}, must be within train.epochs ({config.train.epochs})"
-        )
-
-
-def open_split(data: Path, name: str, config: Config, *, clip: bool) -> tuple[LabelSet, Pack]:
-    """Read the labels of a split and open its pack, building it where there is none.
-
-    Args:
-        data: The data set.
-        name: "train" or "valid".
-        config: Where packs are kept, and their largest side.
-        clip: Whether boxes are clipped to the frame.
-    """
-    split = find_split(data, name)
-    labels = read_labels(split.labels_path, clip=clip)
-    if len(labels) == 0:
-        raise DataError(f"{split.labels_path} names no picture", hint="A split needs at least one.")
-    console = stderr()
-    with tracking(f"packing {name}") as show:
-        pack = open_or_build(
-            labels,
-            split.images_dir,
-            Path(config.data.pack_root) if config.data.pack_root else None,
-            longest_side=config.data.longest_side,
-            progress=show,
-            announce=lambda plan: console.print(plan.describe(), highlight=False),
-        )
-    notes = ", ".join(f"{count} {what}" for what, count in labels.notes.items() if count)
-    console.print(f"{name}: {len(labels)} pictures" + (f"; {notes}" if notes else ""), highlight=False)
-    return labels, pack
-
-
 @dataclass(frozen=True)
 class Leg:
     """One stretch of training with a run folder of its own: the whole, or a branch of its trunk.
@@ -176,6 +113,11 @@ class Leg:
     def checkpoint(self) -> Path | None:
         """The state to begin from; None begins at random or from the weights of the recipe."""
         return self.run.last if self.run.last.exists() else self.trunk
+
+    def first_place(self, checkpoint: Path) -> Place:
+        """Return the place of a checkpoint; a branch that begins chooses its own best model."""
+        place = stored_place(checkpoint)
+        return replace(place, best=Place.best, waited=0) if checkpoint == self.trunk else place
 
     def next_batch(self, num_batches: int) -> tuple[int, int]:
         """Return the epoch and the batch in it to begin with, of `num_batches` in an epoch."""
@@ -204,22 +146,26 @@ def _train_legs(legs: Sequence[Leg], data: Path) -> None:
     """Train one leg after the other; their loader processes start before the network is built."""
     config = legs[0].config
     device = pick_device(config.train.device)
-    train_labels, pack = open_split(data, "train", config, clip=True)
-    valid_labels, valid_pack = open_split(data, "valid", config, clip=False)
+    check_writable(legs[0].run.path)
+    pack_root = Path(config.data.pack_root) if config.data.pack_root else None
+    train_labels, pack = open_split(data, "train", pack_root, config.data.longest_side)
+    valid_labels, valid_pack = open_split(data, "valid", pack_root, config.data.longest_side)
     validator = Validator(valid_pack, valid_labels)
-    stderr().print(f"digit=category_id: {train_labels.categories}", highlight=False)
+    stderr().print(f"digit=category_id: {train_labels.categories}")
+    num_batches = plan_batches(pack, config).num_batches
+    trunks = {branch_step(leg.config, num_batches): leg.trunk for leg in legs if leg.trunk}
+    if 0 in trunks:
+        raise ConfigError(f"{trunks[0]}: the decay would begin before the first update")
     loaded = [_start_loading(leg, pack, pin=device.type == "cuda") for leg in legs]
     torch.manual_seed(config.train.seed)
     learner = Learner(build_detector(config.model, load_weights=legs[0].checkpoint is None), config, device)
-    num_batches = plan_batches(pack, config).num_batches
-    trunks = {branch_step(leg.config, num_batches): leg.trunk for leg in legs if leg.trunk}
     for leg, batches in zip(legs, loaded, strict=True):
         if not leg.run.started:
             leg.run.start(leg.config, data.resolve())
         place = Place()
         if leg.checkpoint is not None:
             learner.load_state_dict(load_state(leg.checkpoint, kind="training")["learner"])
-            place = stored_place(leg.checkpoint)
+            place = leg.first_place(leg.checkpoint)
         _drop_later_metrics(leg.run, place)
         trainer = Trainer(leg.config, leg.run, pack, validator, learner, batches, place, trunks)
         _announce(trainer)
@@ -244,10 +190,19 @@ def _what_to_resume(run: Run, data: Path | None) -> tuple[Config, Path]:
             f"{run.path} holds no training", hint="Start one: digitspot train RECIPE --data DIR --output RUN."
         )
     if data is None:
-        data = Path(json.loads(environment.read_text(encoding="utf-8"))["data"])
+        data = _stored_data(environment)
     if run.last.exists():
         return stored_config(run.last), data
     return load_recipe(run.path / "config.yaml"), data
+
+
+def _stored_data(environment: Path) -> Path:
+    try:
+        return Path(json.loads(environment.read_text(encoding="utf-8"))["data"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{environment} is damaged: {error}", hint="Say where the data set is: --resume RUN --data DIR."
+        ) from error
 
 
 def _drop_later_metrics(run: Run, place: Place) -> None:
@@ -269,5 +224,4 @@ def _announce(trainer: Trainer) -> None:
     stderr().print(
         f"{config.model.preset}, {parameters / 1e6:.1f} M parameters, {config.train.precision} on "
         f"{trainer.learner.device}; {config.train.epochs} epochs, {steps} updates{at}",
-        highlight=False,
     )
