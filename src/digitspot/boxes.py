@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
+import numpy.typing as npt
 
 from digitspot.structures import FloatArray, IntArray
+
+Real = TypeVar("Real", np.float32, np.float64)
 
 
 def box_areas(boxes: FloatArray) -> FloatArray:
@@ -38,12 +43,12 @@ def clip_boxes(boxes: FloatArray, size_hw: tuple[int, int]) -> FloatArray:
     return np.asarray(np.clip(boxes, 0, limits), np.float32)
 
 
-def xywh_to_xyxy(boxes: FloatArray) -> FloatArray:
+def xywh_to_xyxy(boxes: npt.NDArray[Real]) -> npt.NDArray[Real]:
     """Turn COCO's left, top, width, height into x1, y1, x2, y2."""
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
-def xyxy_to_xywh(boxes: FloatArray) -> FloatArray:
+def xyxy_to_xywh(boxes: npt.NDArray[Real]) -> npt.NDArray[Real]:
     """Turn x1, y1, x2, y2 into COCO's left, top, width, height."""
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 

@@ -1,5 +1,6 @@
 """Checking a data set: everything that is wrong is found at once."""
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -99,6 +100,34 @@ def test_a_lone_label_file_needs_no_pictures(data: Path, tmp_path: Path) -> None
     path = (data / "train.json").rename(tmp_path / "alone.json")
     report = check_data(path)
     assert (report.can_train, report.splits[0].name, report.splits[0].pictures) == (True, "alone", 0)
+    assert counts(report) == {("alone", "warning", "missing folders"): 1}
+    assert str(report.findings[0]) == (
+        f"{tmp_path / 'alone'}: no such folder beside alone.json: no picture was checked"
+    )
+
+
+def test_label_files_in_capitals(data: Path) -> None:
+    make_split(data, "test", 1)
+    for name in ("train", "test"):
+        (data / f"{name}.json").rename(data / f"{name}.JSON")
+    assert check_data(data).findings == ()
+    assert [split.boxes for split in check_data(data).splits] == [3, 1, 1]
+    assert check_data(data / "train.JSON").splits[0].pictures == 3
+
+
+def test_a_picture_is_no_data_set(data: Path) -> None:
+    (data / "UP.PNG").write_bytes(b"")
+    for path in (data / "train" / "1.png", data / "UP.PNG"):
+        with pytest.raises(DataError, match="is a picture, not labels") as caught:
+            check_data(path)
+        assert "train.json" in (caught.value.hint or "")
+
+
+def test_compressed_labels_are_named(data: Path) -> None:
+    packed = data / "train.json.gz"
+    packed.write_bytes(gzip.compress((data / "train.json").read_bytes()))
+    findings = check_data(packed).findings
+    assert [str(finding) for finding in findings] == [f"{packed}: is compressed (gzip)"]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """Label files: what is read, what is refused and with which words."""
 
+import bz2
 import contextlib
 import copy
+import gzip
 import json
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,12 +99,53 @@ def test_clipping(
     assert raw.notes == {}
 
 
+@pytest.mark.parametrize("clip", [False, True])
+def test_boxes_are_also_kept_to_the_last_bit(clip: bool, tmp_path: Path) -> None:
+    content = document()
+    content["annotations"] = [
+        {"id": 1, "image_id": 204, "category_id": 1, "bbox": [0.1, 0.2, 0.3, 1 / 3]},
+        {"id": 2, "image_id": 204, "category_id": 1, "bbox": [90, 10, 20, 20]},
+    ]
+    image = read_labels(written(tmp_path, content), clip=clip).images[0]
+    assert image.xywh.dtype == np.float64
+    assert image.xywh.tolist() == [[0.1, 0.2, 0.3, 1 / 3], [90, 10, 10 if clip else 20, 20]]
+
+
 def edit_annotation(**values: Any) -> Edit:
     return lambda content: content["annotations"][1].update(values)
 
 
 def edit_image(**values: Any) -> Edit:
     return lambda content: content["images"][0].update(values)
+
+
+ODD_LABELS: list[tuple[str, Edit]] = [
+    (
+        "ids as 7.0",
+        lambda content: content["annotations"][1].update(id=2.0, image_id=204.0, category_id=10.0),
+    ),
+    ("image id and size as 204.0", edit_image(id=204.0, width=100.0, height=50.0)),
+    (
+        "category ids as 1.0",
+        lambda content: [row.update(id=float(row["id"])) for row in content["categories"]],
+    ),
+    ("crowd as 0.0", edit_annotation(iscrowd=0.0)),
+    ("area is null", edit_annotation(area=None)),
+    ("crowd is null", edit_annotation(iscrowd=None)),
+]
+"""What common exporters write; none of it changes what is read."""
+
+
+@pytest.mark.parametrize(("reason", "edit"), ODD_LABELS, ids=[row[0] for row in ODD_LABELS])
+def test_what_exporters_write(reason: str, edit: Edit, tmp_path: Path) -> None:
+    content = document()
+    edit(content)
+    plain, odd = read_labels(written(tmp_path, document())), read_labels(written(tmp_path, content))
+    assert odd.categories == plain.categories
+    for one, other in zip(plain.images, odd.images, strict=True):
+        assert json.dumps(vars(one), default=np.ndarray.tolist) == json.dumps(
+            vars(other), default=np.ndarray.tolist
+        )
 
 
 BAD_LABELS: list[tuple[str, Edit, str]] = [
@@ -133,6 +177,11 @@ BAD_LABELS: list[tuple[str, Edit, str]] = [
         edit_annotation(image_id=8),
         "annotation 2 belongs to image 8, which the file does not list",
     ),
+    ("image id as a fraction", edit_annotation(image_id=7.5), "has image_id 7.5; it must be a whole number"),
+    ("crowd as a fraction", edit_annotation(iscrowd=0.5), "has iscrowd 0.5; it must be 0 or 1"),
+    ("image is null", edit_annotation(image_id=None), "has image_id null"),
+    ("width is infinite", edit_image(width=float("inf")), "has width Infinity"),
+    ("bad image, id as 204.0", edit_image(id=204.0, width=0), "image 204 has width 0"),
     ("image as true", edit_annotation(image_id=True), "has image_id true"),
     ("negative area", edit_annotation(area=-1), "has area -1"),
     ("crowd is 2", edit_annotation(iscrowd=2), "has iscrowd 2; it must be 0 or 1"),
@@ -201,10 +250,24 @@ def test_bad_json(text: str, message: str, tmp_path: Path) -> None:
         read_labels(written(tmp_path, text))
 
 
+COMPRESSED = [
+    ("a.json.gz", gzip.compress(b"{}"), "gzip"),
+    ("a.json.bz2", bz2.compress(b"{}"), "bzip2"),
+    ("a.json.xz", lzma.compress(b"{}"), "xz"),
+    ("a.zip", b"PK\x03\x04", "zip"),
+    ("a.json.zst", b"\x28\xb5\x2f\xfd", "zstd"),
+]
+
+
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"\xff\xd8\xff\xe0")
     with pytest.raises(DataError, match="not a text file"):
         read_labels(tmp_path / "a.json")
+    for name, start, kind in COMPRESSED:
+        (tmp_path / name).write_bytes(start + b"\xff\x00")
+        with pytest.raises(DataError, match=rf"{name}: is compressed \({kind}\)$") as caught:
+            read_labels(tmp_path / name)
+        assert caught.value.hint == "Unpack it first."
     with pytest.raises(DataError, match="no such file"):
         read_labels(tmp_path / "gone.json")
     with pytest.raises(DataError, match="cannot be read"):

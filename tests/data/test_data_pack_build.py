@@ -208,6 +208,13 @@ class TestPictures:
         assert "digitspot data check" in (caught.value.hint or "")
         assert leftovers(tmp_path / "packs") == []
 
+    def test_a_missing_folder_is_named_once(self, tmp_path: Path) -> None:
+        labels = write_split(tmp_path)
+        with pytest.raises(DataError) as caught:
+            open_or_build(labels, tmp_path / "gone", tmp_path / "packs")
+        assert str(caught.value) == f"{tmp_path / 'gone'}: no such folder"
+        assert leftovers(tmp_path / "packs") == []
+
     def test_headers_are_looked_at_first(self, tmp_path: Path) -> None:
         labels = write_split(tmp_path)
         (tmp_path / "train" / "2.bmp").unlink()

@@ -18,7 +18,7 @@ from digitspot.data.coco import (
     write_numbers,
     write_results,
 )
-from digitspot.data.labels import CategoryMap, LabelledImage, LabelSet
+from digitspot.data.labels import CategoryMap, FileDetections, LabelledImage, LabelSet
 from digitspot.errors import DataError
 from digitspot.structures import Detections
 
@@ -123,6 +123,7 @@ def row(**values: Any) -> dict[str, Any]:
     [
         ({"images": []}, "not COCO results"),
         ([row(), row(image_id=8)], r"results\[1\] is of image 8, which .*labels\.json does not list"),
+        ([row(image_id=7.5)], r"results\[0\] has image_id 7\.5; it must be a whole number"),
         ([row(category_id=0)], r"results\[0\] has category_id 0; known are 0=1"),
         ([row(bbox=[1, 2, -3, 4])], r"results\[0\] has width -3 \(image 7\)"),
         ([row(bbox=[1, 2, float("nan"), 4])], r"results\[0\] has bbox \[1, 2, NaN, 4\]"),
@@ -147,6 +148,17 @@ def test_results_keep_order_and_boxes_as_they_are(tmp_path: Path) -> None:
     assert list(found) == [7, 204]
     assert found[7].scores.tolist() == pytest.approx([0.2, 0.9])
     assert found[7].boxes[1].tolist() == [-5, 2, 895, 2]
+    odd = written(
+        tmp_path, [row(image_id=7.0, category_id=1.0, score=1, bbox=[0.1, 0.2, 0.3, 1 / 3])], "odd.json"
+    )
+    kept = read_results(odd, labels)[7]
+    assert isinstance(kept, FileDetections)
+    assert (kept.xywh.tolist(), kept.file_scores.tolist()) == ([[0.1, 0.2, 0.3, 1 / 3]], [1])
+    assert (kept.boxes.dtype, kept.scores.dtype, len(kept.select(np.array([0])))) == (
+        np.float32,
+        np.float32,
+        1,
+    )
     assert read_results(written(tmp_path, [], "none.json"), labels) == {}
 
 
@@ -210,3 +222,5 @@ def test_find_split(tmp_path: Path) -> None:
     split = find_split(tmp_path, "train")
     assert (split.labels_path, split.images_dir, split.has_labels) == (path, tmp_path / "train", True)
     assert not find_split(tmp_path, "test").has_labels
+    capitals = written(tmp_path, {}, "test.JSON")
+    assert find_split(tmp_path, "test").labels_path == capitals

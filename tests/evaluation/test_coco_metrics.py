@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitspot.boxes import xywh_to_xyxy
-from digitspot.data.labels import CategoryMap, LabelledImage, LabelSet
+from digitspot.data.coco import read_labels, read_results
+from digitspot.data.labels import CategoryMap, FileDetections, LabelledImage, LabelSet
 from digitspot.errors import DataError
-from digitspot.evaluation.coco_metrics import FIGURES, PrecisionCurves, evaluate_boxes
+from digitspot.evaluation.coco_metrics import FIGURES, BoxMetrics, PrecisionCurves, evaluate_boxes
 from digitspot.evaluation.intervals import image_weights
-from digitspot.evaluation.matching import match_boxes
+from digitspot.evaluation.matching import MIN_IOUS, match_boxes
 from digitspot.structures import Detections
 
 Record = dict[str, Any]
@@ -80,15 +82,17 @@ def label_set(image_ids: Sequence[int], truths: Sequence[Record]) -> LabelSet:
     images = []
     for image_id in image_ids:
         rows = [row for row in truths if row["image_id"] == image_id]
+        xywh = columns(rows, "bbox", np.float64, 4)
         images.append(
             LabelledImage(
                 image_id=image_id,
                 file_name=f"{image_id}.png",
                 size_hw=(400, 400),
-                boxes=xywh_to_xyxy(columns(rows, "bbox", np.float32, 4)),
+                boxes=xywh_to_xyxy(xywh).astype(np.float32),
                 labels=columns(rows, "category_id", np.int64),
                 areas=columns(rows, "area", np.float64),
                 crowd=columns(rows, "iscrowd", np.bool_),
+                file_xywh=xywh,
             )
         )
     return LabelSet(images=tuple(images), categories=CategoryMap.homework(), path=Path("labels.json"))
@@ -99,10 +103,12 @@ def detections(results: Sequence[Record]) -> dict[int, Detections]:
     for row in results:
         by_image.setdefault(row["image_id"], []).append(row)
     return {
-        image_id: Detections(
+        image_id: FileDetections(
             boxes=xywh_to_xyxy(columns(rows, "bbox", np.float32, 4)),
             labels=columns(rows, "category_id", np.int64),
             scores=columns(rows, "score", np.float32),
+            xywh=columns(rows, "bbox", np.float64, 4),
+            file_scores=columns(rows, "score", np.float64),
         )
         for image_id, rows in by_image.items()
     }
@@ -114,7 +120,22 @@ def assert_equal_to_oracle(
     results: Sequence[Record],
     chosen: Sequence[int] | None = None,
 ) -> None:
-    ours = evaluate_boxes(label_set(image_ids, truths), detections(results), chosen)
+    assert_figures(
+        evaluate_boxes(label_set(image_ids, truths), detections(results), chosen),
+        image_ids,
+        truths,
+        results,
+        chosen,
+    )
+
+
+def assert_figures(
+    ours: BoxMetrics,
+    image_ids: Sequence[int],
+    truths: Sequence[Record],
+    results: Sequence[Record],
+    chosen: Sequence[int] | None = None,
+) -> None:
     figures, digit_ap = oracle(image_ids, truths, results, chosen)
     assert list(ours.figures) == list(FIGURES)
     np.testing.assert_allclose(list(ours.figures.values()), figures, rtol=0, atol=1e-12)
@@ -227,6 +248,68 @@ def test_random_data_equals_pycocotools(seed: int, num_images: int, restricted: 
     assert_equal_to_oracle(list(range(num_images, 0, -1)), truths, results, chosen)
 
 
+def near_data(seed: int, on_threshold: bool) -> tuple[list[Record], list[Record]]:
+    """Boxes of decimals or of any floats, a tenth of them crowds.
+
+    Detections overlap them by a threshold to the last bit or so, by three kinds of shift, or by anything.
+    """
+    generator = np.random.default_rng(seed)
+    truths: list[Record] = []
+    results: list[Record] = []
+    for _ in range(60):
+        image_id, digit = int(generator.integers(1, 9)), int(generator.integers(1, 4))
+        x, y, width, height = generator.uniform(1, 90, 4)
+        if on_threshold:
+            x, y, width, height = (
+                round(value, int(generator.integers(0, 4))) for value in (x, y, width, height)
+            )
+        iou = generator.choice(MIN_IOUS) if on_threshold else generator.uniform(0.4, 1)
+        crowd = int(generator.random() < 0.1)
+        aside = width * (1 - iou) if crowd else width * (1 - iou) / (1 + iou)
+        box = [
+            [x, y, width * iou, height],
+            [x + width - width * iou, y, width * iou, height],
+            [x + aside, y, width, height],
+        ][generator.integers(3)]
+        truths.append(truth(image_id, digit, [float(value) for value in (x, y, width, height)], crowd))
+        results.append(found(image_id, digit, [float(value) for value in box], float(generator.random())))
+    return truths, results
+
+
+@pytest.mark.parametrize("on_threshold", [True, False], ids=["on thresholds", "any floats"])
+@pytest.mark.parametrize("seed", range(40))
+def test_overlaps_to_the_last_bit_equal_pycocotools(seed: int, on_threshold: bool) -> None:
+    assert_equal_to_oracle(range(1, 9), *near_data(seed, on_threshold))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_files_equal_pycocotools_to_the_last_bit(seed: int, tmp_path: Path) -> None:
+    truths, results = near_data(seed, on_threshold=True)
+    pictures = [{"id": i, "file_name": f"{i}.png", "width": 200, "height": 200} for i in range(1, 9)]
+    rows = [{**row, "id": number} for number, row in enumerate(truths, start=1)]
+    (tmp_path / "labels.json").write_text(json.dumps({"images": pictures, "annotations": rows}))
+    (tmp_path / "pred.json").write_text(json.dumps(results))
+    labels = read_labels(tmp_path / "labels.json", clip=False)
+    ours = evaluate_boxes(labels, read_results(tmp_path / "pred.json", labels))
+    assert_figures(ours, range(1, 9), truths, results)
+
+
+def test_scores_apart_by_less_than_float32_are_ranked() -> None:
+    results = [found(1, 3, (80, 80, 9, 9), 0.5), found(1, 3, BOX, 0.5 + 1e-12)]
+    assert_equal_to_oracle([1], [truth(1, 3, BOX)], results)
+
+
+def test_a_detector_and_a_view_have_no_file() -> None:
+    """Boxes that were given anew count, not the file's; plain detections are scored as they are."""
+    labels = label_set([1], [truth(1, 3, (0.1, 0.1, 0.7, 0.7))])
+    moved = np.array([[100, 100, 120, 140]], np.float32)
+    view = replace(labels, images=(replace(labels.images[0], boxes=moved),))
+    plain = Detections(boxes=moved, labels=np.array([3]), scores=np.ones(1, np.float32))
+    assert view.images[0].xywh.tolist() == [[100, 100, 20, 40]]
+    assert evaluate_boxes(view, {1: plain}).mean_ap == pytest.approx(1)
+    assert evaluate_boxes(labels, {1: plain}).mean_ap == 0
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_weighted_image_counts_as_so_many_images(seed: int) -> None:
     num_images = 8
@@ -271,8 +354,6 @@ def test_what_goes_to_files_and_tables() -> None:
 @pytest.mark.svhn
 @pytest.mark.parametrize("name", ["fasterrcnn_mobilenet", "fasterrcnn_r50v2_a"])
 def test_real_predictions_equal_pycocotools(name: str) -> None:
-    from digitspot.data.coco import read_labels, read_results
-
     folder = Path(os.environ["DIGITSPOT_SVHN"])
     chosen = json.loads((folder / "predictions" / "image_ids.json").read_text())
     labels = read_labels(folder / "test.json", clip=False)

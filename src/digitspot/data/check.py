@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from digitspot.data.coco import Split, find_split, read_json
-from digitspot.data.images import decode_image, list_images
+from digitspot.data.coco import Split, find_split, labels_path_of, read_json
+from digitspot.data.images import IMAGE_SUFFIXES, decode_image, list_images
 from digitspot.data.pack_plan import size_problem
 from digitspot.data.rules import Finding, Findings, Severity
 from digitspot.data.table import LabelTable, clip_table, scan_labels
@@ -114,15 +114,21 @@ def check_data(path: Path, *, progress: Progress | None = None, workers: int | N
 
     Args:
         path: A folder with `train.json` and `train/` and so on, or a label file `NAME.json`; its
-            pictures are looked for in `NAME/`, and left unchecked where there is no such folder.
+            pictures are looked for in `NAME/`, and left unchecked, with a warning, where there is no
+            such folder.
         progress: Told after each picture.
         workers: Threads that decode; as many as cores where None.
 
     Raises:
-        DataError: There is nothing at `path`.
+        DataError: There is nothing at `path`, or it is a picture.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
+    if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+        raise DataError(
+            f"{path}: is a picture, not labels",
+            hint="Give a folder with train.json and train/, or a label file.",
+        )
     jobs = _jobs_of_folder(path) if path.is_dir() else [_read_split(path.stem, _beside(path))]
     total, done = sum(len(job.pictures) for job in jobs), 0
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:  # Pillow decodes without the GIL
@@ -163,7 +169,7 @@ def _beside(labels_path: Path) -> Split:
 def _jobs_of_folder(data: Path) -> list[_Job]:
     jobs = []
     for name in SPLITS:
-        if name == "test" and not ((data / "test").is_dir() or (data / "test.json").exists()):
+        if name == "test" and not ((data / "test").is_dir() or labels_path_of(data, "test").exists()):
             continue
         try:
             jobs.append(_read_split(name, find_split(data, name)))
@@ -187,6 +193,8 @@ def _read_split(name: str, split: Split) -> _Job:
         sizes = [(height, width) for height, width in table.sizes_hw.tolist()]
         pictures = list(zip((split.images_dir / file for file in table.file_names), sizes, strict=True))
         findings += _unlisted(found, table, split)
+    else:
+        findings.append(_missing_folder(split))
     if not found and split.images_dir.is_dir():
         findings.append(Finding("empty splits", "error", str(split.images_dir), "holds no pictures"))
     return _Job(name=name, table=table, num_pictures=len(found), pictures=pictures, findings=findings)
@@ -206,6 +214,11 @@ def _read_table(name: str, path: Path) -> tuple[LabelTable | None, list[Finding]
             image = f"image {table.image_ids[row]}, {table.file_names[row]}"
             findings.warn("images without boxes", f"{image} has no usable box")
     return table, findings
+
+
+def _missing_folder(split: Split) -> Finding:
+    text = f"no such folder beside {split.labels_path.name}: no picture was checked"
+    return Finding("missing folders", "warning", str(split.images_dir), text)
 
 
 def _unlisted(found: Iterable[Path], table: LabelTable, split: Split) -> list[Finding]:

@@ -1,6 +1,6 @@
 """Reading and writing COCO label files, COCO results, number files, and finding them in a data folder.
 
-The only place where boxes are x, y, width, height.
+The only place where boxes of x, y, width, height are read and written; COCO's figures are computed of them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from digitspot.data.labels import CategoryMap, LabelSet
+from digitspot.boxes import xywh_to_xyxy
+from digitspot.data.labels import CategoryMap, FileDetections, LabelSet
 from digitspot.data.rules import RESULT_FIELDS, Finding, Findings, usable_rows
 from digitspot.data.table import CLIPPED, DROPPED, box_column, clip_table, scan_labels
 from digitspot.errors import DataError
@@ -81,7 +83,7 @@ def read_results(path: Path, labels: LabelSet) -> dict[int, Detections]:
     Boxes are neither clipped nor sorted, and empty ones stay: a detector's rounded box may be empty.
 
     Returns:
-        The detections by image id, in the file's order; images without any are absent.
+        The detections by image id, in the file's order, as `FileDetections`; images without any are absent.
 
     Raises:
         DataError: The file is missing or not JSON, or a row is malformed or of an unknown image.
@@ -113,17 +115,22 @@ def _result_problem(row: dict[str, Any], known: set[int], labels: LabelSet) -> s
 
 def _group_results(rows: list[dict[str, Any]], categories: CategoryMap) -> dict[int, Detections]:
     labels_by_id = {category_id: label for label, category_id in enumerate(categories.ids, 1)}
-    boxes = box_column(rows)
-    boxes[:, 2:] += boxes[:, :2]
-    everything = Detections(
-        boxes=boxes.astype(np.float32),
-        labels=np.array([labels_by_id[row["category_id"]] for row in rows], np.int64),
-        scores=np.array([row["score"] for row in rows], np.float32),
-    )
+    xywh = box_column(rows)
+    scores = np.array([row["score"] for row in rows], np.float64)
+    columns: dict[str, npt.NDArray[Any]] = {
+        "boxes": xywh_to_xyxy(xywh).astype(np.float32),
+        "labels": np.array([labels_by_id[row["category_id"]] for row in rows], np.int64),
+        "scores": scores.astype(np.float32),
+        "xywh": xywh,
+        "file_scores": scores,
+    }
     rows_of: dict[int, list[int]] = {}
     for position, row in enumerate(rows):
         rows_of.setdefault(row["image_id"], []).append(position)
-    return {image_id: everything.select(np.array(positions)) for image_id, positions in rows_of.items()}
+    return {
+        image_id: FileDetections(**{name: column[positions] for name, column in columns.items()})
+        for image_id, positions in rows_of.items()
+    }
 
 
 def write_results(path: Path, detections: Mapping[int, Detections], categories: CategoryMap) -> None:
@@ -205,8 +212,8 @@ def find_split(data: Path, name: str) -> Split:
         DataError: The folder, the label file or the pictures' folder is missing; what is there is named.
     """
     if not data.is_dir():
-        raise DataError(f"{data}: no such folder", hint="`digitspot data synth` makes one to try with.")
-    split = Split(labels_path=data / f"{name}.json", images_dir=data / name)
+        raise DataError(f"{data}: no such folder", hint="`digitspot demo` makes one to try with.")
+    split = Split(labels_path=labels_path_of(data, name), images_dir=data / name)
     missing = [] if split.images_dir.is_dir() else [f"{name}/"]
     if not split.has_labels and name != "test":
         missing.insert(0, f"{name}.json")
@@ -215,9 +222,18 @@ def find_split(data: Path, name: str) -> Split:
         listed = ", ".join(there[:8]) + (", ..." if len(there) > 8 else "") or "nothing"
         raise DataError(
             f"{data}: no {' and no '.join(missing)}; there is {listed}",
-            hint="A data set is train.json beside train/, and so on; `digitspot data convert` makes one.",
+            hint="A data set is train.json, COCO labels, beside the folder train/, and so on.",
         )
     return split
+
+
+def labels_path_of(data: Path, name: str) -> Path:
+    """Return the label file of a split, whose ending may be in capitals."""
+    path = data / f"{name}.json"
+    if path.is_file():
+        return path
+    others = (other for other in data.iterdir() if other.stem == name and other.suffix.lower() == ".json")
+    return next(others, path)
 
 
 def read_json(path: Path) -> Any:
@@ -246,12 +262,31 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file in UTF-8") from error
+        raise _not_text(path) from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not text.strip():
         raise DataError(f"{path}: the file is empty")
     return text
+
+
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+"""What files of each kind begin with."""
+
+
+def _not_text(path: Path) -> DataError:
+    with path.open("rb") as file:
+        start = file.read(8)
+    for magic, kind in _COMPRESSED.items():
+        if start.startswith(magic):
+            return DataError(f"{path}: is compressed ({kind})", hint="Unpack it first.")
+    return DataError(f"{path}: not a text file in UTF-8")
 
 
 def _raise_first(findings: tuple[Finding, ...] | Findings, hint: str) -> None:

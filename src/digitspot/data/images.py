@@ -81,11 +81,16 @@ def list_images(folder: Path) -> list[Path]:
     Raises:
         DataError: There is no such folder.
     """
+    require_folder(folder)
+    named = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted((path for path in named if path.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+
+
+def require_folder(folder: Path) -> None:
+    """Raise a `DataError` where there is no such folder of pictures."""
     if not folder.is_dir():
         what = "is a file, not a folder of pictures" if folder.exists() else "no such folder"
         raise DataError(f"{folder}: {what}")
-    named = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return sorted((path for path in named if path.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
 
 
 def _natural(path: Path) -> tuple[list[str | int], str]:

@@ -1,17 +1,18 @@
-"""Labelled images in memory: what every reader of a label file returns and every user of one takes."""
+"""Labels and answers in memory: what every reader of a file returns and every user of one takes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from digitspot.boxes import xyxy_to_xywh
 from digitspot.errors import DataError
-from digitspot.structures import NUM_DIGITS, FloatArray, IntArray
+from digitspot.structures import NUM_DIGITS, Detections, DoubleArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,10 @@ class LabelledImage:
         labels: int64 `[N]`, digit + 1.
         areas: float64 `[N]`, COCO's `area` (box area where the file gives none).
         crowd: bool `[N]`, COCO's `iscrowd`.
+        file_xywh: float64 `[N, 4]`, only given when the image is made: what a file says of `boxes`.
+        xywh: float64 `[N, 4]`, left, top, width, height: as the file has them, else made from `boxes`. COCO's
+            figures are of these, since an overlap can lie on a threshold. `dataclasses.replace` makes them
+            from `boxes` again, which may be new.
     """
 
     image_id: int
@@ -99,8 +104,14 @@ class LabelledImage:
     size_hw: tuple[int, int]
     boxes: FloatArray
     labels: IntArray
-    areas: npt.NDArray[np.float64]
+    areas: DoubleArray
     crowd: npt.NDArray[np.bool_]
+    file_xywh: InitVar[DoubleArray | None] = None
+    xywh: DoubleArray = field(init=False)
+
+    def __post_init__(self, file_xywh: DoubleArray | None) -> None:
+        made = xyxy_to_xywh(self.boxes.astype(np.float64)) if file_xywh is None else file_xywh
+        object.__setattr__(self, "xywh", made)
 
     @property
     def number(self) -> str | None:
@@ -124,3 +135,18 @@ class LabelSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FileDetections(Detections):
+    """Detections of a results file, with its numbers to the last bit: COCO's figures are of these.
+
+    `select` returns plain detections.
+
+    Attributes:
+        xywh: float64 `[N, 4]`, left, top, width, height.
+        file_scores: float64 `[N]`, in 0..1.
+    """
+
+    xywh: DoubleArray
+    file_scores: DoubleArray

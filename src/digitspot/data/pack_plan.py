@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digitspot.data.images import image_size
+from digitspot.data.images import image_size, require_folder
 from digitspot.data.labels import LabelSet
 from digitspot.data.pack import SHARD_BYTES
 from digitspot.errors import ConfigError, DataError, DigitspotError
@@ -98,11 +98,13 @@ def plan_pack(
     """Plan a pack; reads the header of every picture and writes nothing.
 
     Raises:
-        DataError: Pictures are missing, unreadable or not of the size that the label file says.
+        DataError: The folder is missing, or pictures are missing, unreadable or not of the size that the
+            label file says.
         ConfigError: `longest_side` is not positive.
     """
     if longest_side is not None and longest_side < 1:
         raise ConfigError(f"longest_side is {longest_side}; it must be at least 1, or none")
+    require_folder(images_dir)
 
     def problem_of(row: int) -> str | None:
         path = images_dir / labels.images[row].file_name

@@ -42,17 +42,37 @@ class Finding:
 
 @dataclass(frozen=True)
 class Field:
-    """What one key of a record must hold."""
+    """What one key of a record must hold.
+
+    Exporters also write 104.0 for a whole number and null for what they do not know: an integer field
+    takes the first as 104, an optional field the second as absent.
+    """
 
     key: str
     wants: str
     accepts: Callable[[Any], bool]
     optional: bool = False
+    integer: bool = False
 
 
 def is_integer(value: Any) -> bool:
     """Say whether a JSON value is a whole number that fits 64 bits; true and false are none."""
     return type(value) is int and -(2**63) <= value < 2**63
+
+
+def whole(value: Any) -> Any:
+    """Return 104 for 104.0, and anything else as it is."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+def is_side(value: Any) -> bool:
+    """Say whether a JSON value is a whole number above 0."""
+    return is_integer(value) and value > 0
+
+
+def is_flag(value: Any) -> bool:
+    """Say whether a JSON value is 0 or 1."""
+    return is_integer(value) and value in (0, 1)
 
 
 def is_number(value: Any) -> bool:
@@ -70,16 +90,16 @@ def is_box(value: Any) -> bool:
     return type(value) is list and len(value) == 4 and all(map(is_number, value))
 
 
-_ID = Field("id", "a whole number", is_integer)
+_ID = Field("id", "a whole number", is_integer, integer=True)
 _BOX = Field("bbox", "four finite numbers [x, y, width, height]", is_box)
-_IMAGE_ID = Field("image_id", "a whole number", is_integer)
-_CATEGORY_ID = Field("category_id", "a whole number", is_integer)
+_IMAGE_ID = Field("image_id", "a whole number", is_integer, integer=True)
+_CATEGORY_ID = Field("category_id", "a whole number", is_integer, integer=True)
 _SIDE = "a whole number above 0"
 IMAGE_FIELDS = (
     _ID,
     Field("file_name", "a file name inside the image folder", is_inner_path),
-    Field("width", _SIDE, lambda value: is_integer(value) and value > 0),
-    Field("height", _SIDE, lambda value: is_integer(value) and value > 0),
+    Field("width", _SIDE, is_side, integer=True),
+    Field("height", _SIDE, is_side, integer=True),
 )
 ANNOTATION_FIELDS = (
     _ID,
@@ -87,7 +107,7 @@ ANNOTATION_FIELDS = (
     _CATEGORY_ID,
     _BOX,
     Field("area", "a number, 0 or more", lambda value: is_number(value) and value >= 0, optional=True),
-    Field("iscrowd", "0 or 1", lambda value: is_integer(value) and value in (0, 1), optional=True),
+    Field("iscrowd", "0 or 1", is_flag, optional=True, integer=True),
 )
 CATEGORY_FIELDS = (
     _ID,
@@ -123,7 +143,8 @@ def usable_rows(rows: Any, section: str, fields: Sequence[Field], findings: Find
         findings.error("wrong shape", f"{section} is {_shown(rows)}, not a list")
         return {}
     good = {}
-    for position, row in enumerate(rows):
+    for position, listed in enumerate(rows):
+        row = _plain(listed, fields) if type(listed) is dict else listed
         problem = _row_problem(row, fields)
         if problem is None:
             good[position] = row
@@ -131,6 +152,20 @@ def usable_rows(rows: Any, section: str, fields: Sequence[Field], findings: Find
             kind, text = problem
             findings.error(kind, f"{_row_name(row, section, position)} {text}")
     return good
+
+
+def _plain(row: dict[str, Any], fields: Sequence[Field]) -> dict[str, Any]:
+    """Return the record with 104 for 104.0 and without optional nulls (see `Field`)."""
+    changes = {}
+    for field in fields:
+        value = row.get(field.key, _MISSING)
+        if field.integer and type(value) is float:
+            changes[field.key] = whole(value)
+        elif field.optional and value is None:
+            changes[field.key] = _MISSING
+    if not changes:
+        return row
+    return {key: value for key, value in (row | changes).items() if value is not _MISSING}
 
 
 def _row_problem(row: Any, fields: Sequence[Field]) -> tuple[str, str] | None:

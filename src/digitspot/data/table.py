@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from digitspot.boxes import xywh_to_xyxy, xyxy_to_xywh
 from digitspot.data.labels import CategoryMap, LabelledImage
 from digitspot.data.rules import (
     ANNOTATION_FIELDS,
@@ -18,6 +19,7 @@ from digitspot.data.rules import (
     find_duplicates,
     is_integer,
     usable_rows,
+    whole,
 )
 from digitspot.errors import DataError
 
@@ -46,6 +48,7 @@ class LabelTable:
         annotation_ids: int64 `[N]`, in the file's order.
         owners: int64 `[N]`, the position of each annotation's image.
         boxes: float64 `[N, 4]`, x1 y1 x2 y2.
+        xywh: float64 `[N, 4]`, the same as the file has them.
         labels: int64 `[N]`, digit + 1.
         areas: float64 `[N]`.
         crowd: bool `[N]`.
@@ -60,6 +63,7 @@ class LabelTable:
     annotation_ids: Integers
     owners: Integers
     boxes: Floats
+    xywh: Floats
     labels: Integers
     areas: Floats
     crowd: Mask
@@ -67,7 +71,7 @@ class LabelTable:
 
     def select(self, keep: Mask | npt.NDArray[np.intp]) -> LabelTable:
         """Return the table with the annotations that a mask or index array names."""
-        names = ("annotation_ids", "owners", "boxes", "labels", "areas", "crowd")
+        names = ("annotation_ids", "owners", "boxes", "xywh", "labels", "areas", "crowd")
         return replace(self, **{name: getattr(self, name)[keep] for name in names})
 
     def describe(self, row: int) -> str:
@@ -89,6 +93,7 @@ class LabelTable:
                 labels=table.labels[start:end],
                 areas=table.areas[start:end],
                 crowd=table.crowd[start:end],
+                file_xywh=table.xywh[start:end],
             )
             for image_id, name, (height, width), start, end in zip(
                 self.image_ids, self.file_names, self.sizes_hw.tolist(), ends[:-1], ends[1:], strict=True
@@ -107,8 +112,7 @@ def scan_labels(document: Any, place: str) -> LabelTable:
     categories, labels_by_id = _scan_categories(document.get("categories"), findings)
     images = _scan_images(document["images"], findings)
     rows = list(usable_rows(document["annotations"], "annotations", ANNOTATION_FIELDS, findings).values())
-    corners = box_column(rows)
-    corners[:, 2:] += corners[:, :2]
+    xywh = box_column(rows)
     table = LabelTable(
         place=place,
         categories=categories,
@@ -117,7 +121,8 @@ def scan_labels(document: Any, place: str) -> LabelTable:
         sizes_hw=np.array([(image["height"], image["width"]) for image in images], np.int64).reshape(-1, 2),
         annotation_ids=np.array([row["id"] for row in rows], np.int64),
         owners=_owners(document["images"], images, rows),
-        boxes=corners,
+        boxes=xywh_to_xyxy(xywh),
+        xywh=xywh,
         labels=np.array([labels_by_id.get(row["category_id"], 0) for row in rows], np.int64),
         areas=np.array([row.get("area", row["bbox"][2] * row["bbox"][3]) for row in rows], np.float64),
         crowd=np.array([row.get("iscrowd", 0) for row in rows], bool),
@@ -163,7 +168,7 @@ def _owners(listed: Any, images: list[dict[str, Any]], rows: list[dict[str, Any]
     """Return each annotation's image as a position, or why it has none: not listed, or itself bad."""
     owners = {}
     if type(listed) is list:
-        ids = (image.get("id") for image in listed if type(image) is dict)
+        ids = (whole(image.get("id")) for image in listed if type(image) is dict)
         owners = {image_id: _REJECTED for image_id in ids if is_integer(image_id)}
     owners |= {image["id"]: position for position, image in enumerate(images)}
     return np.array([owners.get(row["image_id"], _UNKNOWN) for row in rows], np.int64)
@@ -185,7 +190,7 @@ def _check_annotations(table: LabelTable, rows: list[dict[str, Any]], findings: 
             f"annotation {rows[row]['id']} has category_id {rows[row]['category_id']} {table.describe(row)}"
         )
         findings.error("unknown categories", f"{text}; known are {table.categories} (digit=id)")
-    for row in np.flatnonzero(keep & np.any(box_column(rows)[:, 2:] <= 0, axis=1)).tolist():
+    for row in np.flatnonzero(keep & np.any(table.xywh[:, 2:] <= 0, axis=1)).tolist():
         width, height = rows[row]["bbox"][2:]
         side = f"width {width:g}" if width <= 0 else f"height {height:g}"
         findings.error("boxes without area", f"annotation {rows[row]['id']} has {side} {table.describe(row)}")
@@ -208,4 +213,7 @@ def clip_table(table: LabelTable) -> LabelTable:
         text = f"annotation {table.annotation_ids[row]} [{box}] {what} of {width} x {height}"
         findings.warn(kind, f"{text} {table.describe(row)}")
     areas = np.where(moved, (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), table.areas)
-    return replace(table, boxes=boxes, areas=areas, findings=(*table.findings, *findings)).select(kept)
+    cut = (boxes != table.boxes).any(axis=1)
+    xywh = np.where(cut[:, None], xyxy_to_xywh(boxes), table.xywh)
+    found = (*table.findings, *findings)
+    return replace(table, boxes=boxes, xywh=xywh, areas=areas, findings=found).select(kept)

@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from digitspot.data.labels import LabelSet
 from digitspot.evaluation.coco_metrics import UNDEFINED, PrecisionCurves
-from digitspot.evaluation.matching import DoubleArray, Matches, match_boxes
+from digitspot.evaluation.matching import Matches, match_boxes
 from digitspot.evaluation.number_metrics import Id, exact_matches
-from digitspot.structures import Detections, IntArray
+from digitspot.structures import Detections, DoubleArray, IntArray
 
 NUM_RESAMPLES = 1000
 LEVEL = 0.95

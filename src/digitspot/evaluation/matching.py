@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from digitspot.data.labels import LabelledImage, LabelSet
+from digitspot.boxes import xyxy_to_xywh
+from digitspot.data.labels import FileDetections, LabelledImage, LabelSet
 from digitspot.errors import DataError
-from digitspot.structures import NUM_DIGITS, Detections, IntArray
+from digitspot.structures import NUM_DIGITS, Detections, DoubleArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
-DoubleArray = npt.NDArray[np.float64]
 
 MIN_IOUS: DoubleArray = np.linspace(0.5, 0.95, 10)
 """COCO's ten thresholds, `[T]`, as pycocotools computes them."""
@@ -70,13 +70,14 @@ class _Rows:
 
     Attributes:
         group: int64 `[N]`, image index * (NUM_DIGITS + 1) + label.
-        boxes: float64 `[N, 4]`, x1 y1 x2 y2.
-        areas: float64 `[N]`, in pixels.
+        xywh: float64 `[N, 4]`, left, top, width, height: pycocotools computes with these, and the rounding of
+            corners would move an overlap off its threshold.
+        areas: float64 `[N]`, in pixels; of the truth COCO's `area`, which need not be the box's.
         crowd: bool `[N]`.
     """
 
     group: IntArray
-    boxes: DoubleArray
+    xywh: DoubleArray
     areas: DoubleArray
     crowd: BoolArray
 
@@ -143,7 +144,7 @@ def _truth_rows(images: Sequence[LabelledImage]) -> _Rows:
     owner = np.repeat(np.arange(len(images)), [len(image.labels) for image in images])
     return _Rows(
         group=owner * (NUM_DIGITS + 1) + labels,
-        boxes=np.concatenate([np.zeros((0, 4)), *(image.boxes for image in images)]),
+        xywh=np.concatenate([np.zeros((0, 4)), *(image.xywh for image in images)]),
         areas=np.concatenate([np.zeros(0), *(image.areas for image in images)]),
         crowd=np.concatenate([np.zeros(0, bool), *(image.crowd for image in images)]),
     )
@@ -155,16 +156,28 @@ _NO_INTS: IntArray = np.zeros(0, np.int64)
 def _detection_rows(found: Sequence[Detections]) -> tuple[_Rows, IntArray]:
     """Return the best `MAX_DETECTIONS` of every image and label by falling score, and each one's rank."""
     labels = np.concatenate([_NO_INTS, *(each.labels for each in found)])
-    scores = np.concatenate([np.zeros(0, np.float32), *(each.scores for each in found)])
-    boxes = np.concatenate([np.zeros((0, 4)), *(each.boxes for each in found)])
+    scores = np.concatenate([np.zeros(0), *map(_scores, found)])
+    xywh = np.concatenate([np.zeros((0, 4)), *map(_xywh, found)])
     group = np.repeat(np.arange(len(found)), [len(each) for each in found]) * (NUM_DIGITS + 1) + labels
     order = np.argsort(-scores, kind="stable")
     rank = _rank_in_group(group[order])
     kept = rank < MAX_DETECTIONS
     order, rank = order[kept], rank[kept]
-    boxes = boxes[order]
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return _Rows(group=group[order], boxes=boxes, areas=areas, crowd=np.zeros(len(order), bool)), rank
+    xywh = xywh[order]
+    areas = xywh[:, 2] * xywh[:, 3]
+    return _Rows(group=group[order], xywh=xywh, areas=areas, crowd=np.zeros(len(order), bool)), rank
+
+
+def _xywh(found: Detections) -> DoubleArray:
+    """Return the boxes as the file has them, or made from the detector's."""
+    if isinstance(found, FileDetections):
+        return found.xywh
+    return xyxy_to_xywh(found.boxes.astype(np.float64))
+
+
+def _scores(found: Detections) -> DoubleArray:
+    """Return the scores as the file has them, or the detector's."""
+    return found.file_scores if isinstance(found, FileDetections) else found.scores.astype(np.float64)
 
 
 def _rank_in_group(group: IntArray) -> IntArray:
@@ -253,10 +266,10 @@ def _pair_ious(found: _Rows, row: IntArray, truth: _Rows, partner: IntArray) -> 
 
     The formula and its order of operations are those of pycocotools' `bbIou`.
     """
-    box, other = found.boxes[row], truth.boxes[partner]
-    sides = np.minimum(box[:, 2:], other[:, 2:]) - np.maximum(box[:, :2], other[:, :2])
+    box, other = found.xywh[row], truth.xywh[partner]
+    ends = np.minimum(box[:, :2] + box[:, 2:], other[:, :2] + other[:, 2:])
+    sides = ends - np.maximum(box[:, :2], other[:, :2])
     inter = np.where((sides > 0).all(axis=1), sides[:, 0] * sides[:, 1], 0)
-    other_area = (other[:, 2:] - other[:, :2]).prod(axis=1)
-    area = found.areas[row]
+    area, other_area = box[:, 2] * box[:, 3], other[:, 2] * other[:, 3]
     union = np.where(truth.crowd[partner], area, area + other_area - inter)
     return np.divide(inter, union, out=np.zeros_like(inter), where=inter > 0)
