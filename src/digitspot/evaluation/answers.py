@@ -53,7 +53,6 @@ def evaluate_answers(
     image_ids: Iterable[int] | None = None,
     num_resamples: int = 1000,
     level: float = 0.95,
-    seed: int = 0,
 ) -> Scores:
     """Score boxes and numbers.
 
@@ -64,7 +63,6 @@ def evaluate_answers(
         image_ids: Compare these images only; None means all of `labels`.
         num_resamples: Bootstrap resamples over images; 0 gives no intervals.
         level: Of the intervals.
-        seed: Of the resamples.
 
     Raises:
         ConfigError: `num_resamples` or `level` is out of range.
@@ -76,27 +74,23 @@ def evaluate_answers(
     images = [image for image in labels.images if chosen is None or image.image_id in chosen]
     truth = {str(image.image_id): image.number for image in images}
     if numbers is None:
-        settings = ReadingSettings()
-        numbers = {
-            key: read_number(detections.get(int(key), Detections.empty()), settings).text for key in truth
-        }
+        numbers = _read_plainly(truth, detections)
     intervals = None
     if num_resamples:
         intervals = bootstrap_metrics(
-            labels,
-            detections,
-            truth,
-            numbers,
-            image_ids=chosen,
-            num_resamples=num_resamples,
-            level=level,
-            seed=seed,
+            labels, detections, truth, numbers, image_ids=chosen, num_resamples=num_resamples, level=level
         )
     return Scores(
         boxes=evaluate_boxes(labels, detections, chosen),
         numbers=evaluate_numbers(truth, numbers),
         intervals=intervals,
     )
+
+
+def _read_plainly(keys: Iterable[str], detections: Mapping[int, Detections]) -> dict[str, str | None]:
+    """Read numbers from boxes of which no model says how, with the reader's own settings."""
+    settings = ReadingSettings()
+    return {key: read_number(detections.get(int(key), Detections.empty()), settings).text for key in keys}
 
 
 def _with_interval(
