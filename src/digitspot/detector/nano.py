@@ -37,18 +37,20 @@ RPN_BETA = BOX_BETA = 1 / 9
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside a shortcut (He et al. 2016), which is projected where shapes change."""
+    """Two 3x3 convolutions beside a shortcut (He et al. 2016), which is projected where shapes change.
+
+    The shortcut shrinks by averaging, so that no value is left out (He et al. 2019, ResNet-D).
+    """
 
     def __init__(self, channels_in: int, channels: int, stride: int = 1) -> None:
         super().__init__()
         self.first = Conv2dNormActivation(channels_in, channels, 3, stride)
         self.second = Conv2dNormActivation(channels, channels, 3, activation_layer=None)
-        same = stride == 1 and channels_in == channels
-        self.shortcut = (
-            nn.Identity()
-            if same
-            else Conv2dNormActivation(channels_in, channels, 1, stride, activation_layer=None)
-        )
+        self.shortcut = nn.Sequential()
+        if stride > 1:
+            self.shortcut.append(nn.AvgPool2d(stride))
+        if channels_in != channels:
+            self.shortcut.append(Conv2dNormActivation(channels_in, channels, 1, activation_layer=None))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `[B, channels, H / stride, W / stride]`."""
@@ -118,6 +120,7 @@ class Nano(Detector):
         for layer in (self.propose, self.classify, self.regress):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
         self,
@@ -127,7 +130,7 @@ class Nano(Detector):
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         """Find digits, or measure how far off the network is; see `Detector.forward`."""
         frames = torch.tensor([(w, h, w, h) for h, w in sizes_hw], device=batch.device)[:, None]  # [B, 1, 4]
-        fine, coarse = self.backbone(batch)
+        fine, coarse = self.backbone(batch.contiguous(memory_format=torch.channels_last))
         anchors = batched.place_anchors(self.anchors, coarse.shape[-2:], ANCHOR_STRIDE)  # [N, 4]
         objectness, offsets = self._proposal_outputs(coarse)
         proposals, exists = self._proposals(anchors, objectness.detach(), offsets.detach(), frames)
