@@ -23,6 +23,7 @@ RANKS: dict[str, int] = {
     "calibration": 3,
     "data": 4,
     "evaluation": 5,
+    "manifest": 5,
     "detector": 6,
     "runtime": 7,
     "training": 8,
