@@ -93,6 +93,8 @@ def loaded_by(statement: str) -> set[str]:
             "reading needs no torch",
         ),
         ("import digitspot.config", {"torch", "PIL"}, "recipes need no network"),
+        ("import digitspot.runtime.onnx_runtime", {"torch", "torchvision", "tyro"}, "so does detection"),
+        ("import digitspot.commands.read", {"torch", "matplotlib", "onnxruntime"}, "a cold start is short"),
         ("import digitspot.predict", {"torch", "matplotlib", "pycocotools"}, "prediction neither"),
         ("import digitspot.runtime", {"torch"}, "the protocol stands alone"),
         ("import digitspot.preprocess", {"torch"}, "every runtime uses it"),

@@ -120,7 +120,7 @@ def export_onnx(detector: Detector, manifest: Manifest, path: Path) -> None:
             f"a model of preset {manifest.preset} cannot be exported",
             hint="nano can: train with recipes/nano.yaml. Others run in torch.",
         )
-    model = onnx.load_from_string(_graph(Core(detector.eval().cpu())))
+    model = onnx.load_from_string(_graph(Core(detector.cpu()).eval()))
     onnx.helper.set_model_props(model, {KEY: manifest.to_json()})
     onnx.checker.check_model(model)
     with writing_whole(path, "wb") as file:
@@ -128,7 +128,7 @@ def export_onnx(detector: Detector, manifest: Manifest, path: Path) -> None:
 
 
 def _graph(core: Core) -> bytes:
-    """Trace the network; which pictures it is traced with does not matter."""
+    """Trace the network; with which pictures does not matter."""
     example = torch.zeros(2, 3, 96, 160), torch.tensor([[96, 150], [90, 160]])
     with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         path = Path(folder) / "graph.onnx"
