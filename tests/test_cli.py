@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,12 @@ from PIL import Image
 
 from command_line import command, digitspot, environment
 from digitspot.cli import run
+from digitspot.config import ModelConfig
 from digitspot.data.coco import read_labels, read_numbers, write_labels
 from digitspot.data.labels import CategoryMap
+from digitspot.reader import Reader
+from digitspot.training.checkpoint import save_model
+from small_nano import make_model
 
 CATEGORIES = [{"id": digit + 1, "name": str(digit)} for digit in range(10)]
 
@@ -159,6 +164,101 @@ BAD_COMMANDS = [
     ),
     ("no such answers", ["evaluate", "nowhere.json", "--labels", "labels.json"], 3, "labels.json"),
 ]
+
+
+BAD_EXPORTS = [
+    ("no such run", ["export", "nowhere", "--output", "out.onnx"], 4, "nowhere"),
+    ("a run without a model", ["export", "empty", "--output", "out.onnx"], 4, "best.pt"),
+    ("a preset that cannot be", ["export", "resnet", "--output", "out.onnx"], 5, "nano can"),
+    ("another ending", ["export", "run", "--output", "out.pt"], 2, "does not end in .onnx"),
+    ("a folder that cannot be", ["export", "run", "--output", "file/out.onnx"], 1, "cannot write"),
+    ("read: no such file", ["read", "1.png", "--model", "gone.onnx"], 4, "no model gone.onnx"),
+    ("read: not an ONNX file", ["read", "1.png", "--model", "file.onnx"], 4, "cannot be read as an ONNX"),
+    ("read: no picture", ["read", "gone.png", "--model", "model.onnx"], 3, "gone.png: no such file"),
+    ("read: wrong runtime", ["read", "1.png", "--model", "run", "--runtime", "onnx"], 2, "digitspot export"),
+    ("predict: no such file", ["predict", "gone.onnx", ".", "--output", "out"], 4, "no model gone.onnx"),
+    (
+        "predict: a device it cannot use",
+        ["predict", "model.onnx", ".", "--output", "out", "--device", "cuda"],
+        2,
+        "run on the CPU",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"), [c[1:] for c in BAD_EXPORTS], ids=[c[0] for c in BAD_EXPORTS]
+)
+def test_bad_exports(
+    arguments: list[str], code: int, message: str, nano_run: Path, nano_onnx: Path, tmp_path: Path,
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").symlink_to(nano_run)
+    (tmp_path / "model.onnx").symlink_to(nano_onnx)
+    (tmp_path / "empty").mkdir()
+    for name in ("file", "file.onnx"):
+        (tmp_path / name).write_text("in the way")
+    Image.new("RGB", (40, 30)).save(tmp_path / "1.png")
+    if "resnet" in arguments:
+        other = make_model(ModelConfig(preset="resnet18_fpn", fpn_channels=16, head_channels=32))
+        save_model(other, tmp_path / "resnet" / "best.pt")
+    before = set(tmp_path.rglob("*"))
+    assert run(arguments) == code
+    out, err = capfd.readouterr()
+    assert message in " ".join(err.split())
+    assert out == ""
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_unknown_format_names_what_there_is(nano_run: Path, tmp_path: Path) -> None:
+    result = digitspot("export", nano_run, "--output", tmp_path / "m.onnx", "--format", "tflite", check=False)
+    assert result.returncode == 2
+    assert "onnx" in result.stderr
+    assert not (tmp_path / "m.onnx").exists()
+
+
+WITHOUT_TORCH = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision", "onnx"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+from digitspot.cli import main
+main()
+"""
+
+
+def test_export_then_read_where_there_is_no_torch(nano_run: Path, small_data: Path, tmp_path: Path) -> None:
+    model = Path(digitspot("export", nano_run, "--output", tmp_path / "model.onnx").stdout.strip())
+    assert model == tmp_path / "model.onnx"
+
+    def without_torch(*arguments: object) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)]
+        return subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=100)
+
+    picture = small_data / "test" / "1.png"
+    for arguments in (("read", picture, "--model", nano_run), ("export", nano_run)):
+        refused = without_torch(*arguments)
+        assert (refused.returncode, "pip install 'digitspot[train]'" in refused.stderr) == (2, True)
+    read = without_torch("read", picture, "--model", model, "--json")
+    assert read.returncode == 0, read.stderr
+    predicted = without_torch("predict", model, small_data / "test.json", "--output", tmp_path / "out")
+    assert predicted.returncode == 0, predicted.stderr
+    [reading] = json.loads(read.stdout)
+    assert reading["text"] == read_alone(nano_run, picture)
+    assert set(read_numbers(tmp_path / "out" / "pred.csv")) == {str(number) for number in range(1, 9)}
+    scored = without_torch(
+        "evaluate", tmp_path / "out", "--labels", small_data / "test.json", "--resamples", 0
+    )
+    assert scored.returncode == 0, scored.stderr
+
+
+def read_alone(model: Path, picture: Path) -> str | None:
+    return Reader.load(model, device="cpu").read(picture).text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from digitspot.data.coco import read_labels, write_numbers, write_results
-from digitspot.data.images import list_images
+from digitspot.data.images import decode_image, list_images
 from digitspot.data.labels import CategoryMap
 from digitspot.errors import ConfigError, DataError
 from digitspot.files import check_writable, writing_whole
@@ -96,7 +96,7 @@ def predict(
             for `images.csv`, too, where the ids are places in a list.
         archive: Also write both into `pred.zip`.
         overlays: Draw this many pictures, evenly chosen, with boxes and number, and a sheet of them.
-        batch_size: Pictures in memory at a time; batches of like shapes are made of them.
+        batch_size: Pictures read at a time; batches of like shapes are made of them.
         progress: Called with the pictures done and their total.
 
     Raises:
@@ -114,8 +114,8 @@ def predict(
     for image_id, read in zip(pictures.paths, reads, strict=True):
         found[image_id], numbers[image_id] = read.detections, read.reading.text
         if image_id in chosen:
-            truth = pictures.numbers.get(image_id)
-            drawn[image_id] = draw_overlay(read.image, read.reading, read.detections, truth)
+            image, truth = decode_image(pictures.paths[image_id]), pictures.numbers.get(image_id)
+            drawn[image_id] = draw_overlay(image, read.reading, read.detections, truth)
         progress(len(found), len(pictures))
     _remove_optional(output)
     write_results(output / RESULTS, found, pictures.categories or reader.categories)

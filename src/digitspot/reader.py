@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from digitspot.data.images import ImageSource, decode_image
 from digitspot.data.labels import CategoryMap
 from digitspot.errors import ConfigError
+from digitspot.preprocess import Prepared
 from digitspot.reading import ReadingSettings, read_number
 from digitspot.runtime import Runtime
-from digitspot.structures import Detections, ImageArray, Reading
+from digitspot.runtime.batches import num_cores
+from digitspot.runtime.exported import ExportedRuntime
+from digitspot.structures import Detections, Reading
+
+RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
+Precision = Literal["fp32", "bf16"]
+INSTALLS = {"onnxruntime": "digitspot", "openvino": "digitspot[openvino]"}
+"""What brings a module; all others come with training."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +31,10 @@ class Read:
     """One picture, read.
 
     Attributes:
-        image: uint8 RGB `[H, W, 3]`, as decoded.
         detections: Every digit found, down to the model's smallest score.
         reading: The number.
     """
 
-    image: ImageArray
     detections: Detections
     reading: Reading
 
@@ -45,25 +54,34 @@ class Reader:
         self.categories = categories
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "auto") -> Reader:
+    def load(
+        cls,
+        path: str | Path,
+        device: str = "auto",
+        runtime: RuntimeName = "auto",
+        precision: Precision = "fp32",
+    ) -> Reader:
         """Load a model.
 
         Args:
-            path: A run folder (its best model) or a checkpoint.
-            device: "auto", "cpu", "cuda".
+            path: A run folder (its best model), a checkpoint, or an exported `.onnx`, which needs no torch.
+            device: "auto", "cpu", "cuda"; an exported model runs on the CPU.
+            runtime: What computes; "auto" is ONNX Runtime for an exported model and torch for the others.
+            precision: "fp32", or "bf16" in torch and OpenVINO: faster on processors that have it, and not
+                quite the same answers.
 
         Raises:
             CheckpointError: There is none, or it cannot be read.
-            ConfigError: torch is not installed.
+            ConfigError: The runtime is not installed, or not one for this model.
         """
+        path = Path(path)
         try:
-            from digitspot.training.checkpoint import load_runtime
+            return cls(*_open(path, device, _runtime_for(path, runtime), precision))
         except ModuleNotFoundError as error:
+            needed = INSTALLS.get(error.name or "", "digitspot[train]")
             raise ConfigError(
-                f"loading {path} needs {error.name}", hint="Install it: pip install 'digitspot[train]'."
+                f"loading {path} needs {error.name}", hint=f"Install it: pip install '{needed}'."
             ) from error
-        runtime, model = load_runtime(Path(path), device)
-        return cls(runtime, model.reading, model.categories)
 
     def read(self, source: ImageSource) -> Reading:
         """Read the number in one picture: a path, bytes, a PIL image or a uint8 RGB array `[H, W, 3]`.
@@ -71,17 +89,79 @@ class Reader:
         Raises:
             DataError: The picture cannot be read.
         """
-        return next(self.read_many([source]))
+        [detections] = self.runtime.detect([decode_image(source)])
+        return read_number(detections, self.settings)
 
     def read_many(self, sources: Iterable[ImageSource], batch_size: int = 32) -> Iterator[Reading]:
-        """Read the numbers in many pictures, in order, `batch_size` of them in memory at a time."""
+        """Read the numbers in many pictures, in order.
+
+        Threads decode ahead. In memory are up to `batch_size` pictures twice, resized for the network, and
+        as many in full as there are threads.
+        """
         for each in self.read_whole(sources, batch_size):
             yield each.reading
 
     def read_whole(self, sources: Iterable[ImageSource], batch_size: int = 32) -> Iterator[Read]:
-        """Like `read_many`, with the decoded picture and every detection."""
-        remaining = iter(sources)
-        while chunk := list(islice(remaining, batch_size)):
-            images = [decode_image(source) for source in chunk]
-            for image, detections in zip(images, self.runtime.detect(images), strict=True):
-                yield Read(image, detections, read_number(detections, self.settings))
+        """Like `read_many`, with every detection."""
+        prepared = self._prepare_ahead(sources, batch_size)
+        while chunk := list(islice(prepared, batch_size)):
+            for detections in self.runtime.detect_prepared(chunk):
+                yield Read(detections, read_number(detections, self.settings))
+
+    def _prepare_ahead(self, sources: Iterable[ImageSource], num_ahead: int) -> Iterator[Prepared]:
+        """Decode and resize pictures in threads, in order and up to `num_ahead` ahead."""
+        pending: deque[Future[Prepared]] = deque()
+        with ThreadPoolExecutor(num_cores()) as pool:
+            try:
+                for source in sources:
+                    pending.append(pool.submit(self._prepare, source))
+                    if len(pending) > num_ahead:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _prepare(self, source: ImageSource) -> Prepared:
+        return self.runtime.prepare(decode_image(source))
+
+
+def _runtime_for(path: Path, name: RuntimeName) -> RuntimeName:
+    """Return the runtime that computes a model; raise a `ConfigError` where the one named cannot."""
+    exported = path.suffix.lower() == ".onnx"
+    if name == "auto":
+        return "onnx" if exported else "torch"
+    if exported == (name == "torch"):
+        raise ConfigError(
+            f"{path} cannot run in {name}",
+            hint="torch runs checkpoints; `digitspot export RUN` writes an .onnx file for the others.",
+        )
+    return name
+
+
+def _open(
+    path: Path, device: str, name: RuntimeName, precision: Precision
+) -> tuple[Runtime, ReadingSettings, CategoryMap]:
+    """Load a model into a runtime, importing no other."""
+    if name == "torch":
+        from digitspot.training.checkpoint import load_runtime
+
+        runtime, model = load_runtime(path, device, precision)
+        return runtime, model.reading, model.categories
+    if device not in ("auto", "cpu"):
+        raise ConfigError(f"{path} cannot run on {device!r}", hint="Exported models run on the CPU.")
+    exported = _open_exported(path, name, precision)
+    return exported, exported.manifest.reading, exported.manifest.categories
+
+
+def _open_exported(path: Path, name: RuntimeName, precision: Precision) -> ExportedRuntime:
+    if name == "openvino":
+        from digitspot.runtime.openvino_runtime import OpenVinoRuntime
+
+        return OpenVinoRuntime(path, precision)
+    if precision != "fp32":
+        raise ConfigError(f"ONNX Runtime does not compute in {precision}", hint="--runtime openvino does.")
+    from digitspot.runtime.onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime(path)

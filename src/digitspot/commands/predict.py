@@ -11,7 +11,7 @@ import tyro
 from digitspot.commands.options import parse
 from digitspot.predict import NAMES, find_pictures, predict
 from digitspot.progress import stderr, tracking
-from digitspot.reader import Reader
+from digitspot.reader import Precision, Reader, RuntimeName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class PredictOptions:
     """
 
     run: Annotated[Path, tyro.conf.Positional]
-    """A run folder (its best model) or a checkpoint."""
+    """A run folder (its best model), a checkpoint, or an exported .onnx."""
     images: Annotated[Path, tyro.conf.Positional]
     """A folder of pictures, a .txt list of paths, a picture, or a label file whose pictures are beside it."""
     output: Path
@@ -32,15 +32,19 @@ class PredictOptions:
     overlays: int = 0
     """Draw this many pictures with boxes and number, and a sheet of them."""
     batch_size: int = 256
-    """Pictures in memory at a time."""
+    """Pictures read at a time; batches of like shapes are made of them."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    runtime: RuntimeName = "auto"
+    """What computes; auto is ONNX Runtime for an .onnx, torch for the others."""
+    precision: Precision = "fp32"
+    """bf16, in torch and OpenVINO, is faster on processors that have it; answers differ a little."""
 
 
 def run(arguments: list[str]) -> None:
     """Predict."""
     options = parse(PredictOptions, "predict", arguments)
-    reader = Reader.load(options.run, options.device)
+    reader = Reader.load(options.run, options.device, options.runtime, options.precision)
     stderr().print(f"digit=category_id: {reader.categories}; {reader.settings}")
     pictures = find_pictures(options.images)
     if pictures.numbered:

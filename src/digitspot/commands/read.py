@@ -10,8 +10,7 @@ import tyro
 
 from digitspot.commands.options import parse, print_json
 from digitspot.errors import ConfigError
-from digitspot.overlays import draw_overlay
-from digitspot.reader import Reader
+from digitspot.reader import Read, Reader, RuntimeName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +23,15 @@ class ReadOptions:
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Pictures."""
     model: Path
-    """A run folder (its best model) or a checkpoint."""
+    """A run folder (its best model), a checkpoint, or an exported .onnx."""
     json: bool = False
     """Print number, probability and digits of each picture as JSON."""
     show: bool = False
     """Open each picture with its boxes and number in the system's viewer."""
     device: str = "auto"
     """auto, cpu or cuda."""
+    runtime: RuntimeName = "auto"
+    """What computes; auto is ONNX Runtime for an .onnx, torch for the others."""
 
 
 def run(arguments: list[str]) -> None:
@@ -38,7 +39,7 @@ def run(arguments: list[str]) -> None:
     options = parse(ReadOptions, "read", arguments)
     if not options.images:
         raise ConfigError("no picture given", hint="digitspot read PICTURE... --model RUN")
-    reader = Reader.load(options.model, options.device)
+    reader = Reader.load(options.model, options.device, options.runtime)
     documents = []
     for path, read in zip(options.images, reader.read_whole(options.images), strict=True):
         if options.json:
@@ -46,6 +47,13 @@ def run(arguments: list[str]) -> None:
         else:
             print(read.reading.text or "")
         if options.show:
-            draw_overlay(read.image, read.reading, read.detections).show(str(path))
+            _show(path, read)
     if options.json:
         print_json(documents)
+
+
+def _show(path: Path, read: Read) -> None:
+    from digitspot.data.images import decode_image
+    from digitspot.overlays import draw_overlay
+
+    draw_overlay(decode_image(path), read.reading, read.detections).show(str(path))

@@ -122,6 +122,14 @@ def sample(state: Tensor, size: int, positive_fraction: float) -> tuple[Tensor, 
     return index, values < 2, values < 1
 
 
+def best_of(scores: Tensor, num: int) -> tuple[Tensor, Tensor]:
+    """Return the `num` best of `[B, K]` in each row, or all where there are fewer, and their indices."""
+    available = scores.shape[1]
+    if torch.onnx.is_in_onnx_export():  # an exported graph learns only when it runs how many there are
+        return scores.topk(torch.minimum(torch.as_tensor(available), torch.tensor(num)), dim=1)  # type: ignore[arg-type]
+    return scores.topk(min(num, available), dim=1)
+
+
 def nms_per_image(
     boxes: Tensor, scores: Tensor, groups: Tensor, max_iou: float, num: int
 ) -> tuple[Tensor, Tensor]:

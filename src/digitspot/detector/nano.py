@@ -8,7 +8,7 @@ look at each place, with features of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +34,9 @@ RPN_HIGH, RPN_LOW, RPN_NMS = 0.7, 0.3, 0.7
 BOX_HIGH = BOX_LOW = 0.5
 RPN_BETA = BOX_BETA = 1 / 9
 """Where smooth L1 turns linear, as torchvision's."""
+
+Pool = Callable[[Tensor, Tensor, float, int], Tensor]
+"""`batched.pool_boxes`, or an equal of it."""
 
 
 class Residual(nn.Module):
@@ -132,7 +135,7 @@ class Nano(Detector):
         frames = torch.tensor([(w, h, w, h) for h, w in sizes_hw], device=batch.device)[:, None]  # [B, 1, 4]
         fine, coarse = self.backbone(batch.contiguous(memory_format=torch.channels_last))
         anchors = batched.place_anchors(self.anchors, coarse.shape[-2:], ANCHOR_STRIDE)  # [N, 4]
-        objectness, offsets = self._proposal_outputs(coarse)
+        objectness, offsets = self.proposal_outputs(coarse)
         proposals, exists = self._proposals(anchors, objectness.detach(), offsets.detach(), frames)
         if targets is None:
             return self._detect(fine, proposals, exists, frames), {}
@@ -140,26 +143,35 @@ class Nano(Detector):
         losses = self._proposal_losses(anchors, objectness, offsets, truth)
         return [], {**losses, **self._box_losses(fine, proposals, exists, truth)}
 
-    def _proposal_outputs(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def proposal_outputs(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return objectness `[B, N]` and offsets `[B, N, 4]` of every anchor, in float32."""
         outputs = self.propose(features).permute(0, 2, 3, 1).float()  # [B, H, W, 5 * A]
-        outputs = outputs.reshape(len(outputs), -1, 5)
+        outputs = outputs.reshape(outputs.shape[0], -1, 5)
         return outputs[..., 0], outputs[..., 1:]
 
     def _proposals(
         self, anchors: Tensor, objectness: Tensor, offsets: Tensor, frames: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the best places `[B, K, 4]` after suppression, and which of them exist `[B, K]`."""
-        config = self.config
-        before = config.rpn_pre_nms_train if self.training else config.rpn_pre_nms_test
-        after = config.rpn_post_nms_train if self.training else config.rpn_post_nms_test
-        scores, index = objectness.topk(min(before, objectness.shape[1]), dim=1)
+        after = self.config.rpn_post_nms_train if self.training else self.config.rpn_post_nms_test
+        boxes, scores = self.candidates(anchors, objectness, offsets, frames)
+        groups = torch.zeros_like(scores, dtype=torch.long)
+        best, exists = batched.nms_per_image(boxes, scores, groups, RPN_NMS, after)
+        return _take(boxes, best), exists
+
+    def candidates(
+        self, anchors: Tensor, objectness: Tensor, offsets: Tensor, frames: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the best places before suppression `[B, K, 4]`, and their scores `[B, K]`.
+
+        Those under a pixel score minus infinity.
+        """
+        before = self.config.rpn_pre_nms_train if self.training else self.config.rpn_pre_nms_test
+        scores, index = batched.best_of(objectness, before)
         boxes = batched.decode(anchors[index], _take(offsets, index), RPN_WEIGHTS)
         boxes = torch.minimum(boxes.clamp(min=0), frames)
         small = (boxes[..., 2:] - boxes[..., :2]).amin(-1) < 1
-        scores = scores.masked_fill(small, -torch.inf)
-        best, exists = batched.nms_per_image(boxes, scores, torch.zeros_like(index), RPN_NMS, after)
-        return _take(boxes, best), exists
+        return boxes, scores.masked_fill(small, -torch.inf)
 
     def _proposal_losses(
         self, anchors: Tensor, objectness: Tensor, offsets: Tensor, truth: _Truth
@@ -200,20 +212,37 @@ class Nano(Detector):
             "loss_box_reg": _smooth_l1(moves, BOX_BETA) / num,
         }
 
-    def _box_outputs(self, features: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    def _box_outputs(
+        self, features: Tensor, boxes: Tensor, pool: Pool = batched.pool_boxes
+    ) -> tuple[Tensor, Tensor]:
         """Look at places `[B, K, 4]` again: class logits `[B, K, 11]` and offsets `[B, K, 4]`, in float32."""
-        pooled = batched.pool_boxes(features, boxes, POOL_STRIDE, POOL_SIZE)
+        pooled = pool(features, boxes, POOL_STRIDE, POOL_SIZE)
         hidden = self.box_head(pooled.flatten(2))
         return self.classify(hidden).float(), self.regress(hidden).float()
+
+    def score_digits(
+        self,
+        features: Tensor,
+        proposals: Tensor,
+        exists: Tensor,
+        frames: Tensor,
+        pool: Pool = batched.pool_boxes,
+    ) -> tuple[Tensor, Tensor]:
+        """Return moved places `[B, K, 4]` and the score of each digit `[B, K, 10]`, before suppression.
+
+        Scores below the smallest are minus infinity, and so are those of places that do not exist.
+        """
+        logits, offsets = self._box_outputs(features, proposals, pool)
+        boxes = torch.minimum(batched.decode(proposals, offsets, BOX_WEIGHTS).clamp(min=0), frames)
+        scores = logits.softmax(-1)[..., 1:]
+        valid = (scores >= self.config.min_score) & exists[..., None]
+        return boxes, scores.masked_fill(~valid, -torch.inf)
 
     def _detect(
         self, features: Tensor, proposals: Tensor, exists: Tensor, frames: Tensor
     ) -> list[dict[str, Tensor]]:
-        logits, offsets = self._box_outputs(features, proposals)
-        boxes = torch.minimum(batched.decode(proposals, offsets, BOX_WEIGHTS).clamp(min=0), frames)
-        scores = logits.softmax(-1)[..., 1:]  # [B, K, 10]
-        valid = (scores >= self.config.min_score) & exists[..., None]
-        scores = scores.masked_fill(~valid, -torch.inf).flatten(1)  # [B, K * 10]
+        boxes, scores = self.score_digits(features, proposals, exists, frames)
+        scores = scores.flatten(1)  # [B, K * 10]
         labels = torch.arange(1, NUM_CLASSES, device=boxes.device).repeat(len(boxes), proposals.shape[1])
         boxes = boxes.repeat_interleave(NUM_DIGITS, 1)
         best, kept = batched.nms_per_image(

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from digitspot.preprocess import Prepared
 from digitspot.structures import Detections, ImageArray
 
 
 class Runtime(Protocol):
     """Finds digits in pictures."""
+
+    def prepare(self, image: ImageArray) -> Prepared:
+        """Resize a picture, uint8 RGB `[H, W, 3]` of any size, for `detect_prepared`; threads may do it."""
+        ...
+
+    def detect_prepared(self, pictures: Sequence[Prepared]) -> list[Detections]:
+        """Return the digits of each picture, boxes in the pixels it had before it was resized."""
+        ...
 
     def detect(self, images: Sequence[ImageArray]) -> list[Detections]:
         """Return the digits of each picture, boxes in its own pixels.

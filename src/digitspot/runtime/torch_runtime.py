@@ -9,13 +9,13 @@ import torch
 
 from digitspot.config import InputConfig
 from digitspot.detector import Detector
-from digitspot.preprocess import Prepared, group_by_shape, prepare, stack
-from digitspot.structures import Detections, ImageArray
+from digitspot.runtime.batches import BatchRuntime
+from digitspot.structures import Detections, FloatArray
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class TorchRuntime:
+class TorchRuntime(BatchRuntime):
     """A detector in evaluation, with the size rule it was trained for.
 
     Args:
@@ -23,7 +23,7 @@ class TorchRuntime:
         rule: The size rule.
         device: Where to compute.
         precision: "fp32", or "bf16" or "fp16" by autocast.
-        batch_size: Pictures computed at once.
+        batch_size: Pictures computed at once, by all cores.
     """
 
     def __init__(
@@ -34,34 +34,22 @@ class TorchRuntime:
         precision: str = "fp32",
         batch_size: int = 32,
     ) -> None:
+        super().__init__(rule, batch_size)
         self.detector = detector.to(device).eval()
-        self.rule = rule
         self.device = device
         self.precision = precision
-        self.batch_size = batch_size
-
-    def detect(self, images: Sequence[ImageArray]) -> list[Detections]:
-        """Return the digits of each picture, boxes in its own pixels; batches are of like shapes."""
-        prepared = [prepare(image, self.rule) for image in images]
-        results: list[Detections] = [Detections.empty()] * len(prepared)
-        for group in group_by_shape([picture.size_hw for picture in prepared], self.batch_size):
-            found = self._detect_batch([prepared[index] for index in group])
-            for index, detections in zip(group, found, strict=True):
-                results[index] = detections
-        return results
 
     @torch.inference_mode()
-    def _detect_batch(self, pictures: Sequence[Prepared]) -> list[Detections]:
-        batch = torch.from_numpy(stack(pictures, self.rule.multiple)).to(self.device)
+    def _compute(self, batch: FloatArray, sizes_hw: Sequence[tuple[int, int]]) -> list[Detections]:
         with autocast(self.device, self.precision):
-            outputs, _ = self.detector(batch, [picture.size_hw for picture in pictures])
+            outputs, _ = self.detector(torch.from_numpy(batch).to(self.device), sizes_hw)
         return [
             Detections(
-                boxes=picture.to_original(output["boxes"].float().cpu().numpy()),
+                boxes=output["boxes"].float().cpu().numpy(),
                 labels=output["labels"].cpu().numpy().astype(np.int64),
                 scores=output["scores"].float().cpu().numpy(),
             )
-            for picture, output in zip(pictures, outputs, strict=True)
+            for output in outputs
         ]
 
 

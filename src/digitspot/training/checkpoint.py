@@ -19,6 +19,7 @@ from digitspot.detector import Detector, build_detector
 from digitspot.detector.model import pick_device
 from digitspot.errors import CheckpointError, ConfigError
 from digitspot.files import writing_whole
+from digitspot.manifest import Manifest
 from digitspot.reading import ReadingSettings
 from digitspot.runtime.torch_runtime import TorchRuntime
 
@@ -43,6 +44,20 @@ class Model:
     categories: CategoryMap
     reading: ReadingSettings
     scores: Mapping[str, float]
+
+    @property
+    def manifest(self) -> Manifest:
+        """What travels with the network where it is exported."""
+        config = self.config.model
+        return Manifest(
+            preset=config.preset,
+            rule=self.config.input,
+            categories=self.categories,
+            reading=self.reading,
+            min_score=config.min_score,
+            max_iou=config.max_iou,
+            max_detections=config.max_detections,
+        )
 
 
 def save_model(model: Model, path: Path) -> None:
@@ -84,14 +99,14 @@ def load_model(path: Path) -> Model:
     )
 
 
-def load_runtime(path: Path, device: str = "auto") -> tuple[TorchRuntime, Model]:
-    """Load a model and make a runtime of it, in float32.
+def load_runtime(path: Path, device: str = "auto", precision: str = "fp32") -> tuple[TorchRuntime, Model]:
+    """Load a model and make a runtime of it.
 
     Raises:
         CheckpointError: There is none, or it cannot be read.
     """
     model = load_model(path)
-    return TorchRuntime(model.detector, model.config.input, pick_device(device)), model
+    return TorchRuntime(model.detector, model.config.input, pick_device(device), precision), model
 
 
 def save_training(state: Mapping[str, Any], path: Path) -> None:

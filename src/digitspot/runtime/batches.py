@@ -1,0 +1,72 @@
+"""What all runtimes share: the size rule, batches of like shapes, and boxes back in the pictures' pixels."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from digitspot.config import InputConfig
+from digitspot.preprocess import Prepared, group_by_shape, prepare, stack
+from digitspot.structures import Detections, FloatArray, ImageArray
+
+
+class BatchRuntime(ABC):
+    """Detects in batches of like shapes.
+
+    Args:
+        rule: The size rule.
+        batch_size: Pictures computed at once.
+        num_threads: Batches computed at once; a batch then has a core of its own.
+    """
+
+    def __init__(self, rule: InputConfig, batch_size: int, num_threads: int = 1) -> None:
+        self.rule = rule
+        self.batch_size = batch_size
+        self._pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
+
+    def prepare(self, image: ImageArray) -> Prepared:
+        """Resize a picture by the size rule."""
+        return prepare(image, self.rule)
+
+    def detect(self, images: Sequence[ImageArray]) -> list[Detections]:
+        """Return the digits of each picture, boxes in its own pixels; see `Runtime.detect`."""
+        return self.detect_prepared([self.prepare(image) for image in images])
+
+    def detect_prepared(self, pictures: Sequence[Prepared]) -> list[Detections]:
+        """Return the digits of each picture; see `Runtime.detect_prepared`."""
+        groups = group_by_shape([picture.size_hw for picture in pictures], self.batch_size)
+        batches = [[pictures[index] for index in group] for group in groups]
+        side_by_side = self._pool.map if self._pool and len(batches) > 1 else map
+        found = side_by_side(self._detect_batch, batches)
+        results: list[Detections] = [Detections.empty()] * len(pictures)
+        for group, detections in zip(groups, found, strict=True):
+            for index, each in zip(group, detections, strict=True):
+                results[index] = each
+        return results
+
+    def _detect_batch(self, pictures: Sequence[Prepared]) -> list[Detections]:
+        found = self._compute(stack(pictures, self.rule.multiple), [picture.size_hw for picture in pictures])
+        return [
+            replace(each, boxes=picture.to_original(each.boxes))
+            for picture, each in zip(pictures, found, strict=True)
+        ]
+
+    @abstractmethod
+    def _compute(self, batch: FloatArray, sizes_hw: Sequence[tuple[int, int]]) -> list[Detections]:
+        """Run the network.
+
+        Args:
+            batch: float32 `[B, 3, H, W]`, as `digitspot.preprocess.stack` makes it.
+            sizes_hw: Each picture's (height, width) without the padding.
+
+        Returns:
+            The digits of each picture, boxes in input pixels.
+        """
+
+
+def num_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,53 @@
+"""What the runtimes of exported models share: the manifest, and the graph's outputs picture by picture."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from digitspot.manifest import Manifest
+from digitspot.runtime.batches import BatchRuntime, num_cores
+from digitspot.structures import Detections, FloatArray, IntArray
+
+BATCH_SIZE = 8
+"""Larger batches are not faster on a core (docs/measurements.md), and are padded more."""
+
+Outputs = tuple[FloatArray, IntArray, FloatArray, IntArray]
+"""Boxes, labels, scores and pictures; see `digitspot.detector.export.Core`."""
+
+
+class ExportedRuntime(BatchRuntime):
+    """A graph that `digitspot export` wrote.
+
+    Args:
+        manifest: What the file carries.
+        batch_size: Pictures computed at once, by one core.
+        num_threads: Batches computed at once; None takes every core.
+    """
+
+    def __init__(
+        self, manifest: Manifest, batch_size: int = BATCH_SIZE, num_threads: int | None = None
+    ) -> None:
+        self.num_threads = num_threads or num_cores()
+        super().__init__(manifest.rule, batch_size, self.num_threads)
+        self.manifest = manifest
+
+    def _compute(self, batch: FloatArray, sizes_hw: Sequence[tuple[int, int]]) -> list[Detections]:
+        boxes, labels, scores, image_index = self._run(batch, np.array(sizes_hw, np.int64))
+        edges = np.searchsorted(image_index, np.arange(len(batch) + 1))
+        return [
+            _best(boxes[start:end], labels[start:end], scores[start:end], self.manifest.max_detections)
+            for start, end in pairwise(edges)
+        ]
+
+    @abstractmethod
+    def _run(self, images: FloatArray, sizes_hw: IntArray) -> Outputs:
+        """Run the graph; called by several threads at once."""
+
+
+def _best(boxes: FloatArray, labels: IntArray, scores: FloatArray, num: int) -> Detections:
+    order = np.argsort(-scores, kind="stable")[:num]
+    return Detections(boxes=boxes[order], labels=labels[order], scores=scores[order])

@@ -1,0 +1,69 @@
+"""Detection with OpenVINO, on a CPU and without torch; it reads the same ONNX file."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import openvino
+
+from digitspot.errors import CheckpointError
+from digitspot.manifest import IMAGES, KEY, OUTPUTS, SIZES, Manifest
+from digitspot.runtime.exported import BATCH_SIZE, ExportedRuntime, Outputs
+from digitspot.structures import FloatArray, IntArray
+
+PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+"""Left alone, OpenVINO takes bfloat16 where the processor has it."""
+
+
+class OpenVinoRuntime(ExportedRuntime):
+    """An exported model in OpenVINO.
+
+    Args:
+        path: What `digitspot export` wrote.
+        precision: "fp32", or "bf16", which processors without it compute in float32.
+        batch_size: Pictures computed at once, by one core.
+        num_threads: Batches computed at once; None takes every core.
+
+    Raises:
+        CheckpointError: The file is missing, broken or not digitspot's.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        precision: str = "fp32",
+        batch_size: int = BATCH_SIZE,
+        num_threads: int | None = None,
+    ) -> None:
+        core = openvino.Core()
+        model = _read(core, path)
+        place = ["framework", KEY]
+        text = model.get_rt_info(place).astype(str) if model.has_rt_info(place) else None
+        super().__init__(Manifest.from_json(text, path), batch_size, num_threads)
+        self._model = core.compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+                "INFERENCE_NUM_THREADS": self.num_threads,
+                "NUM_STREAMS": self.num_threads,
+            },
+        )
+        self._requests = threading.local()
+
+    def _run(self, images: FloatArray, sizes_hw: IntArray) -> Outputs:
+        if not hasattr(self._requests, "mine"):
+            self._requests.mine = self._model.create_infer_request()
+        outputs = self._requests.mine.infer({IMAGES: images, SIZES: sizes_hw}, share_inputs=True)
+        boxes, labels, scores, image_index = (outputs[name] for name in OUTPUTS)
+        return boxes, labels, scores, image_index
+
+
+def _read(core: openvino.Core, path: Path) -> openvino.Model:
+    try:
+        return core.read_model(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"no model {path}: {error.strerror}") from error
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} cannot be read as an ONNX model: {str(error)[:200]}") from error

@@ -1,0 +1,150 @@
+"""Exported models in ONNX Runtime and OpenVINO: torch's answers, whatever the sizes and the batches."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from digitspot.errors import CheckpointError
+from digitspot.runtime.exported import ExportedRuntime
+from digitspot.runtime.onnx_runtime import OnnxRuntime
+from digitspot.runtime.torch_runtime import TorchRuntime
+from digitspot.structures import Detections, ImageArray
+from digitspot.training.checkpoint import Model
+from small_nano import RULE
+
+Make = Callable[..., ExportedRuntime]
+
+
+def openvino_runtime(*arguments: object, **keywords: object) -> ExportedRuntime:
+    from digitspot.runtime.openvino_runtime import OpenVinoRuntime
+
+    return OpenVinoRuntime(*arguments, **keywords)  # type: ignore[arg-type]
+
+
+RUNTIMES = [
+    pytest.param(OnnxRuntime, id="onnx"),
+    pytest.param(
+        openvino_runtime,
+        id="openvino",
+        marks=pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="needs OpenVINO"),
+    ),
+]
+
+
+def pictures(num: int) -> list[ImageArray]:
+    """Make coarse noise of random sizes from 4 to 400 pixels, after sizes that are hard to take."""
+    random = np.random.default_rng(5)
+    sizes = [(1, 1), (1, 300), (300, 1), (2000, 3), (32, 48), (96, 32)]
+    sizes += [tuple(np.exp(random.uniform(np.log(4), np.log(400), 2)).astype(int)) for _ in range(num)]
+    return [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes[:num]]
+
+
+def assert_same(first: Sequence[Detections], second: Sequence[Detections]) -> None:
+    """Each detection of one has its equal in the other; equal scores may stand in any order."""
+    assert len(first) == len(second)
+    for index, (one, two) in enumerate(zip(first, second, strict=True)):
+        near = np.abs(one.boxes[:, None] - two.boxes[None]).max(-1, initial=0) < 0.05
+        near &= np.abs(one.scores[:, None] - two.scores[None]) < 1e-3
+        near &= one.labels[:, None] == two.labels[None]
+        assert len(one) == len(two), index
+        assert near.any(1).all(), index
+        assert near.any(0).all(), index
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize("make", RUNTIMES)
+def test_it_answers_as_torch(make: Make, batch_size: int, nano_model: Model, nano_onnx: Path) -> None:
+    images = pictures(100)
+    expected = TorchRuntime(nano_model.detector, RULE, torch.device("cpu"), batch_size=batch_size).detect(
+        images
+    )
+    assert sum(map(len, expected)) > 500
+    assert len({label for each in expected for label in each.labels.tolist()}) > 3
+    assert_same(make(nano_onnx, batch_size=batch_size).detect(images), expected)
+
+
+@pytest.mark.parametrize("make", RUNTIMES)
+def test_arrays_are_as_promised_and_the_best_come_first(make: Make, nano_onnx: Path) -> None:
+    for image, found in zip(images := pictures(20), make(nano_onnx).detect(images), strict=True):
+        assert (found.boxes.dtype, found.labels.dtype, found.scores.dtype) == (
+            np.float32,
+            np.int64,
+            np.float32,
+        )
+        assert len(found) <= 20
+        assert (np.diff(found.scores) <= 0).all()
+        assert ((found.labels >= 1) & (found.labels <= 10)).all()
+        assert (found.boxes <= np.tile(image.shape[1::-1], 2) * (1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize("make", RUNTIMES)
+def test_threads_change_nothing(make: Make, nano_onnx: Path) -> None:
+    images = pictures(40)
+    alone, side_by_side = (make(nano_onnx, batch_size=4, num_threads=num) for num in (1, 3))
+    assert_same(alone.detect(images), side_by_side.detect(images))
+
+
+@pytest.mark.parametrize("make", RUNTIMES)
+def test_nothing_found_is_empty(make: Make, blind_onnx: Path) -> None:
+    found = make(blind_onnx).detect(pictures(10))
+    assert [(each.boxes.shape, each.labels.shape, each.scores.shape) for each in found] == [
+        ((0, 4), (0,), (0,))
+    ] * 10
+    assert make(blind_onnx).detect([]) == []
+
+
+@pytest.mark.parametrize("make", RUNTIMES)
+def test_the_manifest_travels(make: Make, nano_model: Model, nano_onnx: Path) -> None:
+    assert make(nano_onnx).manifest == nano_model.manifest
+
+
+def cut(good: bytes) -> bytes:
+    return good[: len(good) // 2]
+
+
+def foreign(good: bytes, model: str = "") -> bytes:
+    import onnx
+
+    document = onnx.load_from_string(good)
+    del document.metadata_props[:]
+    if model:
+        onnx.helper.set_model_props(document, {"digitspot": model})
+    return document.SerializeToString()
+
+
+BAD_FILES = [
+    ("empty", lambda good: b"", "cannot be read as an ONNX model"),
+    ("not an ONNX file", lambda good: b"digits " * 100, "cannot be read as an ONNX model"),
+    ("cut off", cut, "cannot be read as an ONNX model"),
+    ("somebody else's", foreign, "was not exported by digitspot"),
+    ("metadata that is no JSON", partial(foreign, model="{"), "metadata that cannot be read"),
+    ("metadata of another shape", partial(foreign, model='{"format": 1}'), "metadata that cannot be read"),
+    ("a newer format", partial(foreign, model='{"format": 99}'), "has format 99"),
+]
+
+
+@pytest.mark.parametrize("make", RUNTIMES)
+@pytest.mark.parametrize(
+    ("spoil", "message"), [case[1:] for case in BAD_FILES], ids=[case[0] for case in BAD_FILES]
+)
+def test_bad_files(
+    make: Make, spoil: Callable[[bytes], bytes], message: str, nano_onnx: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(spoil(nano_onnx.read_bytes()))
+    with pytest.raises(CheckpointError, match=message) as raised:
+        make(path)
+    assert "bad.onnx" in str(raised.value)
+
+
+@pytest.mark.parametrize("make", RUNTIMES)
+def test_no_file(make: Make, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no model .*gone\.onnx"):
+        make(tmp_path / "gone.onnx")

@@ -1,0 +1,113 @@
+"""The public reader: what it loads, and that reading ahead changes nothing."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from digitspot.data.images import ImageSource
+from digitspot.errors import CheckpointError, ConfigError, DataError
+from digitspot.reader import Reader
+from digitspot.runtime.onnx_runtime import OnnxRuntime
+from digitspot.structures import ImageArray
+
+
+@pytest.fixture(scope="module")
+def reader(nano_onnx: Path) -> Reader:
+    return Reader.load(nano_onnx)
+
+
+@pytest.fixture(scope="module")
+def images() -> list[ImageArray]:
+    random = np.random.default_rng(4)
+    return [random.integers(0, 256, (*size, 3), np.uint8) for size in random.integers(20, 200, (30, 2))]
+
+
+def test_a_run_and_what_is_exported_of_it_read_the_same(
+    reader: Reader, nano_run: Path, images: list[ImageArray]
+) -> None:
+    trained = Reader.load(nano_run)
+    assert (reader.settings, reader.categories) == (trained.settings, trained.categories)
+    texts = [reader.read(image).text for image in images]
+    assert texts == [trained.read(image).text for image in images]
+    assert len(set(texts)) > 3
+
+
+def test_every_kind_of_picture_reads_the_same(
+    reader: Reader, images: list[ImageArray], tmp_path: Path
+) -> None:
+    picture = Image.fromarray(images[0])
+    picture.save(path := tmp_path / "1.png")
+    picture.save(buffer := io.BytesIO(), "PNG")
+    sources: list[ImageSource] = [images[0], picture, path, str(path), buffer.getvalue()]
+    assert len({reading.text for reading in reader.read_many(sources)}) == 1
+
+
+@pytest.mark.parametrize("num", [0, 1, 7, 8, 9, 30])
+def test_order_is_kept_whatever_the_batches(nano_onnx: Path, images: list[ImageArray], num: int) -> None:
+    alone = OnnxRuntime(nano_onnx, batch_size=1, num_threads=2)  # unpadded, hence the same in any company
+    reader = Reader(alone, alone.manifest.reading, alone.manifest.categories)
+    sizes = [(30, 40 + place) for place in range(num)]
+    sources = [image[:height, :width] for image, (height, width) in zip(images[:num], sizes, strict=True)]
+    expected = [reader.read(source) for source in sources]
+    found = list(reader.read_many(iter(sources), batch_size=8))
+    assert [each.text for each in found] == [each.text for each in expected]
+
+
+def test_it_reads_no_further_ahead_than_told(reader: Reader, images: list[ImageArray]) -> None:
+    taken = 0
+
+    def endless() -> Iterator[ImageArray]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield images[0]
+
+    readings = reader.read_many(endless(), batch_size=4)
+    for _ in range(9):
+        next(readings)
+    assert 9 <= taken <= 12 + 4 + 1
+    readings.close()  # type: ignore[attr-defined]
+
+
+def test_nothing_goes_on_after_the_last_one_asked_for(reader: Reader, images: list[ImageArray]) -> None:
+    before = threading.active_count()
+    readings = reader.read_many(images * 3, batch_size=2)
+    next(readings)
+    readings.close()  # type: ignore[attr-defined]
+    time.sleep(0.05)
+    assert threading.active_count() <= before
+
+
+def test_a_broken_picture_is_named(reader: Reader, images: list[ImageArray], tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"bad\.png"):
+        list(reader.read_many([*images[:3], tmp_path / "bad.png"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("model.onnx", {"runtime": "torch"}, "cannot run in torch"),
+        ("run", {"runtime": "onnx"}, "cannot run in onnx"),
+        ("run", {"runtime": "openvino"}, "cannot run in openvino"),
+        ("model.onnx", {"device": "cuda"}, "cannot run on 'cuda'"),
+        ("model.onnx", {"precision": "bf16"}, "does not compute in bf16"),
+    ],
+)
+def test_combinations_that_cannot_be(name: str, options: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Reader.load(name, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["run", "best.pt", "model.onnx"])
+def test_no_such_model(name: str, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=name):
+        Reader.load(tmp_path / name)
