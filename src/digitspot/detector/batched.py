@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
 
 MAX_LOG_SCALE = math.log(1000.0 / 16)
 """Largest predicted logarithm of a scale, as torchvision's `BoxCoder` clips it."""
@@ -130,30 +129,31 @@ def best_of(scores: Tensor, num: int) -> tuple[Tensor, Tensor]:
     return scores.topk(min(num, available), dim=1)
 
 
-def nms_per_image(
-    boxes: Tensor, scores: Tensor, groups: Tensor, max_iou: float, num: int
-) -> tuple[Tensor, Tensor]:
-    """Suppress overlapping boxes within each image and group, and keep the best of what is left.
+def suppress(boxes: Tensor, scores: Tensor, max_iou: float) -> Tensor:
+    """Suppress overlapping boxes greedily, within each image and class, as torchvision's `nms`.
+
+    Greedy suppression by repetition: a box stands if no better box that stands overlaps it. Boxes settle
+    from the best downwards, so repeating until nothing changes ends, after as many rounds as the longest
+    chain of overlaps: a handful, for all images and classes at once.
 
     Args:
         boxes: `[B, K, 4]`.
-        scores: `[B, K]`; minus infinity leaves a box out.
-        groups: int64 `[B, K]`, such as the class; boxes of different groups do not suppress each other.
+        scores: `[B, C, K]`; minus infinity leaves a box out of a class. The first of equals wins.
         max_iou: Overlap above which the lower score goes.
-        num: How many to return for each image.
 
     Returns:
-        Indices `[B, num]`, best first, and the mask of those that exist.
+        The scores, minus infinity where a box is suppressed.
     """
-    num_images, num_boxes = scores.shape
-    image = torch.arange(num_images, device=boxes.device)[:, None].expand_as(scores)
-    valid = torch.isfinite(scores).flatten().nonzero().squeeze(1)
-    ids = image.flatten()[valid] * (int(groups.max()) + 1 if groups.numel() else 1) + groups.flatten()[valid]
-    kept = valid[batched_nms(boxes.flatten(0, 1)[valid], scores.flatten()[valid], ids, max_iou)]
-    alive = torch.full_like(scores, -math.inf).flatten()
-    alive[kept] = scores.flatten()[kept]
-    best, index = alive.view_as(scores).topk(min(num, num_boxes), dim=1)
-    return index, torch.isfinite(best)
+    place = torch.arange(boxes.shape[1], device=boxes.device)
+    mine, other = scores[..., None, :], scores[..., :, None]
+    better = (other > mine) | ((other == mine) & (place[:, None] < place))  # [B, C, K, K]: row beats column
+    beats = (better & (box_ious(boxes, boxes) > max_iou)[:, None]).float()
+    valid = torch.isfinite(scores)
+    stands, before = valid, torch.zeros_like(valid)
+    while not torch.equal(stands, before):
+        before = stands
+        stands = valid & ((stands.float()[..., None, :] @ beats)[..., 0, :] == 0)
+    return scores.masked_fill(~stands, -math.inf)
 
 
 def pool_boxes(features: Tensor, boxes: Tensor, stride: float, size: int, samples: int = 2) -> Tensor:

@@ -155,9 +155,8 @@ class Nano(Detector):
         """Return the best places `[B, K, 4]` after suppression, and which of them exist `[B, K]`."""
         after = self.config.rpn_post_nms_train if self.training else self.config.rpn_post_nms_test
         boxes, scores = self.candidates(anchors, objectness, offsets, frames)
-        groups = torch.zeros_like(scores, dtype=torch.long)
-        best, exists = batched.nms_per_image(boxes, scores, groups, RPN_NMS, after)
-        return _take(boxes, best), exists
+        scores, best = batched.best_of(batched.suppress(boxes, scores[:, None], RPN_NMS)[:, 0], after)
+        return _take(boxes, best), torch.isfinite(scores)
 
     def candidates(
         self, anchors: Tensor, objectness: Tensor, offsets: Tensor, frames: Tensor
@@ -242,13 +241,10 @@ class Nano(Detector):
         self, features: Tensor, proposals: Tensor, exists: Tensor, frames: Tensor
     ) -> list[dict[str, Tensor]]:
         boxes, scores = self.score_digits(features, proposals, exists, frames)
-        scores = scores.flatten(1)  # [B, K * 10]
-        labels = torch.arange(1, NUM_CLASSES, device=boxes.device).repeat(len(boxes), proposals.shape[1])
-        boxes = boxes.repeat_interleave(NUM_DIGITS, 1)
-        best, kept = batched.nms_per_image(
-            boxes, scores, labels, self.config.max_iou, self.config.max_detections
-        )
-        rows = zip(_take(boxes, best), labels.gather(1, best), scores.gather(1, best), kept, strict=True)
+        scores = batched.suppress(boxes, scores.transpose(1, 2), self.config.max_iou)  # [B, 10, K]
+        scores, best = batched.best_of(scores.flatten(1), self.config.max_detections)
+        digits, places = best // boxes.shape[1], best % boxes.shape[1]
+        rows = zip(_take(boxes, places), digits + 1, scores, torch.isfinite(scores), strict=True)
         return [
             {"boxes": box[keep], "labels": label[keep], "scores": score[keep]}
             for box, label, score, keep in rows
