@@ -133,3 +133,25 @@ def test_anchors() -> None:
     image, features = torch.zeros(1, 3, 96, 224), torch.zeros(1, 8, 12, 28)
     (expected,) = theirs(ImageList(image, [(96, 224)]), [features])
     assert torch.equal(batched.place_anchors(batched.anchor_shapes(sizes, ratios), (12, 28), 8), expected)
+
+
+def test_voting() -> None:
+    boxes, weights = random_boxes(2, 20), torch.rand(2, 20)
+    boxes[1, 3] = torch.tensor([5.0, 5, 5, 9])  # without an area
+    voted = batched.vote(boxes, weights, 0.4)
+    assert torch.equal(voted[1, 3], boxes[1, 3])
+    for image in range(2):
+        near = box_iou(boxes[image], boxes[image]) >= 0.4
+        for place in range(20):
+            if near[place].any():
+                share = weights[image] * near[place]
+                mean = (share[:, None] * boxes[image]).sum(0) / share.sum()
+                assert torch.allclose(voted[image, place], mean, atol=1e-4)
+    assert torch.allclose(batched.vote(boxes, weights, 1.0), boxes, atol=1e-4)
+
+
+def test_voting_is_not_rounded_by_autocast() -> None:
+    boxes = torch.tensor([[[300.3, 10.0, 330.7, 60.0], [301.4, 11.0, 331.4, 61.0]]])
+    with torch.autocast("cpu", torch.bfloat16):
+        voted = batched.vote(boxes, torch.ones(1, 2), 0.5)
+    assert torch.allclose(voted, boxes.mean(1, keepdim=True).expand(-1, 2, -1), atol=1e-3)

@@ -129,6 +129,24 @@ def best_of(scores: Tensor, num: int) -> tuple[Tensor, Tensor]:
     return scores.topk(min(num, available), dim=1)
 
 
+def vote(boxes: Tensor, weights: Tensor, min_iou: float) -> Tensor:
+    """Replace each box by the weighted mean of those that overlap it (Gidaris and Komodakis 2015, 3.3).
+
+    Args:
+        boxes: `[B, K, 4]`.
+        weights: `[B, K]`, how much each box says.
+        min_iou: Overlap from which on a box has a say.
+
+    Returns:
+        `[B, K, 4]`; a box without an area stays as it is.
+    """
+    shares = (box_ious(boxes, boxes) >= min_iou) * weights[:, None, :]  # [B, K, K]
+    total = shares.sum(-1, keepdim=True)
+    # Not a matrix product, which autocast would round to bfloat16.
+    mean = (shares[..., None] * boxes[:, None]).sum(2) / total.clamp(min=1e-6)
+    return torch.where(total > 0, mean, boxes)
+
+
 def suppress(boxes: Tensor, scores: Tensor, max_iou: float) -> Tensor:
     """Suppress overlapping boxes greedily, within each image and class, as torchvision's `nms`.
 
