@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import batched_nms, box_iou, roi_align
+from torchvision.ops import box_iou, nms, roi_align
 
 from digitspot.detector import batched
 
@@ -90,18 +90,27 @@ def test_sampling(state: list[int], size: int, positives: int, negatives: int) -
         assert len(seen) > size  # not the same ones each time
 
 
-@pytest.mark.parametrize("max_iou", [0.3, 0.7])
+@pytest.mark.parametrize("max_iou", [0.0, 0.3, 0.7])
 def test_suppression(max_iou: float) -> None:
-    boxes, scores = random_boxes(3, 40), torch.rand(3, 40)
-    groups = torch.randint(0, 3, (3, 40))
-    scores[1, 5:] = -torch.inf
-    index, exists = batched.nms_per_image(boxes, scores, groups, max_iou, 10)
+    boxes, scores = random_boxes(3, 60), torch.rand(3, 4, 60)
+    scores[1, :, 5:] = -torch.inf
+    scores[2] = (scores[2] * 8).round() / 8  # ties
+    stands = torch.isfinite(batched.suppress(boxes, scores, max_iou))
     for image in range(3):
-        valid = torch.isfinite(scores[image]).nonzero().squeeze(1)
-        kept = valid[batched_nms(boxes[image][valid], scores[image][valid], groups[image][valid], max_iou)][
-            :10
-        ]
-        assert torch.equal(index[image][exists[image]], kept)
+        for group in range(4):
+            order = scores[image, group].sort(descending=True, stable=True).indices
+            order = order[torch.isfinite(scores[image, group, order])]
+            falling = torch.arange(len(order), 0, -1, dtype=torch.float32)  # the same order without ties
+            kept = order[nms(boxes[image, order], falling, max_iou)]
+            assert set(stands[image, group].nonzero().squeeze(1).tolist()) == set(kept.tolist())
+
+
+def test_suppression_of_a_long_chain() -> None:
+    left = torch.arange(50.0) * 4
+    boxes = torch.stack([left, torch.zeros(50), left + 10, torch.full((50,), 10.0)], 1)[None]
+    scores = torch.linspace(1, 0.1, 50)[None, None]
+    stands = torch.isfinite(batched.suppress(boxes, scores, 0.3))[0, 0]
+    assert stands.tolist() == [True, False] * 25  # each box overlaps the next by 0.43, none the one after
 
 
 @pytest.mark.parametrize(("stride", "size", "samples"), [(4.0, 7, 2), (8.0, 7, 2), (8.0, 5, 1), (4.0, 6, 3)])
@@ -109,7 +118,8 @@ def test_pooling(stride: float, size: int, samples: int) -> None:
     features = torch.randn(2, 5, int(96 / stride), int(224 / stride), requires_grad=True)
     boxes = random_boxes(2, 9)
     ours = batched.pool_boxes(features, boxes, stride, size, samples)
-    theirs = roi_align(features, list(boxes), size, 1 / stride, samples, aligned=False).view_as(ours)
+    theirs = roi_align(features, list(boxes), size, 1 / stride, samples, aligned=False)
+    theirs = theirs.view(2, 9, 5, size, size).permute(0, 1, 3, 4, 2)
     assert torch.allclose(ours, theirs, atol=2e-5)
     weight = torch.randn_like(ours)
     (mine,) = torch.autograd.grad((ours * weight).sum(), features, retain_graph=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -171,6 +172,7 @@ def _boxes(corners: torch.Tensor, image: torch.Tensor) -> tv_tensors.BoundingBox
     )
 
 
+@lru_cache(maxsize=256)
 def build_augmentation(config: AugmentConfig, scale: float = 1.0) -> Transform:
     """Return the transform of a preset; it takes and returns (image, boxes).
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
 
 MAX_LOG_SCALE = math.log(1000.0 / 16)
 """Largest predicted logarithm of a scale, as torchvision's `BoxCoder` clips it."""
@@ -43,11 +42,14 @@ def place_anchors(shapes: Tensor, size_hw: Sequence[int], stride: int) -> Tensor
 
 def box_ious(first: Tensor, second: Tensor) -> Tensor:
     """Return intersection over union, `[B, N, M]`, of boxes `[B, N, 4]` and `[B, M, 4]`."""
-    top_left = torch.maximum(first[:, :, None, :2], second[:, None, :, :2])
-    bottom_right = torch.minimum(first[:, :, None, 2:], second[:, None, :, 2:])
-    inter = (bottom_right - top_left).clamp(min=0).prod(-1)
-    union = _areas(first)[:, :, None] + _areas(second)[:, None, :] - inter
-    return inter / union.clamp(min=1e-9)
+    x1, y1, x2, y2 = first.permute(2, 0, 1)[:, :, None].contiguous()  # [B, 1, N] each
+    u1, v1, u2, v2 = second.permute(2, 0, 1)[..., None]  # [B, M, 1] each
+    width = (torch.minimum(x2, u2) - torch.maximum(x1, u1)).clamp_(min=0)
+    height = (torch.minimum(y2, v2) - torch.maximum(y1, v1)).clamp_(min=0)
+    inter = width.mul_(height)  # [B, M, N]: the long side last, so that operations run along it
+    union = (x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - inter
+    ious: Tensor = inter / union.clamp_(min=1e-9)
+    return ious.transpose(1, 2)
 
 
 def encode(reference: Tensor, target: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
@@ -111,8 +113,8 @@ def sample(state: Tensor, size: int, positive_fraction: float) -> tuple[Tensor, 
     positive, negative = state == 1, state == 0
     limit = int(size * positive_fraction)
     order = torch.rand(state.shape, device=state.device)
-    rank = torch.where(positive, order, order.new_tensor(2.0)).argsort(1).argsort(1)
-    chosen = positive & (rank < limit)
+    first = torch.where(positive, order, order.new_tensor(2.0)).topk(limit, dim=1, largest=False).indices
+    chosen = positive & torch.zeros_like(positive).scatter_(1, first, True)
     # Chosen matches first, background in random order behind them, the rest last.
     key = torch.where(chosen, order, torch.where(negative, 1 + order, order.new_tensor(3.0)))
     values, index = key.topk(size, dim=1, largest=False)
@@ -127,30 +129,31 @@ def best_of(scores: Tensor, num: int) -> tuple[Tensor, Tensor]:
     return scores.topk(min(num, available), dim=1)
 
 
-def nms_per_image(
-    boxes: Tensor, scores: Tensor, groups: Tensor, max_iou: float, num: int
-) -> tuple[Tensor, Tensor]:
-    """Suppress overlapping boxes within each image and group, and keep the best of what is left.
+def suppress(boxes: Tensor, scores: Tensor, max_iou: float) -> Tensor:
+    """Suppress overlapping boxes greedily, within each image and class, as torchvision's `nms`.
+
+    Greedy suppression by repetition: a box stands if no better box that stands overlaps it. Boxes settle
+    from the best downwards, so repeating until nothing changes ends, after as many rounds as the longest
+    chain of overlaps: a handful, for all images and classes at once.
 
     Args:
         boxes: `[B, K, 4]`.
-        scores: `[B, K]`; minus infinity leaves a box out.
-        groups: int64 `[B, K]`, such as the class; boxes of different groups do not suppress each other.
+        scores: `[B, C, K]`; minus infinity leaves a box out of a class. The first of equals wins.
         max_iou: Overlap above which the lower score goes.
-        num: How many to return for each image.
 
     Returns:
-        Indices `[B, num]`, best first, and the mask of those that exist.
+        The scores, minus infinity where a box is suppressed.
     """
-    num_images, num_boxes = scores.shape
-    image = torch.arange(num_images, device=boxes.device)[:, None].expand_as(scores)
-    valid = torch.isfinite(scores).flatten().nonzero().squeeze(1)
-    ids = image.flatten()[valid] * (int(groups.max()) + 1 if groups.numel() else 1) + groups.flatten()[valid]
-    kept = valid[batched_nms(boxes.flatten(0, 1)[valid], scores.flatten()[valid], ids, max_iou)]
-    alive = torch.full_like(scores, -math.inf).flatten()
-    alive[kept] = scores.flatten()[kept]
-    best, index = alive.view_as(scores).topk(min(num, num_boxes), dim=1)
-    return index, torch.isfinite(best)
+    place = torch.arange(boxes.shape[1], device=boxes.device)
+    mine, other = scores[..., None, :], scores[..., :, None]
+    better = (other > mine) | ((other == mine) & (place[:, None] < place))  # [B, C, K, K]: row beats column
+    beats = (better & (box_ious(boxes, boxes) > max_iou)[:, None]).float()
+    valid = torch.isfinite(scores)
+    stands, before = valid, torch.zeros_like(valid)
+    while not torch.equal(stands, before):
+        before = stands
+        stands = valid & ((stands.float()[..., None, :] @ beats)[..., 0, :] == 0)
+    return scores.masked_fill(~stands, -math.inf)
 
 
 def pool_boxes(features: Tensor, boxes: Tensor, stride: float, size: int, samples: int = 2) -> Tensor:
@@ -160,28 +163,25 @@ def pool_boxes(features: Tensor, boxes: Tensor, stride: float, size: int, sample
     backward, and exports as plain products.
 
     Args:
-        features: `[B, C, H, W]`.
+        features: `[B, C, H, W]`; channels last in memory is fastest.
         boxes: `[B, K, 4]` in input pixels.
         stride: Input pixels for one of the features.
         size: Bins along each side.
         samples: Points along each side of a bin, averaged.
 
     Returns:
-        `[B, K, C, size, size]`.
+        `[B, K, size, size, C]`.
     """
     num_images, channels, height, width = features.shape
     num_boxes = boxes.shape[1]
     scaled = boxes.float() / stride
     rows = _weights(scaled[..., 1], scaled[..., 3], height, size, samples).to(features.dtype)  # [B, K, s, H]
-    columns = _weights(scaled[..., 0], scaled[..., 2], width, size, samples).to(
-        features.dtype
-    )  # [B, K, s, W]
-    flat = features.reshape(num_images, channels * height, width)
-    across = flat @ columns.reshape(num_images, num_boxes * size, width).transpose(1, 2)  # [B, C*H, K*s]
-    across = across.view(num_images, channels, height, num_boxes, size).permute(0, 3, 2, 1, 4)
-    across = across.reshape(num_images * num_boxes, height, channels * size)
-    pooled = rows.reshape(num_images * num_boxes, size, height) @ across  # [B*K, s, C*s]
-    return pooled.view(num_images, num_boxes, size, channels, size).transpose(2, 3)
+    columns = _weights(scaled[..., 0], scaled[..., 2], width, size, samples).to(features.dtype)
+    lines = features.permute(0, 2, 3, 1).reshape(num_images, height, width * channels)
+    down = rows.reshape(num_images, num_boxes * size, height) @ lines  # [B, K * s, W * C]
+    down = down.view(num_images * num_boxes, size, width, channels)
+    across = columns.reshape(num_images * num_boxes, 1, size, width)
+    return (across @ down).view(num_images, num_boxes, size, size, channels)
 
 
 def _weights(start: Tensor, end: Tensor, length: int, size: int, samples: int) -> Tensor:
@@ -193,10 +193,6 @@ def _weights(start: Tensor, end: Tensor, length: int, size: int, samples: int) -
     cells = torch.arange(length, device=start.device, dtype=start.dtype)
     weights = (1 - (points.clamp(0, length - 1)[..., None] - cells).abs()).clamp(min=0) * inside[..., None]
     return weights.view(*start.shape, size, samples, length).mean(-2)
-
-
-def _areas(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def _centres_and_sides(boxes: Tensor) -> tuple[Tensor, Tensor]:

@@ -105,7 +105,8 @@ def _pool(features: Tensor, boxes: Tensor, stride: float, size: int, samples: in
     image = torch.arange(num_images, dtype=boxes.dtype)[:, None, None].expand(-1, num_boxes, 1)
     places = torch.cat([image, boxes], -1).flatten(0, 1)  # [B * K, 5]
     pooled: Tensor = roi_align(features, places, size, 1 / stride, samples, aligned=False)
-    return pooled.view(num_images, num_boxes, features.shape[1], size, size)
+    pooled = pooled.view(num_images, num_boxes, features.shape[1], size, size)
+    return pooled.permute(0, 1, 3, 4, 2)
 
 
 def export_onnx(detector: Detector, manifest: Manifest, path: Path) -> None:

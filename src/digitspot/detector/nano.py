@@ -40,18 +40,20 @@ Pool = Callable[[Tensor, Tensor, float, int], Tensor]
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside a shortcut (He et al. 2016), which is projected where shapes change."""
+    """Two 3x3 convolutions beside a shortcut (He et al. 2016), which is projected where shapes change.
+
+    The shortcut shrinks by averaging, so that no value is left out (He et al. 2019, ResNet-D).
+    """
 
     def __init__(self, channels_in: int, channels: int, stride: int = 1) -> None:
         super().__init__()
         self.first = Conv2dNormActivation(channels_in, channels, 3, stride)
         self.second = Conv2dNormActivation(channels, channels, 3, activation_layer=None)
-        same = stride == 1 and channels_in == channels
-        self.shortcut = (
-            nn.Identity()
-            if same
-            else Conv2dNormActivation(channels_in, channels, 1, stride, activation_layer=None)
-        )
+        self.shortcut = nn.Sequential()
+        if stride > 1:
+            self.shortcut.append(nn.AvgPool2d(stride))
+        if channels_in != channels:
+            self.shortcut.append(Conv2dNormActivation(channels_in, channels, 1, activation_layer=None))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `[B, channels, H / stride, W / stride]`."""
@@ -121,6 +123,7 @@ class Nano(Detector):
         for layer in (self.propose, self.classify, self.regress):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
         self,
@@ -130,7 +133,7 @@ class Nano(Detector):
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         """Find digits, or measure how far off the network is; see `Detector.forward`."""
         frames = torch.tensor([(w, h, w, h) for h, w in sizes_hw], device=batch.device)[:, None]  # [B, 1, 4]
-        fine, coarse = self.backbone(batch)
+        fine, coarse = self.backbone(batch.contiguous(memory_format=torch.channels_last))
         anchors = batched.place_anchors(self.anchors, coarse.shape[-2:], ANCHOR_STRIDE)  # [N, 4]
         objectness, offsets = self.proposal_outputs(coarse)
         proposals, exists = self._proposals(anchors, objectness.detach(), offsets.detach(), frames)
@@ -152,9 +155,8 @@ class Nano(Detector):
         """Return the best places `[B, K, 4]` after suppression, and which of them exist `[B, K]`."""
         after = self.config.rpn_post_nms_train if self.training else self.config.rpn_post_nms_test
         boxes, scores = self.candidates(anchors, objectness, offsets, frames)
-        groups = torch.zeros_like(scores, dtype=torch.long)
-        best, exists = batched.nms_per_image(boxes, scores, groups, RPN_NMS, after)
-        return _take(boxes, best), exists
+        scores, best = batched.best_of(batched.suppress(boxes, scores[:, None], RPN_NMS)[:, 0], after)
+        return _take(boxes, best), torch.isfinite(scores)
 
     def candidates(
         self, anchors: Tensor, objectness: Tensor, offsets: Tensor, frames: Tensor
@@ -239,13 +241,10 @@ class Nano(Detector):
         self, features: Tensor, proposals: Tensor, exists: Tensor, frames: Tensor
     ) -> list[dict[str, Tensor]]:
         boxes, scores = self.score_digits(features, proposals, exists, frames)
-        scores = scores.flatten(1)  # [B, K * 10]
-        labels = torch.arange(1, NUM_CLASSES, device=boxes.device).repeat(len(boxes), proposals.shape[1])
-        boxes = boxes.repeat_interleave(NUM_DIGITS, 1)
-        best, kept = batched.nms_per_image(
-            boxes, scores, labels, self.config.max_iou, self.config.max_detections
-        )
-        rows = zip(_take(boxes, best), labels.gather(1, best), scores.gather(1, best), kept, strict=True)
+        scores = batched.suppress(boxes, scores.transpose(1, 2), self.config.max_iou)  # [B, 10, K]
+        scores, best = batched.best_of(scores.flatten(1), self.config.max_detections)
+        digits, places = best // boxes.shape[1], best % boxes.shape[1]
+        rows = zip(_take(boxes, places), digits + 1, scores, torch.isfinite(scores), strict=True)
         return [
             {"boxes": box[keep], "labels": label[keep], "scores": score[keep]}
             for box, label, score, keep in rows

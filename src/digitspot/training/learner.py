@@ -140,7 +140,7 @@ def build_optimizer(detector: Detector, config: OptimizerConfig) -> torch.optim.
     ]
     if config.name == "sgd":
         return torch.optim.SGD(options, lr=config.rate, momentum=config.momentum)
-    return torch.optim.AdamW(options, lr=config.rate, betas=(config.momentum, 0.999))
+    return torch.optim.AdamW(options, lr=config.rate, betas=(config.momentum, 0.999), fused=True)
 
 
 def _average(detector: Detector, decay: float) -> AveragedModel | None:

@@ -17,6 +17,7 @@ from digitspot.detector.model import pick_device
 from digitspot.errors import CheckpointError, ConfigError
 from digitspot.files import check_writable
 from digitspot.progress import stderr
+from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.checkpoint import load_state, stored_config
 from digitspot.training.learner import Learner
 from digitspot.training.limits import check_config
@@ -157,6 +158,7 @@ def _train_legs(legs: Sequence[Leg], data: Path) -> None:
     if 0 in trunks:
         raise ConfigError(f"{trunks[0]}: the decay would begin before the first update")
     loaded = [_start_loading(leg, pack, pin=device.type == "cuda") for leg in legs]
+    keep_freed_memory()  # not the loader processes, whose pictures are small
     torch.manual_seed(config.train.seed)
     learner = Learner(build_detector(config.model, load_weights=legs[0].checkpoint is None), config, device)
     for leg, batches in zip(legs, loaded, strict=True):
