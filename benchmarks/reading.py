@@ -17,12 +17,12 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from compare import interleave
+from digitspot.cores import num_cores
 from digitspot.data.coco import read_labels, read_numbers, read_results, write_labels
 from digitspot.data.labels import LabelSet
 from digitspot.evaluation.answers import evaluate_answers
 from digitspot.predict import NUMBERS, RESULTS
 from digitspot.reader import Precision, Reader, RuntimeName
-from digitspot.runtime.batches import num_cores
 
 DIGITSPOT = [sys.executable, "-c", "from digitspot.cli import main; main()"]
 
