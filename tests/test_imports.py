@@ -14,6 +14,7 @@ RANKS: dict[str, int] = {
     "digitspot": 0,
     "errors": 0,
     "structures": 1,
+    "cores": 2,
     "files": 2,
     "boxes": 2,
     "progress": 2,

@@ -10,13 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from digitspot.cores import num_cores
 from digitspot.data.images import ImageSource, decode_image
 from digitspot.data.labels import CategoryMap
 from digitspot.errors import ConfigError
 from digitspot.preprocess import Prepared
 from digitspot.reading import ReadingSettings, read_number
 from digitspot.runtime import Runtime
-from digitspot.runtime.batches import num_cores
 from digitspot.runtime.exported import ExportedRuntime
 from digitspot.structures import Detections, Reading
 

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import tyro
 
+from digitspot.commands.model import ModelOptions
 from digitspot.commands.options import parse
 from digitspot.predict import NAMES, find_pictures, predict
 from digitspot.progress import stderr, tracking
-from digitspot.reader import Precision, Reader, RuntimeName
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions:
+class PredictOptions(ModelOptions):
     """Read many pictures: pred.json (every digit, COCO results) and pred.csv (the numbers, -1 for none).
 
     digitspot predict runs/mine ../data/test.json --output answers --zip
@@ -33,18 +33,12 @@ class PredictOptions:
     """Draw this many pictures with boxes and number, and a sheet of them."""
     batch_size: int = 256
     """Pictures read at a time; batches of like shapes are made of them."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
-    runtime: RuntimeName = "auto"
-    """What computes; auto is ONNX Runtime for an .onnx, torch for the others."""
-    precision: Precision = "fp32"
-    """bf16, in torch and OpenVINO, is faster on processors that have it; answers differ a little."""
 
 
 def run(arguments: list[str]) -> None:
     """Predict."""
     options = parse(PredictOptions, "predict", arguments)
-    reader = Reader.load(options.run, options.device, options.runtime, options.precision)
+    reader = options.load(options.run)
     stderr().print(f"digit=category_id: {reader.categories}; {reader.settings}")
     pictures = find_pictures(options.images)
     if pictures.numbered:

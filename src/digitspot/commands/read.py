@@ -8,13 +8,14 @@ from typing import Annotated
 
 import tyro
 
+from digitspot.commands.model import ModelOptions
 from digitspot.commands.options import parse, print_json
 from digitspot.errors import ConfigError
-from digitspot.reader import Read, Reader, RuntimeName
+from digitspot.reader import Read
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadOptions:
+class ReadOptions(ModelOptions):
     """Print the number in each picture; an empty line where there is none.
 
     digitspot read door.jpg --model runs/mine
@@ -28,10 +29,6 @@ class ReadOptions:
     """Print number, probability and digits of each picture as JSON."""
     show: bool = False
     """Open each picture with its boxes and number in the system's viewer."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
-    runtime: RuntimeName = "auto"
-    """What computes; auto is ONNX Runtime for an .onnx, torch for the others."""
 
 
 def run(arguments: list[str]) -> None:
@@ -39,7 +36,7 @@ def run(arguments: list[str]) -> None:
     options = parse(ReadOptions, "read", arguments)
     if not options.images:
         raise ConfigError("no picture given", hint="digitspot read PICTURE... --model RUN")
-    reader = Reader.load(options.model, options.device, options.runtime)
+    reader = options.load(options.model)
     documents = []
     for path, read in zip(options.images, reader.read_whole(options.images), strict=True):
         if options.json:

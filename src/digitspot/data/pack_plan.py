@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from digitspot.cores import num_cores
 from digitspot.data.images import image_size, require_folder
 from digitspot.data.labels import LabelSet
 from digitspot.data.pack import SHARD_BYTES
@@ -193,8 +193,7 @@ def num_workers(workers: int | None) -> int:
     """Return how many threads decode: as asked for, else one for every core of this process, at most 16."""
     if workers is not None:
         return max(1, workers)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, cores)
+    return min(16, num_cores())
 
 
 def _size_text(num_bytes: int) -> str:

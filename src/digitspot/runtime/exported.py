@@ -8,8 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from digitspot.cores import num_cores
 from digitspot.manifest import Manifest
-from digitspot.runtime.batches import BatchRuntime, num_cores
+from digitspot.runtime.batches import BatchRuntime
 from digitspot.structures import Detections, FloatArray, IntArray
 
 BATCH_SIZE = 8

@@ -1,0 +1,24 @@
+"""Options of commands that use a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from digitspot.reader import Precision, Reader, RuntimeName
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Where and how a model computes."""
+
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    runtime: RuntimeName = "auto"
+    """What computes; auto is ONNX Runtime for an .onnx, torch for the others."""
+    precision: Precision = "fp32"
+    """bf16, in torch and OpenVINO, is faster on processors that have it; answers differ a little."""
+
+    def load(self, path: Path) -> Reader:
+        """Load a model as the options say."""
+        return Reader.load(path, self.device, self.runtime, self.precision)
