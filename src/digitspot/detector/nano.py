@@ -230,7 +230,7 @@ class Nano(Detector):
         frames: Tensor,
         pool: Pool = batched.pool_boxes,
     ) -> tuple[Tensor, Tensor]:
-        """Return moved places `[B, K, 4]`, voted on, and the score of each digit `[B, K, 10]`; not suppressed.
+        """Return moved places `[B, K, 4]`, voted on, and each digit's score `[B, K, 10]`; not suppressed.
 
         Scores below the smallest are minus infinity, and so are those of places that do not exist.
         """
