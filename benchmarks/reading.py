@@ -1,6 +1,6 @@
 """Reading with each runtime: files to answers, one picture at a time, and a cold start.
 
-python benchmarks/reading.py runs/mine --labels data/svhn/test.json > benchmarks/results/reading.md
+python benchmarks/reading.py runs/mine --labels data/test.json --data data > benchmarks/results/reading.md
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="a run folder whose model can be exported")
     parser.add_argument("--labels", type=Path, required=True, help="pictures are in the folder beside it")
+    parser.add_argument("--data", type=Path, default=None, help="calibrates int8, which is left out without")
     parser.add_argument("--num", type=int, default=None, help="the first pictures only")
     parser.add_argument("--single", type=int, default=200, help="pictures read one at a time")
     parser.add_argument("--turns", type=int, default=3)
@@ -55,7 +56,7 @@ def main() -> None:
         folder = Path(name)
         labels = first_labels(options.labels, folder, options.num)
         pictures = [folder / "test" / image.file_name for image in labels.images]
-        ways = make_ways(options.run, folder / "model.onnx")
+        ways = make_ways(options.run, folder, options.data)
         answers = {name: folder / name for name in ways}
         whole = {name: partial(predict, way, labels.path, answers[name]) for name, way in ways.items()}
         cold = {name: partial(read_one, way, pictures[0]) for name, way in ways.items()}
@@ -83,15 +84,26 @@ def main() -> None:
         )
 
 
-def make_ways(run: Path, exported: Path) -> dict[str, Way]:
-    subprocess.run([*DIGITSPOT, "export", str(run), "--output", str(exported)], check=True, stdout=sys.stderr)
-    return {
+def make_ways(run: Path, folder: Path, data: Path | None) -> dict[str, Way]:
+    exported = export(run, folder / "model.onnx")
+    ways = {
         "torch": Way(run, "torch", "fp32"),
         "torch, bf16": Way(run, "torch", "bf16"),
         "ONNX Runtime": Way(exported, "onnx", "fp32"),
         "OpenVINO": Way(exported, "openvino", "fp32"),
         "OpenVINO, bf16": Way(exported, "openvino", "bf16"),
     }
+    if data is not None:
+        quantized = export(run, folder / "int8.onnx", "--precision", "int8", "--data", str(data))
+        ways["ONNX Runtime, int8"] = Way(quantized, "onnx", "fp32")
+        ways["OpenVINO, int8"] = Way(quantized, "openvino", "fp32")
+    return ways
+
+
+def export(run: Path, output: Path, *options: str) -> Path:
+    line = [*DIGITSPOT, "export", str(run), "--output", str(output), *options]
+    subprocess.run(line, check=True, stdout=sys.stderr)
+    return output
 
 
 def first_labels(path: Path, folder: Path, num: int | None) -> LabelSet:

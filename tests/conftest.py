@@ -8,7 +8,7 @@ import torch
 from digitspot.config import ModelConfig
 from digitspot.detector import Detector, build_detector
 from digitspot.training.loader import TensorBatch
-from small_nano import blind_onnx, nano_model, nano_onnx, nano_run  # noqa: F401 - fixtures
+from small_nano import blind_onnx, nano_int8, nano_model, nano_onnx, nano_run  # noqa: F401 - fixtures
 from small_training import small_data, small_recipe  # noqa: F401 - fixtures
 
 SMALL = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from digitspot.config import Config, InputConfig, ModelConfig
 from digitspot.data.labels import CategoryMap
 from digitspot.detector import Detector, build_detector
 from digitspot.detector.export import export_onnx
+from digitspot.detector.quantize import Feed, feeds, sample_pictures
 from digitspot.reading import ReadingSettings
 from digitspot.training.checkpoint import BEST, Model, save_model
 
@@ -56,8 +58,8 @@ def _spread(detector: Detector) -> None:
                 nn.init.normal_(layer.weight, std=std)
 
 
-def export(model: Model, path: Path) -> Path:
-    export_onnx(model.detector, model.manifest, path)
+def export(model: Model, path: Path, calibration: Iterable[Feed] | None = None) -> Path:
+    export_onnx(model.detector, model.manifest, path, calibration)
     return path
 
 
@@ -76,6 +78,12 @@ def nano_run(nano_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="session")
 def nano_onnx(nano_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(nano_model, tmp_path_factory.mktemp("nano") / "model.onnx")
+
+
+@pytest.fixture(scope="session")
+def nano_int8(nano_model: Model, small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("nano") / "int8.onnx"
+    return export(nano_model, path, feeds(sample_pictures(small_data), RULE))
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from digitspot.config import ModelConfig
 from digitspot.data.coco import read_labels, read_numbers, write_labels
 from digitspot.data.labels import CategoryMap
 from digitspot.reader import Reader
+from digitspot.runtime.onnx_runtime import OnnxRuntime
 from digitspot.training.checkpoint import save_model
 from small_nano import make_model
 
@@ -172,6 +173,24 @@ BAD_EXPORTS = [
     ("a preset that cannot be", ["export", "resnet", "--output", "out.onnx"], 5, "nano can"),
     ("another ending", ["export", "run", "--output", "out.pt"], 2, "does not end in .onnx"),
     ("a folder that cannot be", ["export", "run", "--output", "file/out.onnx"], 1, "cannot write"),
+    (
+        "8 bits without pictures",
+        ["export", "run", "--output", "out.onnx", "--precision", "int8"],
+        2,
+        "int8 without --data",
+    ),
+    (
+        "pictures without 8 bits",
+        ["export", "run", "--output", "out.onnx", "--data", "."],
+        2,
+        "fp32 with --data",
+    ),
+    (
+        "no pictures to calibrate on",
+        ["export", "run", "--output", "out.onnx", "--precision", "int8", "--data", "."],
+        3,
+        "no train.json and no train/",
+    ),
     ("read: no such file", ["read", "1.png", "--model", "gone.onnx"], 4, "no model gone.onnx"),
     ("read: not an ONNX file", ["read", "1.png", "--model", "file.onnx"], 4, "cannot be read as an ONNX"),
     ("read: no picture", ["read", "gone.png", "--model", "model.onnx"], 3, "gone.png: no such file"),
@@ -255,6 +274,16 @@ def test_export_then_read_where_there_is_no_torch(nano_run: Path, small_data: Pa
         "evaluate", tmp_path / "out", "--labels", small_data / "test.json", "--resamples", 0
     )
     assert scored.returncode == 0, scored.stderr
+
+
+def test_export_in_8_bits_then_read(nano_run: Path, small_data: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    done = digitspot("export", nano_run, "--output", model, "--precision", "int8", "--data", small_data)
+    assert (done.stdout.strip(), list(tmp_path.iterdir())) == (str(model), [model])
+    assert "pre-processing" not in done.stderr
+    assert OnnxRuntime(model).manifest.precision == "int8"
+    read = digitspot("read", small_data / "test" / "1.png", "--model", model, "--json")
+    assert len(json.loads(read.stdout)) == 1
 
 
 def read_alone(model: Path, picture: Path) -> str | None:

@@ -34,6 +34,7 @@ class Manifest:
         min_score: Detections score at least this; the graph sees to it.
         max_iou: Overlap above which two boxes of one digit class are one; the graph sees to it.
         max_detections: Detections kept for each image; the runtime sees to it.
+        precision: "fp32", or "int8" where the backbone computes in 8 bits.
         version: The digitspot that exported it.
     """
 
@@ -44,6 +45,7 @@ class Manifest:
     min_score: float
     max_iou: float
     max_detections: int
+    precision: str = "fp32"
     version: str = digitspot.__version__
 
     def to_json(self) -> str:

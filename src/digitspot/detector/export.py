@@ -11,6 +11,8 @@ Of equal scores, the graph takes the place that comes first (rows, columns, anch
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +25,7 @@ from torchvision.ops import nms, roi_align
 from digitspot.detector import batched
 from digitspot.detector.model import Detector
 from digitspot.detector.nano import ANCHOR_STRIDE, RPN_NMS, Nano
+from digitspot.detector.quantize import Feed, quantize
 from digitspot.errors import ExportError
 from digitspot.files import writing_whole
 from digitspot.manifest import IMAGES, KEY, OUTPUTS, SIZES, Manifest
@@ -109,11 +112,20 @@ def _pool(features: Tensor, boxes: Tensor, stride: float, size: int, samples: in
     return pooled.permute(0, 1, 3, 4, 2)
 
 
-def export_onnx(detector: Detector, manifest: Manifest, path: Path) -> None:
+def export_onnx(
+    detector: Detector, manifest: Manifest, path: Path, calibration: Iterable[Feed] | None = None
+) -> None:
     """Write a detector and its manifest as an ONNX file, whole or not at all.
+
+    Args:
+        detector: A `nano`.
+        manifest: What goes with it; the precision is set here.
+        path: The file.
+        calibration: Inputs to quantise the backbone to 8 bits on; None leaves float32.
 
     Raises:
         ExportError: The preset cannot be exported.
+        DataError: A picture to calibrate on cannot be read.
         DigitspotError: The file cannot be written.
     """
     if not isinstance(detector, Nano):
@@ -122,6 +134,8 @@ def export_onnx(detector: Detector, manifest: Manifest, path: Path) -> None:
             hint="nano can: train with recipes/nano.yaml. Others run in torch.",
         )
     model = onnx.load_from_string(_graph(Core(detector.cpu()).eval()))
+    if calibration is not None:
+        model, manifest = quantize(model, calibration), replace(manifest, precision="int8")
     onnx.helper.set_model_props(model, {KEY: manifest.to_json()})
     onnx.checker.check_model(model)
     with writing_whole(path, "wb") as file:

@@ -16,7 +16,7 @@ ERRORS_ONLY = 3
 
 
 class OnnxRuntime(ExportedRuntime):
-    """An exported model in ONNX Runtime, in float32.
+    """An exported model in ONNX Runtime, in the file's precision.
 
     Args:
         path: What `digitspot export` wrote.
