@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from assembled import assemble_nano
 from compare import Comparison, interleave
-from digitspot.config import Config, load_recipe
+from digitspot.config import Config, DataConfig, load_recipe
 from digitspot.data.pack import Pack
 from digitspot.data.splits import open_split
 from digitspot.detector import Detector, build_detector
@@ -70,7 +70,7 @@ def main() -> None:
     options = parser.parse_args()
     device = torch.device(options.device)
     keep_freed_memory()
-    _, pack = open_split(options.data, "train")
+    pack = open_split(options.data, "train", DataConfig())
     ways = {name: WAYS[name](pack, device, options.batch_size, options.steps) for name in options.ways}
     timed = interleave({name: way.run for name, way in ways.items()}, options.turns)
     peak = matrix_rate(device)
