@@ -200,6 +200,10 @@ class TrainConfig:
     """Updates in the windowed mean of the same losses."""
     score_parts: bool = False
     """parts, prepared: detect on each part and score it, in evaluation, before it is trained on."""
+    memory_budget: str | None = None
+    """Most memory that the training and its loader processes may take, as 2GiB; none sets no limit."""
+    max_batch_pixels: int | None = None
+    """Batches of more padded pixels are computed in pieces; none computes each in one. A budget sets it."""
     checkpoint_every_seconds: float = 120.0
     """How often `last` is written between validations."""
 

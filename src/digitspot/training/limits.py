@@ -7,6 +7,7 @@ from math import inf
 
 from digitspot.config import Config
 from digitspot.errors import ConfigError
+from digitspot.training.memory import parse_size
 
 RANGES = (
     ("data", "workers", 0, 256),
@@ -54,6 +55,7 @@ RANGES = (
     ("train", "ema_decay", 0, 0.999999),
     ("train", "validate_every_epochs", 1, inf),
     ("train", "early_stopping", 0, inf),
+    ("train", "max_batch_pixels", 1, inf),
     ("train", "prequential_fading", 0, 1),
     ("train", "prequential_window", 1, inf),
     ("train", "checkpoint_every_seconds", 0, inf),
@@ -74,6 +76,8 @@ def check_config(config: Config) -> None:
                 allowed = f"at least {low:g}" if high == inf else f"from {low:g} to {high:g}"
                 raise ConfigError(f"{section}.{name} is {value}, must be {allowed}")
     _check_parts(config)
+    if config.train.memory_budget is not None:
+        parse_size(config.train.memory_budget)
     branches = config.schedule.branch_epochs
     if branches and config.schedule.kind != "wsd":
         raise ConfigError(

@@ -22,6 +22,7 @@ from digitspot.data.sampler import Batch, BatchPlan, update_groups
 from digitspot.data.samples import Samples
 from digitspot.preprocess import Prepared, prepare, stack
 from digitspot.structures import FloatArray, ImageArray, IntArray
+from digitspot.training.allocator import give_back_freed_memory
 
 NICENESS = 10
 """Loader processes give way to the training: one that interrupts a thread of an operation stops all of
@@ -49,6 +50,28 @@ class TensorBatch:
         targets = [{k: v.to(device, non_blocking=True) for k, v in target.items()} for target in self.targets]
         images = self.images.to(device, non_blocking=True)
         return TensorBatch(images, self.sizes_hw, targets, self.image_ids)
+
+    def pieces(self, max_pixels: int | None, multiple: int) -> list[TensorBatch]:
+        """Cut into batches of at most so many padded pixels, or of one picture; the padding shrinks along.
+
+        Args:
+            max_pixels: None leaves it whole.
+            multiple: Sides of a piece are multiples of this.
+        """
+        if max_pixels is None or self.images[:, 0].numel() <= max_pixels or len(self.image_ids) == 1:
+            return [self]
+        half = len(self.image_ids) // 2
+        return [
+            piece
+            for part in (slice(half), slice(half, None))
+            for piece in self._part(part, multiple).pieces(max_pixels, multiple)
+        ]
+
+    def _part(self, part: slice, multiple: int) -> TensorBatch:
+        sizes = self.sizes_hw[part]
+        height, width = (-(-max(sides) // multiple) * multiple for sides in zip(*sizes, strict=True))
+        images = self.images[part, :, :height, :width].contiguous()
+        return TensorBatch(images, sizes, self.targets[part], self.image_ids[part])
 
 
 class TrainingBatches(Dataset[TensorBatch]):
@@ -189,6 +212,7 @@ def start_loading(
 
 
 def _stand_back_for_the_trainer(_: int) -> None:
+    give_back_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(NICENESS)

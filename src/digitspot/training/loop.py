@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from types import FrameType
 from typing import Any
 
@@ -16,18 +17,21 @@ from digitspot.config import Config, config_to_dict
 from digitspot.data.labels import CategoryMap
 from digitspot.data.sampler import Batch, BatchPlan, update_groups
 from digitspot.data.samples import Samples
+from digitspot.errors import MemoryBudgetError
 from digitspot.progress import Update, tracking
 from digitspot.reading import ReadingSettings
 from digitspot.runtime.torch_runtime import TorchRuntime
 from digitspot.training.checkpoint import Model, load_state, save_model, save_training
 from digitspot.training.learner import Learner
 from digitspot.training.loader import TensorBatch, plan_batches
+from digitspot.training.memory import Memory, parse_size
 from digitspot.training.prequential import Prequential
 from digitspot.training.runlog import Run
 from digitspot.training.schedule import Plateau, decay_start, rate_factor, stale_after
 from digitspot.training.validation import Validator, fit_reading, look
 
 LOG_EVERY_UPDATES = 20
+VALIDATION_BATCH = 32
 
 
 class Interrupted(KeyboardInterrupt):
@@ -103,8 +107,10 @@ class Trainer:
         self.total_steps = total_steps(config, self.plan)
         epochs = range(config.train.epochs)
         self.total_images = sum(map(self.plan.num_batches, epochs)) * self.plan.batch_size
+        budget = config.train.memory_budget
+        self.memory = Memory(None if budget is None else parse_size(budget))
         self._stop_requested = False
-        self._waited = 0.0
+        self._waits: list[float] = []
         self._saved_at = time.monotonic()
 
     @property
@@ -117,6 +123,7 @@ class Trainer:
 
         Raises:
             Interrupted: On Ctrl-C or SIGTERM, after the state was saved.
+            MemoryBudgetError: The budget is used up; the state was saved.
             NonFiniteLossError: The last good checkpoint is left.
         """
         with _deferred_interrupts(self._request_stop), tracking("training") as show:
@@ -143,15 +150,15 @@ class Trainer:
             losses = self._update(groups[number], first=part != before)
             if part != after:
                 self._end_round(groups[number][0].part)
-            show(self.place.images_seen, self.total_images, f"loss {losses['loss']:.3f}")
+            self.memory.look()
+            show(self.place.images_seen, self.total_images, f"loss {losses['loss']:.3f} {self.memory}")
             self._save_when_due()
 
     def _update(self, group: Sequence[Batch], first: bool) -> dict[str, float]:
-        """Do one update; of a part's `first`, note how long its pictures were waited for."""
+        """Do one update; from a part's `first` on, note how long its pictures were waited for."""
         start = time.monotonic()
         batches = [next(self.batches) for _ in group]
-        if first:
-            self._waited = time.monotonic() - start
+        self._waits = [*([] if first else self._waits), time.monotonic() - start]
         factor = self._rate_factor()
         losses = self.learner.update(batches, factor, self.place.step)
         self.place.update += 1
@@ -173,7 +180,8 @@ class Trainer:
 
     def _end_round(self, part: int) -> None:
         place, loss = self.place, self.place.prequential.end_round()
-        self._log("round", part=part, loss=loss, rate_factor=self._rate_factor(), wait_seconds=self._waited)
+        waits = {"wait_seconds": self._waits[0], "usual_wait_seconds": median(self._waits[1:] or [0.0])}
+        self._log("round", part=part, loss=loss, rate_factor=self._rate_factor(), **waits)
         if self.config.counts_rounds:
             improved = place.plateau.observe_round(
                 self.config.schedule, part, loss, self.plan.num_parts, self.config.optimizer.rate
@@ -192,9 +200,15 @@ class Trainer:
         if trunk is not None and not trunk.exists():
             self.save(trunk)
         every = self.config.train.checkpoint_every_seconds
-        if self._stop_requested or time.monotonic() - self._saved_at > every:
+        if self._stop_requested or self.memory.exceeded or time.monotonic() - self._saved_at > every:
             self.save(self.run.last)
             self._saved_at = time.monotonic()
+        if self.memory.exceeded:
+            raise MemoryBudgetError(
+                f"{self.memory} are used: stopped, saved at update {self.place.step} of {self.total_steps}",
+                hint=f"Go on with a larger budget: digitspot train --resume {self.run.path} "
+                "--train.memory-budget SIZE.",
+            )
         if self._stop_requested:
             raise self._interrupted()
 
@@ -236,8 +250,15 @@ class Trainer:
         self._log("valid", of=self.validator.name, **validation.scores, **asdict(validation.reading))
 
     def _runtime(self) -> TorchRuntime:
+        """Return the model to use, computing no more pixels at once than an update does."""
+        rule, limit = self.config.input, self.config.train.max_batch_pixels
+        size = VALIDATION_BATCH if limit is None else limit // (rule.short_side * rule.long_side)
         return TorchRuntime(
-            self.learner.best_model, self.config.input, self.learner.device, self.config.train.precision
+            self.learner.best_model,
+            rule,
+            self.learner.device,
+            self.config.train.precision,
+            batch_size=min(VALIDATION_BATCH, max(1, size)),
         )
 
     def _save_best(self, scores: Mapping[str, float], reading: ReadingSettings) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -19,6 +18,7 @@ from digitspot.errors import CheckpointError, ConfigError
 from digitspot.files import check_writable
 from digitspot.progress import stderr
 from digitspot.training.allocator import keep_freed_memory
+from digitspot.training.budget import describe, fit_to_budget
 from digitspot.training.checkpoint import load_state, stored_config
 from digitspot.training.learner import Learner
 from digitspot.training.limits import check_config
@@ -70,23 +70,27 @@ def start_training(config: Config, data: Path, output: Path) -> Run:
             f"{output} already holds a training",
             hint=f"Go on with `digitspot train --resume {output}`, or choose another --output.",
         )
-    _train_legs(_legs(config, run), data)
+    _train(config, run, data)
     return run
 
 
-def resume_training(output: Path, data: Path | None = None) -> Run:
+def resume_training(output: Path, data: Path | None = None, memory_budget: str | None = None) -> Run:
     """Go on with a training where it was last saved; the result is that of one never stopped.
 
     Args:
         output: The run folder.
         data: The data set, where it has moved since.
+        memory_budget: Takes the place of the run's own, which it was laid out for.
 
     Raises:
         CheckpointError: There is nothing to go on from.
     """
     run = Run(output)
     config, data = _what_to_resume(run, data)
-    _train_legs(_legs(config, run), data)
+    if memory_budget is not None:
+        config = replace(config, train=replace(config.train, memory_budget=memory_budget))
+        check_config(config)
+    _train(config, run, data)
     return run
 
 
@@ -140,12 +144,16 @@ def _legs(config: Config, run: Run) -> list[Leg]:
     return legs
 
 
-def _train_legs(legs: Sequence[Leg], data: Path) -> None:
-    """Train one leg after the other; their loader processes start before the network is built."""
-    config = legs[0].config
+def _train(config: Config, run: Run, data: Path) -> None:
+    """Train one leg after the other; the loader processes start before the network is built."""
     device = pick_device(config.train.device)
-    check_writable(legs[0].run.path)
+    check_writable(run.path)
     opened = open_training(data, config)
+    if not run.started:
+        config = fit_to_budget(config, opened.samples)
+    if config.train.memory_budget is not None:
+        stderr().print(describe(config, opened.samples))
+    legs = _legs(config, run)
     samples = opened.samples
     name = "untouched slice of valid" if config.data.merge_valid else "valid"
     validator = Validator(opened.valid, opened.places.tolist(), name) if len(opened.places) else None
