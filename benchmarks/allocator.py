@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from compare import interleave
-from digitspot.config import load_recipe
+from digitspot.config import DataConfig, load_recipe
 from digitspot.data.splits import open_split
 from digitspot.detector import build_detector
 from digitspot.training.allocator import keep_freed_memory
@@ -63,7 +63,7 @@ def serve(end: Connection, keep: bool, data: Path, steps: int) -> None:
     if keep:
         keep_freed_memory()
     config = load_recipe(RECIPE)
-    _, pack = open_split(data, "train")
+    pack = open_split(data, "train", DataConfig())
     loader = TrainingBatches(pack, config)
     batches = [loader[batch] for batch in plan_batches(pack, config).epoch(0)[:steps]]
     learner = Learner(build_detector(config.model), config, torch.device("cpu"))

@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from digitspot.config import load_recipe
+from digitspot.config import DataConfig, load_recipe
 from digitspot.data.splits import open_split
 from digitspot.detector import build_detector
 from digitspot.runtime.torch_runtime import autocast
@@ -73,7 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     config = load_recipe(options.recipe)
-    _, pack = open_split(options.data, "train")
+    pack = open_split(options.data, "train", DataConfig())
     loader = TrainingBatches(pack, config)
     plan = plan_batches(pack, config).epoch(0)[: options.steps]
     batches = [loader[batch] for batch in plan]

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from assembled import assemble_nano
 from compare import Comparison, interleave
-from digitspot.config import Config, load_recipe
+from digitspot.config import Config, DataConfig, load_recipe
 from digitspot.data.pack import Pack
 from digitspot.data.splits import open_split
 from digitspot.detector import Detector, build_detector
@@ -72,7 +72,7 @@ def main() -> None:
     options = parser.parse_args()
     device = torch.device(options.device)
     keep_freed_memory()
-    _, pack = open_split(options.data, "train")
+    pack = open_split(options.data, "train", DataConfig())
     ways = {}
     for name in options.ways:
         batch_size = options.seed_batch_size if name == "seed" else options.batch_size

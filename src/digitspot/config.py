@@ -28,8 +28,29 @@ class DataConfig:
     """Reduce pictures whose longer side exceeds this when packing; none keeps them as they are."""
     pack_root: str | None = None
     """Folder of the packs; none is $DIGITSPOT_CACHE or the user's cache folder."""
+    strategy: Literal["files", "pack", "parts", "prepared"] = "pack"
+    """files decodes each time; pack shuffles all decoded ones; parts trains on a share in memory at a time;
+    prepared does so with pictures augmented once, the report's way."""
+    parts: int = 10
+    """parts, prepared: shares that the pictures are dealt into at random; two are in memory at a time."""
+    deal: Literal["each_cycle", "once"] = "each_cycle"
+    """parts, prepared: deal anew when all parts were trained on, or keep them."""
+    hold_out: bool = False
+    """parts, prepared: leave one part after the other out of a cycle, and score it at the cycle's end."""
+    merge_valid: bool = False
+    """Train on `valid`, too, but for an untouched slice, which alone is validated and selected by."""
+    untouched_share: float = 0.1
+    """merge_valid: share of `valid` that stays untouched, the same for every seed. With 0 the last model is
+    kept, and its reader is fitted to a part that was scored in the first cycle."""
     workers: int = 1
     """Processes that prepare batches; 0 prepares them in the training process."""
+    read_ahead: int = 2
+    """Batches that each of them prepares ahead."""
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether pictures are dealt into parts that are trained on from memory."""
+        return self.strategy in ("parts", "prepared")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +162,10 @@ class ScheduleConfig:
     plateau_factor: float = 0.5
     """plateau: the rate is multiplied by this."""
     plateau_patience: int = 1
-    """plateau: validations without improvement before it is."""
+    """plateau: validations without improvement before it is; with parts, rounds."""
+    plateau_compare: Literal["window", "cycle", "literal"] = "window"
+    """plateau with parts, what improves: the mean loss over a cycle's rounds on the lowest before; a part's
+    on its own in the cycle before; or, as in the report's code, each round's on the lowest before."""
     plateau_floor: float = 1e-5
     """plateau: the rate never falls below this."""
 
@@ -169,7 +193,17 @@ class TrainConfig:
     select_by: Literal["accuracy", "map"] = "accuracy"
     """What the best checkpoint is best in: mean over valid and valid zoomed out."""
     early_stopping: int = 0
-    """Stop after this many validations without improvement; 0 never stops early."""
+    """Stop after this many validations without improvement, or rounds of a plateau; 0 never stops early."""
+    prequential_fading: float = 0.99
+    """Weight of the past in the faded mean of losses, each from before its update (Gama et al. 2013)."""
+    prequential_window: int = 100
+    """Updates in the windowed mean of the same losses."""
+    score_parts: bool = False
+    """parts, prepared: detect on each part and score it, in evaluation, before it is trained on."""
+    memory_budget: str | None = None
+    """Most memory that the training and its loader processes may take, as 2GiB; none sets no limit."""
+    max_batch_pixels: int | None = None
+    """Batches of more padded pixels are computed in pieces; none computes each in one. A budget sets it."""
     checkpoint_every_seconds: float = 120.0
     """How often `last` is written between validations."""
 
@@ -185,6 +219,11 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def counts_rounds(self) -> bool:
+        """Whether the rate falls and the training stops by rounds of parts rather than by validations."""
+        return self.schedule.kind == "plateau" and self.data.in_parts
 
 
 def load_recipe(path: Path) -> Config:

@@ -168,7 +168,7 @@ class TestLongestSide:
         pack = build_pack(labels, tmp_path, tmp_path / "packs", longest_side=100)
         stored = Prepared(pack.image(0), (height, width))
         assert stored.size_hw == tuple(pack.sizes_hw[0]) == (100, 32)
-        np.testing.assert_allclose(pack.scales_hw[0], [100 / 301, 32 / 97])
+        np.testing.assert_allclose(pack.scale_hw(0), [100 / 301, 32 / 97])
         np.testing.assert_array_equal(pack.boxes(0), box)
         np.testing.assert_allclose(stored.to_original(stored.to_input(box)), box, rtol=1e-5)
         rows, columns = np.nonzero(stored.pixels[:, :, 0] > 127)

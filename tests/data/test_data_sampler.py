@@ -1,11 +1,15 @@
 """Batches are planned from (seed, epoch) alone: each image at most once, like aspects together."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitspot.data.sampler import Batch, BatchPlan
+from digitspot.data.sampler import Batch, BatchPlan, update_groups
+from digitspot.errors import ConfigError
 
 
 def plan(num: int, size: int, seed: int = 0, sides: tuple[int, ...] = (96,)) -> BatchPlan:
@@ -26,7 +30,7 @@ def test_each_image_at_most_once_in_full_batches(num: int, size: int, seed: int,
     if num >= size:
         assert {len(batch.indices) for batch in batches} == {size}
         assert num - len(chosen) < size
-        assert len(batches) == planned.num_batches
+        assert len(batches) == planned.num_batches(epoch)
     assert all(batch.epoch == epoch for batch in batches)
     assert all(type(value) is int for batch in batches for value in (*batch.indices, batch.short_side))
 
@@ -98,3 +102,66 @@ def test_short_sides_are_drawn_evenly() -> None:
     ]
     assert set(sides) == {80, 96, 112}
     assert all(abs(sides.count(side) / len(sides) - 1 / 3) < 0.05 for side in (80, 96, 112))
+
+
+def in_parts(num: int, parts: int, size: int = 4, **options: Any) -> BatchPlan:
+    return replace(plan(num, size), num_parts=parts, **options)
+
+
+@given(st.integers(1, 400), st.integers(1, 12), st.integers(1, 9), st.integers(0, 3))
+def test_parts_share_out_all_images(num: int, parts: int, size: int, epoch: int) -> None:
+    if parts > num:
+        with pytest.raises(ConfigError, match=f"data.parts is {parts}, but there are {num} pictures"):
+            in_parts(num, parts)
+        return
+    planned = in_parts(num, parts, size)
+    dealt = planned.parts(epoch)
+    assert sorted(i for part in dealt for i in part.tolist()) == list(range(num))
+    assert {len(part) for part in dealt} <= {num // parts, num // parts + 1}
+    batches = planned.epoch(epoch)
+    assert [batch.part for batch in batches] == sorted(batch.part for batch in batches)
+    assert all(set(batch.indices) <= set(dealt[batch.part].tolist()) for batch in batches)
+    assert [sum(batch.part == part for batch in batches) for part in range(parts)] == (
+        planned.batches_per_part(epoch)
+    )
+    assert len(batches) == planned.num_batches(epoch)
+
+
+def test_one_part_is_the_full_shuffle() -> None:
+    assert in_parts(100, 1, 8).epoch(2) == plan(100, 8).epoch(2)
+
+
+def test_parts_are_dealt_anew_or_kept() -> None:
+    def parts(deal: str, epoch: int) -> list[list[int]]:
+        return [part.tolist() for part in in_parts(200, 5, deal=deal).parts(epoch)]
+
+    assert parts("once", 0) == parts("once", 1) == parts("each_cycle", 0)
+    assert parts("each_cycle", 1) != parts("each_cycle", 0)
+    kept = in_parts(200, 5, deal="once")
+    assert kept.epoch(0) != [replace(batch, epoch=0) for batch in kept.epoch(1)], "in another order"
+
+
+def test_parts_are_random_shares_read_in_runs() -> None:
+    """Neighbours travel together in blocks of 32, so a part of 1,000 is some 32 runs and not 1,000."""
+    part = in_parts(10_000, 10).parts(0)[3]
+    runs = 1 + int((np.diff(part) > 1).sum())
+    assert 20 <= runs <= 35
+    assert abs(part.mean() - 5000) < 1500
+
+
+def test_a_held_out_part_is_left_out_in_turn() -> None:
+    planned = in_parts(43, 4, deal="once", hold_out=True)
+    for epoch in range(6):
+        held = planned.held_out(epoch)
+        assert held == epoch % 4
+        batches = planned.epoch(epoch)
+        assert {batch.part for batch in batches} == {0, 1, 2, 3} - {held}
+        assert len(batches) == planned.num_batches(epoch) == sum(planned.batches_per_part(epoch))
+    assert in_parts(43, 4).held_out(0) is None
+
+
+def test_no_update_is_of_two_parts() -> None:
+    batches = in_parts(60, 3).epoch(0)  # five batches a part
+    groups = update_groups(batches, 2)
+    assert [batch for group in groups for batch in group] == batches
+    assert [len(group) for group in groups] == [2, 2, 1] * 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +95,76 @@ def test_category_ids_come_back_as_they_were(config: Config, small_data: Path, t
     assert Reader.load(output).categories.id_of(1) == 10
 
 
+def parts_of(config: Config, **data: Any) -> Config:
+    return replace(config, data=replace(config.data, **{"strategy": "parts", "parts": 3, **data}))
+
+
+def test_records_of_parts_say_their_cycle_and_what_is_unseen(
+    config: Config, small_data: Path, tmp_path: Path
+) -> None:
+    train = replace(config.train, epochs=2, score_parts=True)
+    run = start_training(
+        replace(parts_of(config, deal="once", hold_out=True), train=train), small_data, tmp_path / "run"
+    )
+    rows = run.metrics()
+    kinds = [(row["kind"], row["cycle"], row.get("part")) for row in rows]
+    assert kinds == [
+        ("part", 1, 1), ("round", 1, 1), ("part", 1, 2), ("round", 1, 2),
+        ("held_out", 1, 0), ("valid", 1, None),
+        ("part", 2, 0), ("round", 2, 0), ("part", 2, 2), ("round", 2, 2),
+        ("held_out", 2, 1), ("valid", 2, None),
+    ]  # fmt: skip
+    for row in rows:
+        if row["kind"] in ("part", "held_out"):
+            assert row["unseen"] == (row["cycle"] == 1)
+            assert row["loss"] > 0
+            assert 0 <= row["map"] <= 1
+            assert 0 <= row["accuracy"] <= 1
+        if row["kind"] == "valid":
+            assert row["valid_loss"] > 0
+            assert row["of"] == "valid"
+        if row["kind"] == "round":
+            assert row["wait_seconds"] >= 0
+
+
+def test_a_plateau_of_parts_counts_rounds(config: Config, small_data: Path, tmp_path: Path) -> None:
+    """At a rate of 1e-30 the loss is chance: four rounds in a row above all before stop within a cycle."""
+    still = replace(
+        parts_of(config),
+        optimizer=replace(config.optimizer, rate=1e-30),
+        schedule=ScheduleConfig(kind="plateau", warmup_steps=0, plateau_floor=0.0, plateau_compare="literal"),
+        train=replace(config.train, epochs=60, early_stopping=4, ema_decay=0.0),
+    )
+    run = start_training(still, small_data, tmp_path / "run")
+    place = load_state(run.last, kind="training")["place"]
+    losses = [loss for _, loss in place["plateau"]["rounds"]]
+    worse = [loss >= min(losses[:i]) for i, loss in enumerate(losses) if i]
+    assert place["waited"] == 4
+    assert worse[-4:] == [True] * 4
+    assert place["plateau"]["scale"] == 0.5 ** sum(worse)
+    assert place["epoch"] == (len(losses) - 1) // 3 < 60
+    assert [row["step"] for row in run.metrics() if row["kind"] == "valid"][-1] == place["step"]
+
+
+@pytest.mark.parametrize(("share", "untouched"), [(0.25, 2), (0.0, 0)])
+def test_merged_validation(
+    share: float, untouched: int, config: Config, small_data: Path, tmp_path: Path
+) -> None:
+    """24 + 8 pictures: what is not kept untouched is trained on, and only what is kept is validated on."""
+    merged = parts_of(config, parts=2, merge_valid=True, untouched_share=share)
+    merged = replace(merged, train=replace(merged.train, epochs=1, batch_size=1, score_parts=True))
+    run = start_training(merged, small_data, tmp_path / "run")
+    rows = run.metrics()
+    assert load_state(run.last, kind="training")["place"]["images_seen"] == 32 - untouched
+    validations = [row for row in rows if row["kind"] == "valid"]
+    assert [row["of"] for row in validations] == ["untouched slice of valid"] * (untouched > 0)
+    model = load_model(run.path)
+    if untouched:
+        assert model.scores["map"] == pytest.approx(validations[0]["map"], abs=1e-5)
+    else:
+        assert set(model.scores) == {"epoch"}
+
+
 @pytest.mark.parametrize(
     ("section", "change", "message"),
     [
@@ -101,6 +172,11 @@ def test_category_ids_come_back_as_they_were(config: Config, small_data: Path, t
         ("train", {"seed": -1}, "train.seed is -1"),
         ("train", {"batch_size": 0}, "train.batch_size is 0"),
         ("data", {"workers": -1}, "data.workers is -1, must be from 0 to 256"),
+        ("data", {"parts": 0}, "data.parts is 0"),
+        ("data", {"hold_out": True}, "data.hold_out needs parts that are kept"),
+        ("data", {"strategy": "parts", "hold_out": True}, "data.hold_out needs parts that are kept"),
+        ("data", {"merge_valid": True, "untouched_share": 0.0}, "leaves nothing to validate on"),
+        ("train", {"score_parts": True}, "score_parts needs parts"),
         ("input", {"long_side": 0}, "input.long_side is 0, must be at least 1"),
         ("train", {"ema_decay": 1.5}, "train.ema_decay is 1.5"),
         ("train", {"max_updates": 0}, "train.max_updates is 0"),

@@ -82,8 +82,45 @@ def test_killed_and_resumed_equals_never_stopped(
     assert [strip(row) for row in Run(whole).metrics()] == [strip(row) for row in Run(output).metrics()]
 
 
+PARTS = [
+    "--data.strategy", "parts", "--data.parts", 3, "--data.deal", "once", "--data.hold-out",
+    "--optimizer.accumulate", 2, "--train.score-parts", "--schedule.kind", "plateau",
+    "--schedule.plateau-compare", "cycle", "--train.early-stopping", 4,
+]  # fmt: skip
+
+
+def test_killed_under_parts_with_background_reading(
+    small_recipe: Path, small_data: Path, tmp_path: Path
+) -> None:
+    start = ["train", small_recipe, "--data", small_data, *PARTS, "--data.workers", 2, "--output"]
+    digitspot(*start, tmp_path / "whole")
+    delays = [random.Random(time.time_ns()).uniform(0, 1.0) for _ in range(2)]
+    kills = kill_and_resume(
+        [*start, tmp_path / "run", "--train.checkpoint-every-seconds", 0], tmp_path / "run", delays
+    )
+    assert kills >= 1, f"no kill hit the training, delays {delays}"
+    whole, resumed = (load_state(tmp_path / name / "last.pt", kind="training") for name in ("whole", "run"))
+    assert_same(whole, resumed)
+    first, second = ([strip(row) for row in Run(tmp_path / name).metrics()] for name in ("whole", "run"))
+    assert first == second
+    assert {row["kind"] for row in first} == {"part", "round", "held_out", "valid"}
+
+
+@pytest.mark.parametrize("strategy", ["files", "prepared"])
+def test_strategies(strategy: str, whole: Path, small_recipe: Path, small_data: Path, tmp_path: Path) -> None:
+    """Files are the run of the pack, bit for bit; prepared pictures are other pictures."""
+    start = ["train", small_recipe, "--data", small_data, "--data.strategy", strategy]
+    digitspot(*start, "--data.parts", 1, "--output", tmp_path / "run", "--data.workers", 0)
+    first, second = (load_state(Run(path).last, kind="training") for path in (whole, tmp_path / "run"))
+    assert first["place"]["step"] == second["place"]["step"]
+    if strategy == "files":
+        assert_same(first["learner"], second["learner"])
+    else:
+        assert first["place"]["images_seen"] == second["place"]["images_seen"]
+
+
 def strip(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "seconds"}
+    return {key: value for key, value in row.items() if not key.endswith("seconds")}
 
 
 @pytest.mark.parametrize("workers", [0, 2])

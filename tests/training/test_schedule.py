@@ -1,6 +1,7 @@
 """The learning rate, against values worked out by hand and against torch's own schedules."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitspot.config import ScheduleConfig
-from digitspot.training.schedule import Plateau, decay_start, rate_factor
+from digitspot.training.schedule import Plateau, decay_start, rate_factor, stale_after
 
 SQRT_HALF = math.sqrt(0.5)
 
@@ -111,3 +112,51 @@ def test_a_floor_above_the_rate_does_not_raise_it() -> None:
     config = ScheduleConfig(kind="plateau", plateau_patience=1, plateau_floor=1.0)
     assert not plateau.observe(config, False, peak_rate=1e-3)
     assert plateau.scale == 1
+
+
+@pytest.mark.parametrize(
+    ("compare", "patience", "losses", "rates", "stop", "reason"),
+    [
+        ("window", 1, [9, 8, 7, 9.5, 8.5, 7.5], [8, 8, 8, 4, 2, 1], 4, "never in the first cycle"),
+        (
+            "window",
+            1,
+            [1, 9, 1, 0.9, 8, 0.9, 0.8, 7, 0.8],
+            [8] * 9,
+            None,
+            "a hard part is no plateau, it improves",
+        ),
+        ("window", 1, [5, 5, 5, 5, 5], [8, 8, 8, 4, 2], 4, "equal is no improvement"),
+        ("window", 2, [5, 5, 5, 5, 4, 5, 5], [8, 8, 8, 8, 8, 8, 4], 6, "patience is in rounds"),
+        ("window", 1, [5, 5, 5] + [9] * 5, [8, 8, 8, 4, 2, 1, 1, 1], 4, "the floor"),
+        ("cycle", 1, [1, 9, 1, 0.9, 8, 0.9, 0.8, 7, 0.8], [8] * 9, None, "each with its own"),
+        (
+            "cycle",
+            1,
+            [1, 9, 5, 2, 8, 4, 1.5, 8, 3],
+            [8, 8, 8, 4, 4, 4, 4, 2, 2],
+            None,
+            "with the cycle before",
+        ),
+        ("cycle", 2, [1, 2, 3, 1, 2, 3], [8, 8, 8, 8, 4, 4], 4, "two in a row"),
+        ("cycle", 1, [9, 1, 1, 9, 1, 1], [8, 8, 8, 4, 2, 1], 4, "nothing improves"),
+        ("literal", 1, [1, 9, 1], [8, 4, 2], 2, "as the report's code: in the first cycle, too"),
+        ("literal", 1, [5, 4, 3, 2, 3, 1], [8, 8, 8, 8, 4, 4], None, "against the lowest of all"),
+        ("literal", 2, [1, 9, 9, 9, 9], [8, 8, 4, 4, 2], 2, "with patience"),
+        ("literal", 1, [float("nan"), 1, 1], [8, 4, 2], 2, "nothing is below what is no number"),
+    ],
+)
+def test_rounds(
+    compare: Any, patience: int, losses: list[float], rates: list[int], stop: int | None, reason: str
+) -> None:
+    """Three parts; rates in multiples of 1e-5, the floor; the round at which a patience of two stops."""
+    config = ScheduleConfig(
+        kind="plateau", plateau_patience=patience, plateau_compare=compare, plateau_floor=1e-5
+    )
+    plateau, stale, stopped = Plateau(), 0, None
+    for number, (loss, rate) in enumerate(zip(losses, rates, strict=True)):
+        improved = plateau.observe_round(config, number % 3, loss, num_parts=3, peak_rate=8e-5)
+        assert 8 * plateau.scale == pytest.approx(rate), f"{reason}: round {number}"
+        stale = stale_after(stale, improved)
+        stopped = number if stopped is None and stale >= 2 else stopped
+    assert stopped == stop, reason

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from digitspot.commands.options import parse, print_json, print_table
+from digitspot.config import DataConfig
 from digitspot.data.check import CheckReport, Row, check_data
 from digitspot.data.splits import open_split
 from digitspot.errors import ConfigError, DataError
@@ -103,5 +104,8 @@ def _lines(report: CheckReport, row: Row) -> list[tuple[str, str, str, str, str]
 
 def _pack(arguments: list[str]) -> None:
     options = parse(PackOptions, "data pack", arguments)
-    _, pack = open_split(options.path, options.split, options.root, options.longest_side)
+    root = None if options.root is None else str(options.root)
+    pack = open_split(
+        options.path, options.split, DataConfig(pack_root=root, longest_side=options.longest_side)
+    )
     print(pack.path)

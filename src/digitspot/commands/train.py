@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -37,12 +37,15 @@ def run(arguments: list[str]) -> None:
     """Train, or go on with a run."""
     options = parse(TrainOptions, "train", arguments)
     if options.resume is not None:
-        if options.recipe is not None or options.output is not None or _config(options) != Config():
+        budget = options.train.memory_budget
+        settings = replace(_config(options), train=replace(options.train, memory_budget=None))
+        if options.recipe is not None or options.output is not None or settings != Config():
             raise ConfigError(
                 f"--resume {options.resume} takes its settings from the run",
-                hint="Give --resume alone, or with --data where the data set has moved.",
+                hint="Give --resume alone, with --data where the data set has moved, or with another "
+                "--train.memory-budget.",
             )
-        resume_training(options.resume, options.dataset)
+        resume_training(options.resume, options.dataset, budget)
         print(options.resume)
         return
     if options.recipe is not None:

@@ -16,7 +16,8 @@ from torchvision.transforms.v2 import functional
 
 from digitspot.boxes import box_areas, clip_boxes
 from digitspot.config import AugmentConfig
-from digitspot.structures import FloatArray, ImageArray
+from digitspot.data.samples import Samples
+from digitspot.structures import FloatArray, ImageArray, IntArray
 
 Sample = tuple[tv_tensors.Image, tv_tensors.BoundingBoxes]
 Transform = Callable[[tv_tensors.Image, tv_tensors.BoundingBoxes], Sample]
@@ -241,6 +242,30 @@ def keep_visible(
     visible = box_areas(inside) >= min_visible * box_areas(boxes)
     keep = visible & ((inside[:, 2:] - inside[:, :2]) >= 1).all(1)
     return inside[keep], keep
+
+
+def augment_sample(
+    samples: Samples, i: int, image: ImageArray, config: AugmentConfig, seed: int, epoch: int
+) -> tuple[ImageArray, FloatArray, IntArray]:
+    """Augment one picture of a training.
+
+    Args:
+        samples: What it is of.
+        i: Its place there.
+        image: Its pixels as stored, uint8 `[H, W, 3]`.
+        config: The preset and its strengths.
+        seed: The training's.
+        epoch: With the seed and the image's id it decides all that is random.
+
+    Returns:
+        The picture, its boxes `[N, 4]` in its pixels, within the frame, and their labels `[N]`.
+    """
+    transform = build_augmentation(config, float(samples.scale_hw(i).mean()))
+    own = ~samples.crowd(i)
+    key = (seed, epoch, int(samples.image_ids[i]))
+    image, boxes = augment(transform, image, samples.stored_boxes(i)[own], key)
+    boxes, keep = keep_visible(boxes, (image.shape[0], image.shape[1]))
+    return image, boxes, samples.labels(i)[own][keep]
 
 
 def random_seed(*key: int) -> int:

@@ -15,17 +15,16 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from digitspot.data.labels import CategoryMap
+from digitspot.data.samples import Index, Samples, image_bytes
 from digitspot.errors import DataError
-from digitspot.structures import FloatArray, ImageArray, IntArray
+from digitspot.structures import ImageArray, IntArray
 
 FORMAT = 1
 """Raised when older packs, or the pixels that they hold, can no longer be used."""
@@ -45,54 +44,19 @@ def shard_name(shard: int) -> str:
     return f"shard-{shard:05d}.rgb"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Index:
-    """The columns of a pack of N images with M boxes, as `index.npz` holds them.
-
-    Attributes:
-        image_ids: int64 `[N]`, the label file's ids.
-        file_names: str `[N]`, relative to the image folder.
-        source_rows: int64 `[N]`, the image's place in the label file.
-        sizes_hw: int64 `[N, 2]`, height and width as stored.
-        original_sizes_hw: int64 `[N, 2]`, height and width of the picture itself.
-        shard_of: int64 `[N]`, never decreasing.
-        offsets: int64 `[N]`, in bytes from the start of the shard.
-        crcs: uint32 `[N]`, CRC-32 of the stored bytes.
-        box_starts: int64 `[N + 1]`: image i has the boxes `box_starts[i]` to `box_starts[i + 1]`.
-        boxes: float32 `[M, 4]`, x1 y1 x2 y2 in pixels of the original picture.
-        labels: int64 `[M]`, digit + 1.
-        crowd: bool `[M]`, COCO's `iscrowd`.
-    """
-
-    image_ids: IntArray
-    file_names: npt.NDArray[np.str_]
-    source_rows: IntArray
-    sizes_hw: IntArray
-    original_sizes_hw: IntArray
-    shard_of: IntArray
-    offsets: IntArray
-    crcs: npt.NDArray[np.uint32]
-    box_starts: IntArray
-    boxes: FloatArray
-    labels: IntArray
-    crowd: npt.NDArray[np.bool_]
-
-
-class Pack:
+class Pack(Samples):
     """A split's images and labels, ready to be read in any order and by any number of processes.
 
-    It holds numpy arrays only and no open file: it pickles, and forked workers share its memory.
     Images are read into buffers and not mapped, so that the pages of the file never count as the
     reader's memory and a cut file is an error instead of a bus error.
     """
 
     def __init__(self, path: Path, meta: Mapping[str, Any], index: Index) -> None:
+        super().__init__(index, CategoryMap(tuple(meta["categories"])))
         self.path = path
-        self.categories = CategoryMap(tuple(meta["categories"]))
         self.longest_side: int | None = meta["longest_side"]
         self.seed: int = meta["seed"]
         self.shard_sizes: IntArray = np.array(meta["shard_sizes"], np.int64)  # bytes
-        self._index = index
 
     @classmethod
     def open(cls, path: Path) -> Pack:
@@ -112,9 +76,6 @@ class Pack:
             _check_size(path / shard_name(shard), expected)
         return pack
 
-    def __len__(self) -> int:
-        return len(self._index.image_ids)
-
     def __repr__(self) -> str:
         return f"Pack({str(self.path)!r}: {len(self)} images, {self.nbytes / 2**20:.0f} MiB)"
 
@@ -128,62 +89,46 @@ class Pack:
         Raises:
             DataError: The shard is missing, cut, or its bytes changed; names the shard and the image.
         """
-        height, width = self._index.sizes_hw[i].tolist()
+        height, width = self.sizes_hw[i].tolist()
         image = np.empty((height, width, 3), np.uint8)
-        path = self.path / shard_name(int(self._index.shard_of[i]))
-        missing = _read_into(image.data.cast("B"), path, int(self._index.offsets[i]))
-        if missing:
-            raise _damaged(path, f"is cut: {missing} bytes of {self.file_names[i]} are missing")
-        if verify and zlib.crc32(image.data) != self._index.crcs[i]:
-            raise _damaged(path, f"is damaged: the bytes of {self.file_names[i]} are not those written")
+        self._read(range(len(self))[i], 1, image.data.cast("B"), verify)
         return image
 
-    def boxes(self, i: int) -> FloatArray:
-        """Return a copy of an image's boxes, float32 `[n, 4]`, x1 y1 x2 y2 in ORIGINAL pixels."""
-        return self._index.boxes[self._box_rows(i)].copy()
+    def read_into(self, places: Sequence[int], buffer: memoryview) -> None:
+        """Write the bytes of images back to back; neighbours of a shard are read at once.
 
-    def labels(self, i: int) -> IntArray:
-        """Return a copy of an image's labels, int64 `[n]`, digit + 1."""
-        return self._index.labels[self._box_rows(i)].copy()
+        Args:
+            places: Rising.
+            buffer: As long as the images together.
 
-    def crowd(self, i: int) -> npt.NDArray[np.bool_]:
-        """Return a copy of an image's crowd marks, bool `[n]`: boxes that stand for more than a digit."""
-        return self._index.crowd[self._box_rows(i)].copy()
+        Raises:
+            DataError: As for `image`; every checksum is compared.
+        """
+        end = 0
+        for first, num in self._runs(places):
+            num_bytes = int(image_bytes(self.sizes_hw[first : first + num]).sum())
+            self._read(first, num, buffer[end : end + num_bytes], verify=True)
+            end += num_bytes
 
-    def _box_rows(self, i: int) -> slice:
-        # Not box_starts[i : i + 2], which is empty for i = -1.
-        i = range(len(self))[i]
-        return slice(int(self._index.box_starts[i]), int(self._index.box_starts[i + 1]))
+    def _runs(self, places: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Cut rising places into runs (first, how many) that lie together in one shard."""
+        wanted = np.asarray(places, np.int64)
+        breaks = (np.diff(wanted) != 1) | (np.diff(self.shard_of[wanted]) != 0)
+        starts = np.flatnonzero(np.concatenate([[True], breaks]))[: len(wanted)]
+        for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(wanted)], strict=False):
+            yield int(wanted[start]), end - start
 
-    @property
-    def image_ids(self) -> IntArray:
-        """The label file's ids, int64 `[N]`, in the order of the pack."""
-        return self._index.image_ids
-
-    @property
-    def file_names(self) -> npt.NDArray[np.str_]:
-        """File names relative to the image folder, `[N]`."""
-        return self._index.file_names
-
-    @property
-    def source_rows(self) -> IntArray:
-        """Where each image stands in the label file, int64 `[N]`."""
-        return self._index.source_rows
-
-    @property
-    def sizes_hw(self) -> IntArray:
-        """Height and width as stored, int64 `[N, 2]`."""
-        return self._index.sizes_hw
-
-    @property
-    def original_sizes_hw(self) -> IntArray:
-        """Height and width of the pictures themselves, int64 `[N, 2]`."""
-        return self._index.original_sizes_hw
-
-    @property
-    def scales_hw(self) -> npt.NDArray[np.float64]:
-        """Stored over original height and width, float64 `[N, 2]`: the exact factors; 1 where not reduced."""
-        return np.asarray(self.sizes_hw / self.original_sizes_hw, np.float64)
+    def _read(self, first: int, num: int, buffer: memoryview, verify: bool) -> None:
+        """Read images that lie together in one shard."""
+        path = self.path / shard_name(int(self.shard_of[first]))
+        missing = _read_at(buffer, path, int(self._index.offsets[first]))
+        if missing:
+            raise _damaged(path, f"is cut: {missing} bytes of {self.file_names[first + num - 1]} are missing")
+        end = 0
+        for i in range(first, first + num) if verify else ():
+            start, end = end, end + 3 * int(self.sizes_hw[i].prod())
+            if zlib.crc32(buffer[start:end]) != self._index.crcs[i]:
+                raise _damaged(path, f"is damaged: the bytes of {self.file_names[i]} are not those written")
 
     @property
     def shard_of(self) -> IntArray:
@@ -201,7 +146,7 @@ class Pack:
         return int(self.shard_sizes.sum())
 
 
-def _read_into(buffer: memoryview, path: Path, offset: int) -> int:
+def _read_at(buffer: memoryview, path: Path, offset: int) -> int:
     """Fill `buffer` from a file at `offset`; return how many bytes were missing.
 
     The file is opened for every read, a few microseconds: no descriptor to inherit, to share a

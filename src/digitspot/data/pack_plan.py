@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from digitspot.cores import num_cores
 from digitspot.data.images import image_size, require_folder
 from digitspot.data.labels import LabelSet
 from digitspot.data.pack import SHARD_BYTES
+from digitspot.data.samples import Index, image_bytes
 from digitspot.errors import ConfigError, DataError, DigitspotError
 from digitspot.preprocess import input_size
 from digitspot.structures import IntArray
@@ -67,6 +69,25 @@ class PackPlan:
         """Bytes free on the disk of `root`, now."""
         present = next(folder for folder in (self.root, *self.root.absolute().parents) if folder.exists())
         return shutil.disk_usage(present).free
+
+    def index(self, labels: LabelSet, crcs: npt.NDArray[np.uint32]) -> Index:
+        """Return the columns of the pack, with the checksums `[N]` of its images."""
+        images = [labels.images[row] for row in self.source_rows]
+        counts = [len(image.boxes) for image in images]
+        return Index(
+            image_ids=np.array([image.image_id for image in images], np.int64),
+            file_names=np.array([image.file_name for image in images], np.str_),
+            source_rows=self.source_rows,
+            sizes_hw=self.sizes_hw,
+            original_sizes_hw=self.original_sizes_hw,
+            shard_of=self.shard_of,
+            offsets=self.offsets,
+            crcs=crcs,
+            box_starts=np.cumsum([0, *counts], dtype=np.int64),
+            boxes=np.concatenate([np.zeros((0, 4), np.float32), *(image.boxes for image in images)]),
+            labels=np.concatenate([np.zeros(0, np.int64), *(image.labels for image in images)]),
+            crowd=np.concatenate([np.zeros(0, np.bool_), *(image.crowd for image in images)]),
+        )
 
     def describe(self) -> str:
         """Say in one line what will be written, and the space there is."""
@@ -143,11 +164,6 @@ def stored_size(size_hw: Sequence[int], longest_side: int | None) -> tuple[int, 
     if longest_side is None or max(height, width) <= longest_side:
         return height, width
     return input_size((height, width), min(height, width), longest_side)
-
-
-def image_bytes(sizes_hw: IntArray) -> IntArray:
-    """Return the bytes of images of sizes `[N, 2]`, `[N]`."""
-    return np.asarray(sizes_hw.prod(axis=1) * 3, np.int64)
 
 
 def lay_out(num_bytes: IntArray) -> tuple[IntArray, IntArray]:

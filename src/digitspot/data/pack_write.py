@@ -10,23 +10,23 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from digitspot.data.images import decode_image
-from digitspot.data.labels import LabelSet
-from digitspot.data.pack import FORMAT, INDEX_FILE, META_FILE, Index, shard_name
-from digitspot.data.pack_plan import PackPlan, image_bytes, num_workers, raise_problems, size_problem
+from digitspot.data.labels import CategoryMap, LabelSet
+from digitspot.data.pack import FORMAT, INDEX_FILE, META_FILE, shard_name
+from digitspot.data.pack_folder import writing
+from digitspot.data.pack_plan import PackPlan, num_workers, raise_problems
 from digitspot.data.pack_source import DIGEST_BYTES, Sources, digest, stat_row
-from digitspot.errors import DataError, DigitspotError
+from digitspot.data.picture_files import decode_stored
+from digitspot.data.samples import Index, image_bytes
+from digitspot.errors import DataError
 from digitspot.files import writing_whole
 from digitspot.structures import ImageArray, IntArray
 
@@ -60,11 +60,17 @@ def write_pack(
                 file.truncate(size)
     job.run(num_workers(workers), progress)
     raise_problems(sorted(job.problems), labels)
-    with writing_whole(folder / INDEX_FILE, "wb") as file:
-        np.savez(file, **vars(_index(plan, labels, job.crcs)))
     sources = Sources(images_dir=str(images_dir.resolve()), stats=job.stats, digests=job.digests)
     sources.save(folder)
-    _write_meta(folder, plan, labels, shard_sizes)
+    write_index(
+        folder,
+        plan.index(labels, job.crcs),
+        shard_sizes,
+        labels.categories,
+        labels_file=labels.path.name,
+        longest_side=plan.longest_side,
+        seed=plan.seed,
+    )
     return sources
 
 
@@ -125,15 +131,7 @@ class _Job:
         row = self.plan.source_rows[i]
         content, self.stats[row] = _read(self.images_dir / self.labels.images[row].file_name)
         self.digests[row] = np.frombuffer(digest(content), np.uint8)
-        image = decode_image(content)
-        problem = size_problem(image.shape[:2], self.plan.original_sizes_hw[i].tolist())
-        if problem:
-            raise DataError(problem)
-        height, width = self.plan.sizes_hw[i].tolist()
-        if image.shape[:2] == (height, width):
-            return image
-        # Bilinear and antialiased, as `preprocess.prepare` reduces.
-        return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR), np.uint8)
+        return decode_stored(content, self.plan.original_sizes_hw[i], self.plan.sizes_hw[i])
 
     def _put(self, image: ImageArray, i: int, shard: IO[bytes]) -> None:
         self.crcs[i] = zlib.crc32(image.data)
@@ -164,45 +162,22 @@ def _read(path: Path) -> tuple[bytes, tuple[int, int, int]]:
         raise DataError(f"cannot be read: {error.strerror or error}") from error
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an error of the disk into one for people."""
-    try:
-        yield
-    except OSError as error:
-        raise DigitspotError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="Free space, or set DIGITSPOT_CACHE to a folder that can be written.",
-        ) from error
+def write_index(
+    folder: Path, index: Index, shard_sizes: Sequence[int], categories: CategoryMap, **notes: Any
+) -> None:
+    """Write what makes a folder of shards a pack; `pack.json` comes last.
 
-
-def _index(plan: PackPlan, labels: LabelSet, crcs: npt.NDArray[np.uint32]) -> Index:
-    images = [labels.images[row] for row in plan.source_rows]
-    counts = [len(image.boxes) for image in images]
-    return Index(
-        image_ids=np.array([image.image_id for image in images], np.int64),
-        file_names=np.array([image.file_name for image in images], np.str_),
-        source_rows=plan.source_rows,
-        sizes_hw=plan.sizes_hw,
-        original_sizes_hw=plan.original_sizes_hw,
-        shard_of=plan.shard_of,
-        offsets=plan.offsets,
-        crcs=crcs,
-        box_starts=np.cumsum([0, *counts], dtype=np.int64),
-        boxes=np.concatenate([np.zeros((0, 4), np.float32), *(image.boxes for image in images)]),
-        labels=np.concatenate([np.zeros(0, np.int64), *(image.labels for image in images)]),
-        crowd=np.concatenate([np.zeros(0, np.bool_), *(image.crowd for image in images)]),
-    )
-
-
-def _write_meta(folder: Path, plan: PackPlan, labels: LabelSet, shard_sizes: list[int]) -> None:
-    meta = {
-        "format": FORMAT,
-        "categories": [int(category_id) for category_id in labels.categories.ids],
-        "labels_file": labels.path.name,
-        "longest_side": plan.longest_side,
-        "seed": plan.seed,
-        "shard_sizes": shard_sizes,
-    }
+    Args:
+        folder: Holds the shards.
+        index: The columns.
+        shard_sizes: Bytes of each shard.
+        categories: The label file's category ids.
+        notes: What else `pack.json` is to say; `longest_side` and `seed` are expected.
+    """
+    with writing_whole(folder / INDEX_FILE, "wb") as file:
+        np.savez(file, **vars(index))
+    ids = [int(category_id) for category_id in categories.ids]
     with writing_whole(folder / META_FILE) as file:
-        json.dump(meta, file, indent=1)
+        json.dump(
+            {"format": FORMAT, "categories": ids, **notes, "shard_sizes": list(shard_sizes)}, file, indent=1
+        )

@@ -1,47 +1,120 @@
-"""A split ready to use: labels read, pack open."""
+"""A data set ready to use: labels read, packs open."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from digitspot.config import Config, DataConfig
 from digitspot.data.coco import find_split, read_labels
 from digitspot.data.labels import LabelSet
 from digitspot.data.pack import Pack
-from digitspot.data.pack_build import open_or_build
+from digitspot.data.pack_build import default_pack_root, open_or_build
+from digitspot.data.pack_plan import plan_pack
+from digitspot.data.picture_files import PictureFiles
+from digitspot.data.samples import Merged, Samples
 from digitspot.errors import DataError
 from digitspot.progress import stderr, tracking
+from digitspot.structures import IntArray
 
 
-def open_split(
-    data: Path, name: str, pack_root: Path | None = None, longest_side: int | None = None
-) -> tuple[LabelSet, Pack]:
-    """Read the labels of a split and open its pack, building it where there is none.
+def open_split(data: Path, name: str, config: DataConfig) -> Pack:
+    """Open the pack of a split, building it where there is none.
 
     Boxes of `train` are clipped to the frame; other splits are measured on, and keep them as they are.
 
     Args:
         data: The data set, in the homework's layout.
         name: "train", "valid" or "test".
-        pack_root: Where packs are kept; None is the default place.
-        longest_side: Pictures with a longer side are reduced to it.
+        config: Where packs are kept, and how large pictures may be.
 
     Raises:
         DataError: Labels or pictures cannot be used, or there is no box to learn or to measure on.
     """
+    labels, images_dir = _read(data, name)
+    console = stderr()
+    with tracking(f"packing {name}") as show:
+        return open_or_build(
+            labels,
+            images_dir,
+            _pack_root(config),
+            longest_side=config.longest_side,
+            progress=show,
+            announce=lambda plan: console.print(plan.describe(), markup=False),
+        )
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a training reads.
+
+    Attributes:
+        samples: To train on.
+        valid: To validate on.
+        places: Which pictures of `valid`: all, or those that are not trained on; perhaps none.
+    """
+
+    samples: Samples
+    valid: Samples
+    places: IntArray
+
+
+def open_training(data: Path, config: Config) -> TrainingData:
+    """Open the pictures to train and to validate on, by the configuration's strategy.
+
+    Raises:
+        DataError: Labels or pictures cannot be used.
+    """
+    samples, valid = _open(data, "train", config.data), _open(data, "valid", config.data)
+    places = np.arange(len(valid))
+    if config.data.merge_valid:
+        if samples.categories != valid.categories:
+            raise DataError(f"{data}: the categories of train and valid differ, so they cannot be merged")
+        untouched = untouched_places(len(valid), config.data.untouched_share)
+        merged = np.setdiff1d(places, untouched)
+        samples, places = Merged([(samples, np.arange(len(samples))), (valid, merged)]), untouched
+        stderr().print(f"{len(merged)} pictures of valid are trained on, {len(untouched)} are kept untouched")
+    if config.data.strategy == "prepared":
+        from digitspot.data.prepared import open_or_prepare  # needs torch
+
+        with tracking("preparing train") as show:
+            root = _pack_root(config.data)
+            samples = open_or_prepare(samples, config.augment, config.train.seed, root, show)
+    return TrainingData(samples, valid, places)
+
+
+def untouched_places(num: int, share: float) -> IntArray:
+    """Choose the pictures of `valid` that are never trained on, whatever the seed of a training.
+
+    Args:
+        num: Pictures of `valid`.
+        share: How many of them; at least one, where it is above 0.
+    """
+    chosen = np.random.default_rng(0).permutation(num)[: math.ceil(num * share)]
+    return np.sort(chosen).astype(np.int64)
+
+
+def _open(data: Path, name: str, config: DataConfig) -> Samples:
+    if config.strategy != "files":
+        return open_split(data, name, config)
+    labels, images_dir = _read(data, name)
+    plan = plan_pack(labels, images_dir, _pack_root(config), longest_side=config.longest_side)
+    return PictureFiles(plan, labels, images_dir)
+
+
+def _read(data: Path, name: str) -> tuple[LabelSet, Path]:
+    """Read the labels of a split; say how many pictures there are and what was changed."""
     split = find_split(data, name)
     labels = read_labels(split.labels_path, clip=name == "train")
     if not any(len(image.labels) for image in labels.images):
         raise DataError(f"{split.labels_path} has no box", hint="`digitspot data check` lists what is wrong.")
-    console = stderr()
-    with tracking(f"packing {name}") as show:
-        pack = open_or_build(
-            labels,
-            split.images_dir,
-            pack_root,
-            longest_side=longest_side,
-            progress=show,
-            announce=lambda plan: console.print(plan.describe(), markup=False),
-        )
     notes = "".join(f"; {count} {what}" for what, count in labels.notes.items() if count)
-    console.print(f"{name}: {len(labels)} pictures{notes}", markup=False)
-    return labels, pack
+    stderr().print(f"{name}: {len(labels)} pictures{notes}", markup=False)
+    return labels, split.images_dir
+
+
+def _pack_root(config: DataConfig) -> Path:
+    return Path(config.pack_root) if config.pack_root else default_pack_root()

@@ -42,6 +42,10 @@ class Detector(nn.Module):
                 module.eval()
         return self
 
+    def loss_switches(self) -> tuple[nn.Module, ...]:
+        """Return the modules whose own `training` flag, not their children's, turns losses on."""
+        return (self,)
+
     def _batch_norms(self) -> list[nn.Module]:
         return [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
@@ -99,6 +103,10 @@ class TorchvisionDetector(Detector):
         proposals, proposal_losses = self.rpn(ImageList(batch, sizes), features, targets)
         detections, box_losses = self.roi_heads(features, proposals, sizes, targets)
         return detections, {**proposal_losses, **box_losses}
+
+    def loss_switches(self) -> tuple[nn.Module, ...]:
+        """Return the modules whose own `training` flag, not their children's, turns losses on."""
+        return self, self.rpn, self.roi_heads
 
     def _pool_by_padded_size(self, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """Let the pooling infer its strides from the size that the features have.

@@ -75,13 +75,16 @@ class Learner:
             group["lr"] = group["peak_rate"] * factor
         self.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, float] = {}
+        limit, multiple = self.config.train.max_batch_pixels, self.config.input.multiple
         for batch in batches:
-            for name, value in self._backward(batch, len(batches)).items():
-                losses[name] = losses.get(name, 0.0) + value / len(batches)
+            for piece in batch.pieces(limit, multiple):
+                divisor = len(batches) * len(batch.image_ids) / len(piece.image_ids)
+                for name, value in self._backward(piece, divisor).items():
+                    losses[name] = losses.get(name, 0.0) + value / divisor
         self._apply([image_id for batch in batches for image_id in batch.image_ids])
         return losses
 
-    def _backward(self, batch: TensorBatch, num_batches: int) -> dict[str, float]:
+    def _backward(self, batch: TensorBatch, divisor: float) -> dict[str, float]:
         batch = batch.to(self.device)
         with autocast(self.device, self.config.train.precision):
             _, losses = self.detector(batch.images, batch.sizes_hw, batch.targets)
@@ -89,7 +92,7 @@ class Learner:
         values = torch.stack([*losses.values(), total]).tolist()
         if not torch.isfinite(total):
             raise non_finite("loss", values[-1], batch.image_ids)
-        self.scaler.scale(total / num_batches).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(total / divisor).backward()  # type: ignore[no-untyped-call]
         return dict(zip([*losses, "loss"], values, strict=True))
 
     def _apply(self, image_ids: Sequence[int]) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from math import inf
 
 from digitspot.config import Config
 from digitspot.errors import ConfigError
+from digitspot.training.memory import parse_size
 
 RANGES = (
     ("data", "workers", 0, 256),
+    ("data", "read_ahead", 1, 256),
+    ("data", "parts", 1, inf),
+    ("data", "untouched_share", 0, 0.9),
     ("data", "longest_side", 1, inf),
     ("input", "short_side", 1, inf),
     ("input", "long_side", 1, inf),
@@ -50,6 +55,9 @@ RANGES = (
     ("train", "ema_decay", 0, 0.999999),
     ("train", "validate_every_epochs", 1, inf),
     ("train", "early_stopping", 0, inf),
+    ("train", "max_batch_pixels", 1, inf),
+    ("train", "prequential_fading", 0, 1),
+    ("train", "prequential_window", 1, inf),
     ("train", "checkpoint_every_seconds", 0, inf),
 )
 """Section, setting, lowest and highest value that can be trained with; each value of a list alike."""
@@ -67,6 +75,9 @@ def check_config(config: Config) -> None:
             if each is not None and not low <= each <= high:
                 allowed = f"at least {low:g}" if high == inf else f"from {low:g} to {high:g}"
                 raise ConfigError(f"{section}.{name} is {value}, must be {allowed}")
+    _check_parts(config)
+    if config.train.memory_budget is not None:
+        parse_size(config.train.memory_budget)
     branches = config.schedule.branch_epochs
     if branches and config.schedule.kind != "wsd":
         raise ConfigError(
@@ -82,3 +93,37 @@ def check_config(config: Config) -> None:
         raise ConfigError(
             f"schedule.branch_epochs is {branches}, must be within train.epochs ({config.train.epochs})"
         )
+
+
+def _check_parts(config: Config) -> None:
+    data = config.data
+    if data.in_parts and data.workers and "fork" not in multiprocessing.get_all_start_methods():
+        raise ConfigError(
+            f"data.strategy {data.strategy} with data.workers {data.workers}: this system does not fork",
+            hint="Parts in memory are shared with forked processes only: set --data.workers 0.",
+        )
+    if config.train.score_parts and not data.in_parts:
+        raise ConfigError("train.score_parts needs parts", hint="Set --data.strategy parts.")
+    if config.counts_rounds and config.schedule.plateau_compare == "cycle" and data.deal != "once":
+        raise ConfigError(
+            f"schedule.plateau_compare is cycle, but data.deal is {data.deal}",
+            hint="Only parts that are kept have a cycle before to compare with: set --data.deal once.",
+        )
+    if data.merge_valid and data.untouched_share == 0:
+        _check_without_validation(config)
+    if data.hold_out and not (data.in_parts and data.parts > 1 and data.deal == "once"):
+        raise ConfigError(
+            "data.hold_out needs parts that are kept",
+            hint="Set --data.strategy parts --data.deal once, and two parts or more.",
+        )
+
+
+def _check_without_validation(config: Config) -> None:
+    """With all of `valid` merged, only what was scored before it was first trained on is honest."""
+    if not config.train.score_parts:
+        raise ConfigError(
+            "data.merge_valid with data.untouched_share 0 leaves nothing to validate on",
+            hint="Keep a share, or score parts before they are trained on: --train.score-parts.",
+        )
+    if config.train.early_stopping and not config.counts_rounds:
+        raise ConfigError("train.early_stopping needs validations, and data.untouched_share is 0")

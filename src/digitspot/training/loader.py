@@ -5,20 +5,24 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from digitspot.config import Config
-from digitspot.data.augment import augment, build_augmentation, keep_visible
-from digitspot.data.pack import Pack
-from digitspot.data.sampler import Batch, BatchPlan
+from digitspot.config import AugmentConfig, Config
+from digitspot.data.augment import augment_sample
+from digitspot.data.parts import PartFeed, PartMemory, PlacedBatch
+from digitspot.data.sampler import Batch, BatchPlan, update_groups
+from digitspot.data.samples import Samples
 from digitspot.preprocess import Prepared, prepare, stack
-from digitspot.structures import FloatArray, IntArray
+from digitspot.structures import FloatArray, ImageArray, IntArray
+from digitspot.training.allocator import give_back_freed_memory
 
 NICENESS = 10
 """Loader processes give way to the training: one that interrupts a thread of an operation stops all of
@@ -47,17 +51,46 @@ class TensorBatch:
         images = self.images.to(device, non_blocking=True)
         return TensorBatch(images, self.sizes_hw, targets, self.image_ids)
 
+    def pieces(self, max_pixels: int | None, multiple: int) -> list[TensorBatch]:
+        """Cut into batches of at most so many padded pixels, or of one picture; the padding shrinks along.
+
+        Args:
+            max_pixels: None leaves it whole.
+            multiple: Sides of a piece are multiples of this.
+        """
+        if max_pixels is None or self.images[:, 0].numel() <= max_pixels or len(self.image_ids) == 1:
+            return [self]
+        half = len(self.image_ids) // 2
+        return [
+            piece
+            for part in (slice(half), slice(half, None))
+            for piece in self._part(part, multiple).pieces(max_pixels, multiple)
+        ]
+
+    def _part(self, part: slice, multiple: int) -> TensorBatch:
+        sizes = self.sizes_hw[part]
+        height, width = (-(-max(sides) // multiple) * multiple for sides in zip(*sizes, strict=True))
+        images = self.images[part, :, :height, :width].contiguous()
+        return TensorBatch(images, sizes, self.targets[part], self.image_ids[part])
+
 
 class TrainingBatches(Dataset[TensorBatch]):
     """Makes the tensors of a planned batch; the same batch always gives the same tensors."""
 
-    def __init__(self, pack: Pack, config: Config) -> None:
-        self.pack = pack
+    def __init__(self, samples: Samples, config: Config) -> None:
+        self.samples = samples
         self.config = config
+        self.augmentation = (
+            AugmentConfig(preset="none") if config.data.strategy == "prepared" else config.augment
+        )
 
     def __getitem__(self, batch: Batch) -> TensorBatch:
         """Read, augment, resize and stack the pictures of one batch."""
-        samples = [self._sample(index, batch) for index in batch.indices]
+        return self.make(batch, self.samples.image)
+
+    def make(self, batch: Batch, read: Callable[[int], ImageArray]) -> TensorBatch:
+        """Augment, resize and stack the pictures of one batch, which `read` gives by place."""
+        samples = [self._sample(index, read(index), batch) for index in batch.indices]
         pictures = [picture for picture, _, _ in samples]
         targets = [
             {"boxes": torch.from_numpy(boxes), "labels": torch.from_numpy(labels)}
@@ -67,30 +100,50 @@ class TrainingBatches(Dataset[TensorBatch]):
             images=torch.from_numpy(stack(pictures, self.config.input.multiple)),
             sizes_hw=[picture.size_hw for picture in pictures],
             targets=targets,
-            image_ids=[int(self.pack.image_ids[index]) for index in batch.indices],
+            image_ids=[int(self.samples.image_ids[index]) for index in batch.indices],
         )
 
-    def _sample(self, index: int, batch: Batch) -> tuple[Prepared, FloatArray, IntArray]:
-        scale = self.pack.scales_hw[index]
-        transform = build_augmentation(self.config.augment, float(scale.mean()))
-        own = ~self.pack.crowd(index)
-        boxes = (self.pack.boxes(index)[own] * np.tile(scale[::-1], 2)).astype(np.float32)
-        key = (self.config.train.seed, batch.epoch, int(self.pack.image_ids[index]))
-        image, boxes = augment(transform, self.pack.image(index), boxes, key)
-        boxes, keep = keep_visible(boxes, (image.shape[0], image.shape[1]))
+    def _sample(self, i: int, image: ImageArray, batch: Batch) -> tuple[Prepared, FloatArray, IntArray]:
+        seed = self.config.train.seed
+        image, boxes, labels = augment_sample(self.samples, i, image, self.augmentation, seed, batch.epoch)
         picture = prepare(image, self.config.input, batch.short_side)
-        return picture, picture.to_input(boxes), self.pack.labels(index)[own][keep]
+        return picture, picture.to_input(boxes), labels
 
 
-def plan_batches(pack: Pack, config: Config) -> BatchPlan:
-    """Return the batches that a configuration makes of a pack."""
-    sizes = pack.sizes_hw.astype(np.float64)
+class PartBatches(Dataset[TensorBatch | None]):
+    """Makes the tensors of a batch whose pictures are in memory; of nothing, nothing."""
+
+    def __init__(self, batches: TrainingBatches, memory: PartMemory) -> None:
+        self.batches = batches
+        self.memory = memory
+
+    def __getitem__(self, placed: PlacedBatch | None) -> TensorBatch | None:
+        """Augment, resize and stack the pictures of one batch."""
+        if placed is None:
+            return None
+        return self.batches.make(placed.batch, partial(self.memory.image, placed.slot))
+
+
+def plan_batches(samples: Samples, config: Config) -> BatchPlan:
+    """Return the batches that a configuration makes of pictures."""
+    sizes = samples.sizes_hw.astype(np.float64)
+    data = config.data
     return BatchPlan(
         aspects=sizes[:, 1] / sizes[:, 0],
         batch_size=config.train.batch_size,
         short_sides=config.input.train_short_sides or (config.input.short_side,),
         seed=config.train.seed,
+        num_parts=data.parts if data.in_parts else 1,
+        deal=data.deal,
+        hold_out=data.hold_out,
     )
+
+
+def largest_part(samples: Samples, plan: BatchPlan, num_epochs: int) -> int:
+    """Return the bytes of the largest part of a training."""
+    epochs = range(num_epochs if plan.deal == "each_cycle" else 1)
+    sizes = samples.num_bytes
+    return max(int(sizes[part].sum()) for epoch in epochs for part in plan.parts(epoch))
 
 
 @dataclass(frozen=True)
@@ -99,25 +152,28 @@ class RemainingBatches:
 
     Attributes:
         plan: All batches.
+        accumulate: Batches of an update.
         epoch: Where to begin.
-        batch: Batches of that epoch to leave out.
+        update: Updates of that epoch to leave out.
         num_epochs: Where to end.
     """
 
     plan: BatchPlan
+    accumulate: int
     epoch: int
-    batch: int
+    update: int
     num_epochs: int
 
     def __iter__(self) -> Iterator[Batch]:
-        skipped = self.batch
+        skipped = self.update
         for epoch in range(self.epoch, self.num_epochs):
-            yield from self.plan.epoch(epoch)[skipped:]
+            for group in update_groups(self.plan.epoch(epoch), self.accumulate)[skipped:]:
+                yield from group
             skipped = 0
 
 
 def start_loading(
-    pack: Pack, config: Config, batches: Iterable[Batch], pin: bool = False
+    samples: Samples, config: Config, batches: Iterable[Batch], pin: bool = False
 ) -> Iterator[TensorBatch]:
     """Start the loader processes and return the tensors of planned batches, in order, made ahead.
 
@@ -126,27 +182,37 @@ def start_loading(
     buffers, more than a gigabyte. For the same reason garbage collection is kept off what they share.
 
     Args:
-        pack: The pictures.
-        config: Augmentation, size rule, number of processes (0 prepares batches in this one).
+        samples: The pictures.
+        config: Strategy, augmentation, size rule, number of processes (0 prepares batches in this one).
         batches: What to load; iterated here, a few batches ahead.
         pin: Whether to return tensors in page-locked memory, for a GPU.
     """
+    dataset: Dataset[Any] = TrainingBatches(samples, config)
+    source: Iterable[Any] = batches
+    if config.data.in_parts:
+        capacity = largest_part(samples, plan_batches(samples, config), config.train.epochs)
+        memory = PartMemory(samples, capacity)
+        dataset = PartBatches(TrainingBatches(samples, config), memory)
+        source = PartFeed(batches, memory, ahead=max(1, config.data.workers * config.data.read_ahead))
     gc.collect()
     gc.freeze()
     loader = DataLoader(
-        TrainingBatches(pack, config),
-        sampler=batches,  # type: ignore[arg-type]
+        dataset,
+        sampler=source,  # type: ignore[arg-type]
         batch_size=None,
         num_workers=config.data.workers,
+        prefetch_factor=config.data.read_ahead if config.data.workers else None,
+        multiprocessing_context="fork" if config.data.in_parts and config.data.workers else None,
         pin_memory=pin,
         worker_init_fn=_stand_back_for_the_trainer,
     )
     loaded = iter(loader)
     gc.unfreeze()
-    return loaded
+    return (batch for batch in loaded if batch is not None)
 
 
 def _stand_back_for_the_trainer(_: int) -> None:
+    give_back_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(NICENESS)

@@ -9,24 +9,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from types import FrameType
 from typing import Any
 
 from digitspot.config import Config, config_to_dict
 from digitspot.data.labels import CategoryMap
-from digitspot.data.pack import Pack
-from digitspot.data.sampler import Batch
+from digitspot.data.sampler import Batch, BatchPlan, update_groups
+from digitspot.data.samples import Samples
+from digitspot.errors import MemoryBudgetError
 from digitspot.progress import Update, tracking
 from digitspot.reading import ReadingSettings
 from digitspot.runtime.torch_runtime import TorchRuntime
 from digitspot.training.checkpoint import Model, load_state, save_model, save_training
 from digitspot.training.learner import Learner
 from digitspot.training.loader import TensorBatch, plan_batches
+from digitspot.training.memory import Memory, parse_size
+from digitspot.training.prequential import Prequential
 from digitspot.training.runlog import Run
-from digitspot.training.schedule import Plateau, decay_start, rate_factor
-from digitspot.training.validation import Validation, Validator
+from digitspot.training.schedule import Plateau, decay_start, rate_factor, stale_after
+from digitspot.training.validation import Validator, fit_reading, look
 
 LOG_EVERY_UPDATES = 20
+VALIDATION_BATCH = 32
 
 
 class Interrupted(KeyboardInterrupt):
@@ -44,8 +49,10 @@ class Place:
         images_seen: Training images seen, counting repeats.
         seconds: Spent in updates and in waiting for batches.
         best: Best validation so far, by the figure that selects.
-        waited: Validations since then.
+        waited: Validations since then; where rounds count, rounds since one improved.
         plateau: State of that schedule.
+        prequential: Means of the losses before the updates.
+        reading: The reader's settings, fitted to the part scored last.
     """
 
     epoch: int = 0
@@ -56,12 +63,16 @@ class Place:
     best: float = -math.inf
     waited: int = 0
     plateau: Plateau = field(default_factory=Plateau)
+    prequential: Prequential = field(default_factory=Prequential)
+    reading: ReadingSettings = field(default_factory=ReadingSettings)
 
 
 def stored_place(path: Path) -> Place:
     """Read where a saved training is, without reading its weights."""
     values = dict(load_state(path, kind="training", mmap=True)["place"])
-    return Place(**{**values, "plateau": Plateau(**values["plateau"])})
+    for name, kind in (("plateau", Plateau), ("prequential", Prequential), ("reading", ReadingSettings)):
+        values[name] = kind(**values.get(name, {}))
+    return Place(**values)
 
 
 class Trainer:
@@ -70,8 +81,8 @@ class Trainer:
     Args:
         config: Everything that decides the result, with the data.
         run: Where it is written.
-        pack: Training images.
-        validator: Measures on the validation images.
+        samples: Training images.
+        validator: Measures on the validation images; None where all of them are trained on.
         learner: The network and its optimiser, at `place`.
         batches: The tensors of the batches from `place` on.
         place: Where to begin.
@@ -82,29 +93,37 @@ class Trainer:
         self,
         config: Config,
         run: Run,
-        pack: Pack,
-        validator: Validator,
+        samples: Samples,
+        validator: Validator | None,
         learner: Learner,
         batches: Iterator[TensorBatch],
         place: Place,
         trunks: Mapping[int, Path] | None = None,
     ) -> None:
-        self.config, self.run, self.pack = config, run, pack
+        self.config, self.run, self.samples = config, run, samples
         self.validator, self.learner, self.batches, self.place = validator, learner, batches, place
         self.trunks = trunks or {}
-        self.plan = plan_batches(pack, config)
+        self.plan = plan_batches(samples, config)
+        self.total_steps = total_steps(config, self.plan)
+        epochs = range(config.train.epochs)
+        self.total_images = sum(map(self.plan.num_batches, epochs)) * self.plan.batch_size
+        budget = config.train.memory_budget
+        self.memory = Memory(None if budget is None else parse_size(budget))
         self._stop_requested = False
+        self._waits: list[float] = []
+        self._saved_at = time.monotonic()
 
     @property
     def categories(self) -> CategoryMap:
         """The category ids of the training labels."""
-        return self.pack.categories
+        return self.samples.categories
 
     def train(self) -> None:
         """Train to the end of the last epoch.
 
         Raises:
             Interrupted: On Ctrl-C or SIGTERM, after the state was saved.
+            MemoryBudgetError: The budget is used up; the state was saved.
             NonFiniteLossError: The last good checkpoint is left.
         """
         with _deferred_interrupts(self._request_stop), tracking("training") as show:
@@ -118,31 +137,80 @@ class Trainer:
                     raise self._interrupted()
 
     def _train_epoch(self, show: Update) -> None:
+        """Do the updates of an epoch that are left, to its end or that of the training."""
         groups = update_groups(self.plan.epoch(self.place.epoch), self.config.optimizer.accumulate)
-        total_images = self.config.train.epochs * self.plan.num_batches * self.plan.batch_size
-        saved = start = time.monotonic()
-        waiting = groups[self.place.update : self._updates_left(len(groups))]
-        for group in waiting:
-            batches = [next(self.batches) for _ in group]
-            factor = self._rate_factor()
-            losses = self.learner.update(batches, factor, self.place.step)
-            now = time.monotonic()
-            self._advance(batches, now - start)
-            start = now
-            self._log_update(losses, factor)
-            show(self.place.images_seen, total_images, f"loss {losses['loss']:.3f}")
-            if self.place.step in self.trunks and not self.trunks[self.place.step].exists():
-                self.save(self.trunks[self.place.step])
-            if self._stop_requested or now - saved > self.config.train.checkpoint_every_seconds:
-                self.save(self.run.last)
-                saved = start = time.monotonic()
-            if self._stop_requested:
-                raise self._interrupted()
+        parts = [None, *(group[0].part for group in groups), None]
+        self._saved_at = time.monotonic()
+        for number in range(self.place.update, len(groups)):
+            before, part, after = parts[number : number + 3]
+            if self._trial_ended() or self._early_stop():
+                return
+            if part != before:
+                self._begin_round(groups, number)
+            losses = self._update(groups[number], first=part != before)
+            if part != after:
+                self._end_round(groups[number][0].part)
+            self.memory.look()
+            show(self.place.images_seen, self.total_images, f"loss {losses['loss']:.3f} {self.memory}")
+            self._save_when_due()
 
-    def _updates_left(self, num_updates: int) -> int:
-        """Return where in this epoch to end: after its updates, or where a trial ends."""
-        limit = self.config.train.max_updates
-        return num_updates if limit is None else max(0, limit - self.place.step) + self.place.update
+    def _update(self, group: Sequence[Batch], first: bool) -> dict[str, float]:
+        """Do one update; from a part's `first` on, note how long its pictures were waited for."""
+        start = time.monotonic()
+        batches = [next(self.batches) for _ in group]
+        self._waits = [*([] if first else self._waits), time.monotonic() - start]
+        factor = self._rate_factor()
+        losses = self.learner.update(batches, factor, self.place.step)
+        self.place.update += 1
+        self.place.step += 1
+        self.place.images_seen += sum(len(batch.image_ids) for batch in batches)
+        self.place.seconds += time.monotonic() - start
+        self.place.prequential.add(losses["loss"], self.config.train)
+        if self.place.step % LOG_EVERY_UPDATES == 0:
+            figures = {**losses, **self.place.prequential.figures()}
+            self._log("train", **figures, rate_factor=factor)
+        return losses
+
+    def _begin_round(self, groups: Sequence[Sequence[Batch]], number: int) -> None:
+        """Score the part of the update `number` before it is trained on, the reader as fitted to the last."""
+        part = groups[number][0].part
+        if self.config.train.score_parts:
+            places = [i for group in groups for batch in group if batch.part == part for i in batch.indices]
+            self._score("part", part, sorted(places))
+
+    def _end_round(self, part: int) -> None:
+        place, loss = self.place, self.place.prequential.end_round()
+        waits = {"wait_seconds": self._waits[0], "usual_wait_seconds": median(self._waits[1:] or [0.0])}
+        self._log("round", part=part, loss=loss, rate_factor=self._rate_factor(), **waits)
+        if self.config.counts_rounds:
+            improved = place.plateau.observe_round(
+                self.config.schedule, part, loss, self.plan.num_parts, self.config.optimizer.rate
+            )
+            place.waited = stale_after(place.waited, improved)
+
+    def _score(self, kind: str, part: int, places: Sequence[int]) -> None:
+        """Measure on pictures to train on; in the first cycle they are unseen, later they are not."""
+        found = look(self._runtime(), self.samples, places, with_loss=True)
+        self._log(kind, part=part, unseen=self.place.epoch == 0, **found.scores(self.place.reading))
+        if self.place.epoch == 0 or self.validator is not None:  # later, the pictures are known
+            self.place.reading = fit_reading(found)
+
+    def _save_when_due(self) -> None:
+        trunk = self.trunks.get(self.place.step)
+        if trunk is not None and not trunk.exists():
+            self.save(trunk)
+        every = self.config.train.checkpoint_every_seconds
+        if self._stop_requested or self.memory.exceeded or time.monotonic() - self._saved_at > every:
+            self.save(self.run.last)
+            self._saved_at = time.monotonic()
+        if self.memory.exceeded:
+            raise MemoryBudgetError(
+                f"{self.memory} are used: stopped, saved at update {self.place.step} of {self.total_steps}",
+                hint=f"Go on with a larger budget: digitspot train --resume {self.run.path} "
+                "--train.memory-budget SIZE.",
+            )
+        if self._stop_requested:
+            raise self._interrupted()
 
     def _trial_ended(self) -> bool:
         limit = self.config.train.max_updates
@@ -151,54 +219,55 @@ class Trainer:
     def _rate_factor(self) -> float:
         return self.place.plateau.scale * rate_factor(self.config.schedule, self.place.step, self.total_steps)
 
-    @property
-    def total_steps(self) -> int:
-        """Updates of the whole training."""
-        return total_steps(self.config, self.plan.num_batches)
-
-    def _advance(self, batches: Sequence[TensorBatch], seconds: float) -> None:
-        self.place.update += 1
-        self.place.step += 1
-        self.place.images_seen += sum(len(batch.image_ids) for batch in batches)
-        self.place.seconds += seconds
-
-    def _log_update(self, losses: dict[str, float], factor: float) -> None:
-        if self.place.step % LOG_EVERY_UPDATES:
-            return
-        rounded = {name: round(value, 5) for name, value in losses.items()}
-        self.run.log({"kind": "train", **self._when(), **rounded, "rate_factor": round(factor, 6)})
-
     def _end_epoch(self) -> None:
-        self.place.epoch += 1
-        self.place.update = 0
+        """Validate where it is due; after a stop within the epoch, too."""
+        stopped = self._early_stop()
+        held_out = self.plan.held_out(self.place.epoch)
+        if held_out is not None and not stopped:
+            self._score("held_out", held_out, self.plan.parts(self.place.epoch)[held_out].tolist())
+        if not stopped:
+            self.place.epoch += 1
+            self.place.update = 0
         every = self.config.train.validate_every_epochs
-        if self.place.epoch % every == 0 or self.place.epoch == self.config.train.epochs:
+        if stopped or self.place.epoch % every == 0 or self.place.epoch == self.config.train.epochs:
             self._validate()
         self.save(self.run.last)
 
     def _validate(self) -> None:
-        runtime = TorchRuntime(
-            self.learner.best_model, self.config.input, self.learner.device, self.config.train.precision
-        )
+        if self.validator is None:
+            self._save_best({}, self.place.reading)
+            return
         with tracking("validating") as show:
-            validation = self.validator(runtime, show)
+            validation = self.validator(self._runtime(), show)
         score = validation.mean(self.config.train.select_by)
         improved = score > self.place.best
-        self.place.waited = 0 if improved else self.place.waited + 1
-        self.place.plateau.observe(self.config.schedule, improved, self.config.optimizer.rate)
+        if not self.config.counts_rounds:
+            self.place.waited = stale_after(self.place.waited, improved)
+            self.place.plateau.observe(self.config.schedule, improved, self.config.optimizer.rate)
         if improved:
             self.place.best = score
-            self._save_best(validation)
-        scores = {name: round(value, 5) for name, value in validation.scores.items()}
-        self.run.log({"kind": "valid", **self._when(), **scores, **asdict(validation.reading)})
+            self._save_best(validation.scores, validation.reading)
+        self._log("valid", of=self.validator.name, **validation.scores, **asdict(validation.reading))
 
-    def _save_best(self, validation: Validation) -> None:
+    def _runtime(self) -> TorchRuntime:
+        """Return the model to use, computing no more pixels at once than an update does."""
+        rule, limit = self.config.input, self.config.train.max_batch_pixels
+        size = VALIDATION_BATCH if limit is None else limit // (rule.short_side * rule.long_side)
+        return TorchRuntime(
+            self.learner.best_model,
+            rule,
+            self.learner.device,
+            self.config.train.precision,
+            batch_size=min(VALIDATION_BATCH, max(1, size)),
+        )
+
+    def _save_best(self, scores: Mapping[str, float], reading: ReadingSettings) -> None:
         model = Model(
             detector=self.learner.best_model,
             config=self.config,
             categories=self.categories,
-            reading=ReadingSettings(**asdict(validation.reading)),
-            scores={**validation.scores, "epoch": float(self.place.epoch)},
+            reading=reading,
+            scores={**scores, "epoch": float(self.place.epoch)},
         )
         save_model(model, self.run.best)
 
@@ -206,14 +275,24 @@ class Trainer:
         patience = self.config.train.early_stopping
         return 0 < patience <= self.place.waited
 
-    def _when(self) -> dict[str, Any]:
+    def _log(self, kind: str, **figures: Any) -> None:
+        """Write a record, with the place and the cycle that it is of."""
         place = self.place
-        return {
-            "step": place.step,
-            "epoch": round(place.epoch + place.update * self.config.train.epochs / self.total_steps, 3),
-            "images_seen": place.images_seen,
-            "seconds": round(place.seconds, 1),
+        share = place.update / updates_in(self.config, self.plan, place.epoch)
+        rounded = {
+            name: round(value, 5) if isinstance(value, float) else value for name, value in figures.items()
         }
+        self.run.log(
+            {
+                "kind": kind,
+                "step": place.step,
+                "epoch": round(place.epoch + share, 3),
+                "cycle": place.epoch + (place.update > 0 or kind == "part"),
+                "images_seen": place.images_seen,
+                "seconds": round(place.seconds, 1),
+                **rounded,
+            }
+        )
 
     def save(self, path: Path) -> None:
         """Write the state of the training."""
@@ -232,24 +311,27 @@ class Trainer:
         return Interrupted(f"{where}; go on with: digitspot train --resume {self.run.path}")
 
 
-def update_groups(batches: Sequence[Batch], accumulate: int) -> list[list[Batch]]:
-    """Deal the batches of an epoch into updates."""
-    return [list(batches[start : start + accumulate]) for start in range(0, len(batches), accumulate)]
+def total_steps(config: Config, plan: BatchPlan) -> int:
+    """Return the updates of a training."""
+    return sum(updates_in(config, plan, epoch) for epoch in range(config.train.epochs))
 
 
-def total_steps(config: Config, num_batches: int) -> int:
-    """Return the updates of a training with that many batches in an epoch."""
-    return config.train.epochs * updates_per_epoch(config, num_batches)
+def updates_in(config: Config, plan: BatchPlan, epoch: int) -> int:
+    """Return the updates of an epoch; the last one of a part may be of fewer batches."""
+    return sum(-(-num // config.optimizer.accumulate) for num in plan.batches_per_part(epoch))
 
 
-def updates_per_epoch(config: Config, num_batches: int) -> int:
-    """Return the updates of an epoch; its last one may be of fewer batches."""
-    return -(-num_batches // config.optimizer.accumulate)
-
-
-def branch_step(config: Config, num_batches: int) -> int:
+def branch_step(config: Config, plan: BatchPlan) -> int:
     """Return the update of the trunk after which a training of `config.train.epochs` goes its own way."""
-    return decay_start(config.schedule, total_steps(config, num_batches))
+    return decay_start(config.schedule, total_steps(config, plan))
+
+
+def place_of_step(config: Config, plan: BatchPlan, step: int) -> tuple[int, int]:
+    """Return the epoch of an update and its number there."""
+    epoch = 0
+    while step >= (num := updates_in(config, plan, epoch)):
+        epoch, step = epoch + 1, step - num
+    return epoch, step
 
 
 @contextmanager

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import torch
 
 from digitspot.config import Config, load_recipe
-from digitspot.data.pack import Pack
-from digitspot.data.splits import open_split
+from digitspot.data.sampler import BatchPlan
+from digitspot.data.splits import open_training
 from digitspot.detector import build_detector
 from digitspot.detector.model import pick_device
 from digitspot.errors import CheckpointError, ConfigError
 from digitspot.files import check_writable
 from digitspot.progress import stderr
 from digitspot.training.allocator import keep_freed_memory
+from digitspot.training.budget import describe, fit_to_budget
 from digitspot.training.checkpoint import load_state, stored_config
 from digitspot.training.learner import Learner
 from digitspot.training.limits import check_config
-from digitspot.training.loader import RemainingBatches, TensorBatch, plan_batches, start_loading
-from digitspot.training.loop import (
-    Place,
-    Trainer,
-    branch_step,
-    stored_place,
-    total_steps,
-    updates_per_epoch,
-)
+from digitspot.training.loader import RemainingBatches, plan_batches, start_loading
+from digitspot.training.loop import Place, Trainer, branch_step, place_of_step, stored_place
 from digitspot.training.runlog import ENVIRONMENT, Run
 from digitspot.training.validation import Validator
 
@@ -76,23 +70,27 @@ def start_training(config: Config, data: Path, output: Path) -> Run:
             f"{output} already holds a training",
             hint=f"Go on with `digitspot train --resume {output}`, or choose another --output.",
         )
-    _train_legs(_legs(config, run), data)
+    _train(config, run, data)
     return run
 
 
-def resume_training(output: Path, data: Path | None = None) -> Run:
+def resume_training(output: Path, data: Path | None = None, memory_budget: str | None = None) -> Run:
     """Go on with a training where it was last saved; the result is that of one never stopped.
 
     Args:
         output: The run folder.
         data: The data set, where it has moved since.
+        memory_budget: Takes the place of the run's own, which it was laid out for.
 
     Raises:
         CheckpointError: There is nothing to go on from.
     """
     run = Run(output)
     config, data = _what_to_resume(run, data)
-    _train_legs(_legs(config, run), data)
+    if memory_budget is not None:
+        config = replace(config, train=replace(config.train, memory_budget=memory_budget))
+        check_config(config)
+    _train(config, run, data)
     return run
 
 
@@ -120,14 +118,17 @@ class Leg:
         place = stored_place(checkpoint)
         return replace(place, best=Place.best, waited=0) if checkpoint == self.trunk else place
 
-    def next_batch(self, num_batches: int) -> tuple[int, int]:
-        """Return the epoch and the batch in it to begin with, of `num_batches` in an epoch."""
+    def remaining(self, plan: BatchPlan) -> RemainingBatches:
+        """Return the batches to train on yet."""
         if self.run.last.exists():
             place = stored_place(self.run.last)
-            return place.epoch, place.update * self.config.optimizer.accumulate
-        step = branch_step(self.config, num_batches) if self.trunk else 0
-        epoch, update = divmod(step, updates_per_epoch(self.config, num_batches))
-        return epoch, update * self.config.optimizer.accumulate
+            epoch, update = place.epoch, place.update
+        else:
+            step = branch_step(self.config, plan) if self.trunk else 0
+            epoch, update = place_of_step(self.config, plan, step)
+        return RemainingBatches(
+            plan, self.config.optimizer.accumulate, epoch, update, self.config.train.epochs
+        )
 
 
 def _legs(config: Config, run: Run) -> list[Leg]:
@@ -143,25 +144,30 @@ def _legs(config: Config, run: Run) -> list[Leg]:
     return legs
 
 
-def _train_legs(legs: Sequence[Leg], data: Path) -> None:
-    """Train one leg after the other; their loader processes start before the network is built."""
-    config = legs[0].config
+def _train(config: Config, run: Run, data: Path) -> None:
+    """Train one leg after the other; the loader processes start before the network is built."""
     device = pick_device(config.train.device)
-    check_writable(legs[0].run.path)
-    pack_root = Path(config.data.pack_root) if config.data.pack_root else None
-    train_labels, pack = open_split(data, "train", pack_root, config.data.longest_side)
-    valid_labels, valid_pack = open_split(data, "valid", pack_root, config.data.longest_side)
-    validator = Validator(valid_pack, valid_labels)
-    stderr().print(f"digit=category_id: {train_labels.categories}")
-    num_batches = plan_batches(pack, config).num_batches
-    trunks = {branch_step(leg.config, num_batches): leg.trunk for leg in legs if leg.trunk}
+    check_writable(run.path)
+    opened = open_training(data, config)
+    if not run.started:
+        config = fit_to_budget(config, opened.samples)
+    if config.train.memory_budget is not None:
+        stderr().print(describe(config, opened.samples))
+    legs = _legs(config, run)
+    samples = opened.samples
+    name = "untouched slice of valid" if config.data.merge_valid else "valid"
+    validator = Validator(opened.valid, opened.places.tolist(), name) if len(opened.places) else None
+    stderr().print(f"digit=category_id: {samples.categories}")
+    plan = plan_batches(samples, config)
+    trunks = {branch_step(leg.config, plan): leg.trunk for leg in legs if leg.trunk}
     if 0 in trunks:
         raise ConfigError(f"{trunks[0]}: the decay would begin before the first update")
-    loaded = [_start_loading(leg, pack, pin=device.type == "cuda") for leg in legs]
+    remaining = [leg.remaining(plan) for leg in legs]
+    batches = start_loading(samples, config, chain.from_iterable(remaining), pin=device.type == "cuda")
     keep_freed_memory()  # not the loader processes, whose pictures are small
     torch.manual_seed(config.train.seed)
     learner = Learner(build_detector(config.model, load_weights=legs[0].checkpoint is None), config, device)
-    for leg, batches in zip(legs, loaded, strict=True):
+    for leg in legs:
         if not leg.run.started:
             leg.run.start(leg.config, data.resolve())
         place = Place()
@@ -169,16 +175,9 @@ def _train_legs(legs: Sequence[Leg], data: Path) -> None:
             learner.load_state_dict(load_state(leg.checkpoint, kind="training")["learner"])
             place = leg.first_place(leg.checkpoint)
         _drop_later_metrics(leg.run, place)
-        trainer = Trainer(leg.config, leg.run, pack, validator, learner, batches, place, trunks)
+        trainer = Trainer(leg.config, leg.run, samples, validator, learner, batches, place, trunks)
         _announce(trainer)
         trainer.train()
-
-
-def _start_loading(leg: Leg, pack: Pack, pin: bool) -> Iterator[TensorBatch]:
-    plan = plan_batches(pack, leg.config)
-    epoch, batch = leg.next_batch(plan.num_batches)
-    remaining = RemainingBatches(plan, epoch, batch, leg.config.train.epochs)
-    return start_loading(pack, leg.config, remaining, pin)
 
 
 def _trunk(epochs: int) -> str:
@@ -209,11 +208,11 @@ def _stored_data(environment: Path) -> Path:
 
 def _drop_later_metrics(run: Run, place: Place) -> None:
     """Drop what was logged after the saved state: the resumed training logs it again."""
-    validated = place.update == 0
+    before_the_state = {"train", "round"} | ({"valid", "held_out"} if place.update == 0 else set())
     run.keep_metrics(
         lambda record: (
             record["step"] < place.step
-            or (record["step"] == place.step and (record["kind"] == "train" or validated))
+            or (record["step"] == place.step and record["kind"] in before_the_state)
         )
     )
 
@@ -221,9 +220,8 @@ def _drop_later_metrics(run: Run, place: Place) -> None:
 def _announce(trainer: Trainer) -> None:
     config = trainer.config
     parameters = sum(parameter.numel() for parameter in trainer.learner.detector.parameters())
-    steps = total_steps(config, trainer.plan.num_batches)
     at = f", from update {trainer.place.step}" if trainer.place.step else ""
     stderr().print(
         f"{config.model.preset}, {parameters / 1e6:.1f} M parameters, {config.train.precision} on "
-        f"{trainer.learner.device}; {config.train.epochs} epochs, {steps} updates{at}",
+        f"{trainer.learner.device}; {config.train.epochs} epochs, {trainer.total_steps} updates{at}",
     )

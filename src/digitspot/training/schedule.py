@@ -1,9 +1,10 @@
-"""The learning rate as a function of the update, and of validation where it is a rule on plateaus."""
+"""The learning rate as a function of the update, and of how it goes where it is a rule on plateaus."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from digitspot.config import ScheduleConfig
 
@@ -38,20 +39,60 @@ def decay_start(config: ScheduleConfig, total_steps: int) -> int:
     return math.floor(total_steps * (1 - config.decay_share))
 
 
+Round = tuple[int, float]
+"""Training on one part: the part, and the mean loss before its updates."""
+
+
+def round_improved(rounds: Sequence[Round], compare: str, num_parts: int) -> bool | None:
+    """Tell whether the last round improved; None before every part was seen once.
+
+    The report states the last clause, but its code, `literal`, judges every round by the lowest loss
+    before, so that a hard part in the first cycle already counts as a plateau.
+
+    Args:
+        rounds: All rounds so far, at least one.
+        compare: As `ScheduleConfig.plateau_compare`.
+        num_parts: Parts of a cycle.
+
+    >>> rounds = [(0, 4.0), (1, 9.0), (0, 3.0)]
+    >>> [round_improved(rounds[:2], compare, 2) for compare in ("literal", "cycle", "window")]
+    [False, None, None]
+    >>> [round_improved(rounds, compare, 2) for compare in ("literal", "cycle", "window")]
+    [True, True, True]
+    """
+    (*before, (part, loss)) = rounds
+    if compare == "literal":
+        return all(loss < other for _, other in before)
+    if len({each for each, _ in before}) < num_parts:
+        return None
+    if compare == "cycle":
+        return loss < next(other for each, other in reversed(before) if each == part)
+    losses = [each for _, each in rounds]
+    sums = [math.fsum(losses[end - num_parts : end]) for end in range(num_parts, len(losses) + 1)]
+    return sums[-1] < min(sums[:-1])
+
+
+def stale_after(stale: int, improved: bool | None) -> int:
+    """Count the validations or rounds without improvement; one that cannot be judged does not count."""
+    return stale if improved is None else 0 if improved else stale + 1
+
+
 @dataclass
 class Plateau:
-    """Falls when validation does not improve; state of the `plateau` schedule.
+    """Falls when nothing improves; state of the `plateau` schedule.
 
     Attributes:
         scale: What the rate is multiplied by.
-        waited: Validations since the last improvement or fall.
+        waited: Validations or rounds since the last improvement or fall.
+        rounds: All rounds so far, where they count.
     """
 
     scale: float = 1.0
     waited: int = 0
+    rounds: list[Round] = field(default_factory=list)
 
     def observe(self, config: ScheduleConfig, improved: bool, peak_rate: float) -> bool:
-        """Take a validation into account; return whether the rate fell."""
+        """Take a validation or a round into account; return whether the rate fell."""
         if config.kind != "plateau":
             return False
         self.waited = 0 if improved else self.waited + 1
@@ -62,3 +103,13 @@ class Plateau:
         fell = self.scale > floor
         self.scale = max(floor, self.scale * config.plateau_factor)
         return fell
+
+    def observe_round(
+        self, config: ScheduleConfig, part: int, loss: float, num_parts: int, peak_rate: float
+    ) -> bool | None:
+        """Take a round into account; return whether it improved, None where that cannot be told yet."""
+        self.rounds.append((part, loss))
+        improved = round_improved(self.rounds, config.plateau_compare, num_parts)
+        if improved is not None:
+            self.observe(config, improved, peak_rate)
+        return improved

@@ -1,19 +1,25 @@
-"""Validation: mAP and number accuracy on `valid` as it is and zoomed out, with the reader fitted to both."""
+"""What a network does on pictures: losses, mAP and number accuracy, in evaluation and without a trace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import torch
 
+from digitspot.boxes import box_areas
 from digitspot.data.augment import ZoomOut, augment
 from digitspot.data.labels import LabelledImage, LabelSet
-from digitspot.data.pack import Pack
+from digitspot.data.samples import Samples
 from digitspot.evaluation.coco_metrics import evaluate_boxes
+from digitspot.preprocess import Prepared, group_by_shape, stack
 from digitspot.reading import ReadingSettings, fit_settings, read_number
-from digitspot.runtime import Runtime
+from digitspot.runtime.torch_runtime import TorchRuntime
 from digitspot.structures import Detections, FloatArray, ImageArray
+from digitspot.training.loader import TensorBatch
+from digitspot.training.losses import evaluation_losses
 
 MAX_ZOOM_OUT = 2.0
 """`valid` comes from the same photographs as `train`, while pictures in use show more around the
@@ -21,8 +27,132 @@ number: SVHN's test digits have 0.71 of train's relative size."""
 CHUNK = 128
 """Pictures in memory at a time."""
 
-View = Callable[[int], tuple[ImageArray, FloatArray]]
-"""From a place in the pack to a picture and its boxes."""
+View = Callable[[Samples, int], tuple[ImageArray, FloatArray]]
+"""From a place in the samples to a picture and its boxes in its pixels."""
+Progress = Callable[[int], None]
+"""Called with the pictures done."""
+
+
+def as_stored(samples: Samples, place: int) -> tuple[ImageArray, FloatArray]:
+    """View a picture as it is."""
+    return samples.image(place), samples.stored_boxes(place)
+
+
+def zoomed_out(samples: Samples, place: int) -> tuple[ImageArray, FloatArray]:
+    """View a picture as if photographed from farther away; the same at every validation."""
+    image, boxes = as_stored(samples, place)
+    return augment(_ZOOM, image, boxes, (0, 0, int(samples.image_ids[place])))
+
+
+_ZOOM = ZoomOut(probability=1.0, max_factor=MAX_ZOOM_OUT)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a network found on pictures, and what is there.
+
+    Attributes:
+        found: Detections by image id.
+        truth: The pictures' labels.
+        loss: Sum of the losses, mean over the pictures; None where it was not asked for.
+    """
+
+    found: dict[int, Detections]
+    truth: LabelSet
+    loss: float | None
+
+    def scores(self, reading: ReadingSettings) -> dict[str, float]:
+        """Return `map` and, with the reader's settings, `accuracy`, in 0..1; `loss` where there is one."""
+        right = [
+            read_number(self.found[image.image_id], reading).text == image.number
+            for image in self.truth.images
+        ]
+        scores = {"map": evaluate_boxes(self.truth, self.found).mean_ap, "accuracy": float(np.mean(right))}
+        return scores if self.loss is None else {"loss": self.loss, **scores}
+
+
+def look(
+    runtime: TorchRuntime,
+    samples: Samples,
+    places: Sequence[int],
+    *,
+    view: View = as_stored,
+    with_loss: bool = False,
+    progress: Progress = lambda _: None,
+) -> Look:
+    """Detect on pictures, a few in memory at a time.
+
+    Args:
+        runtime: The network.
+        samples: What the pictures are of.
+        places: Which pictures, at least one.
+        view: How they are seen.
+        with_loss: Whether to compute the losses, too.
+        progress: Called with the pictures done.
+    """
+    found: dict[int, Detections] = {}
+    truth: list[LabelledImage] = []
+    total_loss = 0.0
+    for chunk in _chunks(places):
+        views = [view(samples, place) for place in chunk]
+        prepared = [runtime.prepare(image) for image, _ in views]
+        for place, (image, boxes), each in zip(chunk, views, runtime.detect_prepared(prepared), strict=True):
+            truth.append(_labelled(samples, place, boxes, (image.shape[0], image.shape[1])))
+            found[truth[-1].image_id] = each
+        if with_loss:
+            total_loss += _sum_of_losses(runtime, prepared, truth[-len(chunk) :], key=len(truth))
+        progress(len(truth))
+    labels = LabelSet(images=tuple(truth), categories=samples.categories, path=Path("labels"))
+    return Look(found, labels, total_loss / len(truth) if with_loss else None)
+
+
+def _sum_of_losses(
+    runtime: TorchRuntime, pictures: Sequence[Prepared], truth: Sequence[LabelledImage], key: int
+) -> float:
+    """Return the loss of each batch times its pictures, summed."""
+    total = 0.0
+    groups = group_by_shape([picture.size_hw for picture in pictures], runtime.batch_size)
+    for number, group in enumerate(groups):
+        batch = TensorBatch(
+            images=torch.from_numpy(stack([pictures[i] for i in group], runtime.rule.multiple)),
+            sizes_hw=[pictures[i].size_hw for i in group],
+            targets=[_target(pictures[i], truth[i]) for i in group],
+            image_ids=[truth[i].image_id for i in group],
+        )
+        losses = evaluation_losses(runtime.detector, batch, runtime.device, runtime.precision, (key, number))
+        total += losses["loss"] * len(group)
+    return total
+
+
+def _target(picture: Prepared, truth: LabelledImage) -> dict[str, torch.Tensor]:
+    """Return the boxes that can be learnt, in input pixels."""
+    boxes = picture.to_input(truth.boxes)
+    real = ~truth.crowd & (boxes[:, 2:] > boxes[:, :2]).all(1)
+    return {"boxes": torch.from_numpy(boxes[real]), "labels": torch.from_numpy(truth.labels[real])}
+
+
+def _labelled(samples: Samples, place: int, boxes: FloatArray, size_hw: tuple[int, int]) -> LabelledImage:
+    return LabelledImage(
+        image_id=int(samples.image_ids[place]),
+        file_name=str(samples.file_names[place]),
+        size_hw=size_hw,
+        boxes=boxes,
+        labels=samples.labels(place),
+        areas=box_areas(boxes).astype(np.float64),
+        crowd=samples.crowd(place),
+    )
+
+
+def _chunks(places: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(places), CHUNK):
+        yield places[start : start + CHUNK]
+
+
+def fit_reading(*looks: Look) -> ReadingSettings:
+    """Return the reader's settings that read most numbers right, over all looks together."""
+    pairs = [(each.found[image.image_id], image.number) for each in looks for image in each.truth.images]
+    reading, _ = fit_settings([found for found, _ in pairs], [number for _, number in pairs])
+    return reading
 
 
 @dataclass(frozen=True)
@@ -30,7 +160,7 @@ class Validation:
     """What a validation found.
 
     Attributes:
-        scores: `map`, `accuracy` and both again for `zoomed_`, in 0..1.
+        scores: `valid_loss`, `map` and `accuracy`, and the last two again for `zoomed_`.
         reading: The reader's settings, fitted to both views together.
     """
 
@@ -42,80 +172,36 @@ class Validation:
         return (self.scores[figure] + self.scores[f"zoomed_{figure}"]) / 2
 
 
+@dataclass(frozen=True)
 class Validator:
-    """Measures a runtime on a split, as it is and zoomed out.
+    """Measures a network on pictures that it is not trained on, as they are and zoomed out.
 
-    Args:
-        pack: The split's pictures.
-        labels: Its labels, read with `clip=False`.
+    Attributes:
+        samples: A split.
+        places: Which of its pictures.
+        name: What these are, for the records.
     """
 
-    def __init__(self, pack: Pack, labels: LabelSet) -> None:
-        self.pack = pack
-        self.labels = labels
-        self.zoom = ZoomOut(probability=1.0, max_factor=MAX_ZOOM_OUT)
+    samples: Samples
+    places: Sequence[int]
+    name: str = "valid"
 
-    def __call__(self, runtime: Runtime, progress: Callable[[int, int], None]) -> Validation:
+    def __call__(self, runtime: TorchRuntime, progress: Callable[[int, int], None]) -> Validation:
         """Detect on both views, fit the reader to both, and score each."""
-        total = 2 * len(self.pack)
-        views = {"": self._plain, "zoomed_": self._zoomed}
-        found: dict[str, dict[int, Detections]] = {}
-        truth: dict[str, LabelSet] = {}
-        for name, view in views.items():
-            done = len(self.pack) * len(found)
-            found[name], truth[name] = self._detect(runtime, view, Shifted(progress, done, total))
-        numbers = {image.image_id: image.number for image in self.labels.images}
-        reading, _ = fit_settings(
-            [found[name][key] for name in views for key in numbers], list(numbers.values()) * len(views)
+        num = len(self.places)
+        plain = look(
+            runtime, self.samples, self.places, with_loss=True, progress=lambda done: progress(done, 2 * num)
         )
-        scores = {}
-        for name in views:
-            right = [read_number(found[name][key], reading).text == numbers[key] for key in numbers]
-            scores[f"{name}map"] = evaluate_boxes(truth[name], found[name]).mean_ap
-            scores[f"{name}accuracy"] = float(np.mean(right))
+        zoomed = look(
+            runtime,
+            self.samples,
+            self.places,
+            view=zoomed_out,
+            progress=lambda done: progress(num + done, 2 * num),
+        )
+        reading = fit_reading(plain, zoomed)
+        scores = {
+            **{name.replace("loss", "valid_loss"): each for name, each in plain.scores(reading).items()},
+            **{f"zoomed_{name}": each for name, each in zoomed.scores(reading).items()},
+        }
         return Validation(scores, reading)
-
-    def _detect(
-        self, runtime: Runtime, view: View, progress: Callable[[int], None]
-    ) -> tuple[dict[int, Detections], LabelSet]:
-        """Return the detections by image id, and the truth with the view's boxes."""
-        found: dict[int, Detections] = {}
-        truth: list[LabelledImage] = []
-        for places in _chunks(len(self.pack)):
-            pictures = [view(place) for place in places]
-            detections = runtime.detect([image for image, _ in pictures])
-            for place, (image, boxes), each in zip(places, pictures, detections, strict=True):
-                labelled = self.labels.images[int(self.pack.source_rows[place])]
-                size_hw = image.shape[0], image.shape[1]
-                truth.append(replace(labelled, boxes=boxes, size_hw=size_hw))
-                found[labelled.image_id] = each
-            progress(places[-1] + 1)
-        return found, replace(self.labels, images=tuple(truth))
-
-    def _plain(self, place: int) -> tuple[ImageArray, FloatArray]:
-        image = self.pack.image(place)
-        scale = self.pack.scales_hw[place][::-1]
-        return image, (self.pack.boxes(place) * np.tile(scale, 2)).astype(np.float32)
-
-    def _zoomed(self, place: int) -> tuple[ImageArray, FloatArray]:
-        image, boxes = self._plain(place)
-        key = (0, 0, int(self.pack.image_ids[place]))
-        return augment(self.zoom, image, boxes, key)
-
-
-@dataclass(frozen=True)
-class Shifted:
-    """Progress of one of several passes."""
-
-    progress: Callable[[int, int], None]
-    before: int
-    total: int
-
-    def __call__(self, done: int) -> None:
-        """Tell that `done` of this pass are done."""
-        self.progress(self.before + done, self.total)
-
-
-def _chunks(total: int) -> Iterator[range]:
-    for start in range(0, total, CHUNK):
-        yield range(start, min(total, start + CHUNK))

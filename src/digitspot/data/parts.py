@@ -1,0 +1,121 @@
+"""Parts in memory: the one that is trained on, and the next, read meanwhile."""
+
+from __future__ import annotations
+
+import mmap
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+
+from digitspot.data.sampler import Batch
+from digitspot.data.samples import Samples
+from digitspot.structures import ImageArray, IntArray
+
+NUM_SLOTS = 2
+
+
+@dataclass(frozen=True)
+class PlacedBatch:
+    """A batch whose pictures are in memory.
+
+    Attributes:
+        batch: The batch.
+        slot: Which of the two buffers holds them.
+    """
+
+    batch: Batch
+    slot: int
+
+
+@dataclass
+class PartMemory:
+    """Two buffers that forked processes share, each for the pictures of a part.
+
+    The memory is anonymous and shared: processes forked after it was made see what is read into it
+    later, and it is theirs together once. Pages count from the first time that they are written to.
+
+    Args:
+        samples: What the parts are of.
+        capacity: Bytes of the largest part.
+    """
+
+    samples: Samples
+    capacity: int
+    _pixels: npt.NDArray[np.uint8] = field(init=False, repr=False)
+    _starts: IntArray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        num = len(self.samples)
+        self._pixels = _shared(NUM_SLOTS * self.capacity).reshape(NUM_SLOTS, self.capacity)
+        self._starts = _shared(NUM_SLOTS * num * 8).view(np.int64).reshape(NUM_SLOTS, num)
+
+    def read(self, slot: int, places: Sequence[int]) -> None:
+        """Read pictures into a buffer, in the place of what it held.
+
+        Args:
+            slot: Which buffer.
+            places: Pictures of a part, rising.
+
+        Raises:
+            DataError: They cannot be read.
+        """
+        sizes = self.samples.num_bytes[places]
+        self._starts[slot, places] = np.cumsum(sizes) - sizes
+        self.samples.read_into(places, self._pixels[slot].data[: int(sizes.sum())])
+
+    def image(self, slot: int, i: int) -> ImageArray:
+        """Return a copy of a picture, uint8 `[H, W, 3]`, of those last read into a buffer."""
+        height, width = self.samples.sizes_hw[i].tolist()
+        start = int(self._starts[slot, i])
+        return self._pixels[slot, start : start + 3 * height * width].reshape(height, width, 3).copy()
+
+
+class PartFeed:
+    """Planned batches in order, each given out when its part is in memory; None where there is to wait.
+
+    A buffer is read into again once no batch of its part can still be in the making: whoever asks for
+    another batch has got all but the last `ahead - 1`. Where a part has fewer batches than that, None is
+    given out, to be answered with nothing.
+
+    Args:
+        batches: What to give out.
+        memory: Where the parts are read into.
+        ahead: Batches that are in the making at a time, at most.
+    """
+
+    def __init__(self, batches: Iterable[Batch], memory: PartMemory, ahead: int) -> None:
+        self.batches, self.memory, self.ahead = batches, memory, ahead
+
+    def __iter__(self) -> Iterator[PlacedBatch | None]:
+        """Give out the batches; a change of part waits for what is left of its reading."""
+        rounds = (list(batches) for _, batches in groupby(self.batches, lambda each: (each.epoch, each.part)))
+        batches, slot = next(rounds, []), 0
+        given = before = 0  # all that was given out, and what had been when this part began
+        with ThreadPoolExecutor(1, "reading parts") as reader:
+            reading = self._read(reader, batches, slot)
+            while batches:
+                following: list[Batch] | None = None
+                reading.result()
+                left = deque(batches)
+                while left or following is None:
+                    if following is None and given - before >= (self.ahead - 1 if before else 0):
+                        following = next(rounds, [])
+                        reading = self._read(reader, following, 1 - slot)
+                        continue
+                    yield PlacedBatch(left.popleft(), slot) if left else None
+                    given += 1
+                batches, slot, before = following, 1 - slot, given
+
+    def _read(self, reader: ThreadPoolExecutor, batches: list[Batch], slot: int) -> Future[None]:
+        places = sorted({i for batch in batches for i in batch.indices})
+        return reader.submit(self.memory.read, slot, places)
+
+
+def _shared(num_bytes: int) -> npt.NDArray[np.uint8]:
+    """Return zeros that forked processes share, uint8 `[num_bytes]`."""
+    return np.frombuffer(mmap.mmap(-1, max(1, num_bytes)), np.uint8)[:num_bytes]

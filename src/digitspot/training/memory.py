@@ -1,0 +1,104 @@
+"""What the training and its loader processes have in memory, and a guard over it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from digitspot.errors import ConfigError
+from digitspot.training.allocator import hand_back_freed_memory
+
+LOOK_EVERY_SECONDS = 1.0
+"""Summing up two gigabytes of pages takes the kernel some ten milliseconds."""
+UNITS = {"": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes that a setting names.
+
+    Raises:
+        ConfigError: It is no size.
+
+    >>> parse_size("2GiB"), parse_size("1.5 MB")
+    (2147483648, 1500000)
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
+    if match is None or match[2].upper() not in UNITS:
+        raise ConfigError(f"{text!r} is no size of memory", hint="Write it as 2GiB or 800MiB.")
+    return round(float(match[1]) * UNITS[match[2].upper()])
+
+
+def size_text(num_bytes: float) -> str:
+    """Say a size in words, "251 MiB" or "1.50 GiB"."""
+    return f"{num_bytes / 2**30:.2f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:.0f} MiB"
+
+
+def can_measure() -> bool:
+    """Tell whether this system says what its processes have in memory."""
+    return Path("/proc/self/smaps_rollup").exists()
+
+
+def used_bytes() -> int:
+    """Return the proportional set size of this process and of those that it started.
+
+    A page that several share counts for each as its share, so that the sum counts it once.
+    """
+    pids = [os.getpid(), *(child.pid or 0 for child in multiprocessing.active_children())]
+    return sum(map(_pss_bytes, pids))
+
+
+def _pss_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has just ended
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+HAND_BACK_SHARE, GUARD_SHARE = 0.9, 0.985
+"""Of the budget: above the first, freed memory is handed back; above the second, the training stops."""
+
+
+@dataclass
+class Memory:
+    """Looks now and then at what is used.
+
+    Attributes:
+        budget: Bytes that must not be passed; None only shows what is used.
+        used: Bytes at the last look, 0 where this system does not say.
+        peak: Most bytes at any look.
+    """
+
+    budget: int | None
+    used: int = 0
+    peak: int = 0
+    _looked: float = field(default=-LOOK_EVERY_SECONDS, repr=False)
+
+    def look(self) -> None:
+        """Bring `used` up to date, once a second at most; near the budget, hand back what was freed.
+
+        The training keeps freed memory (`keep_freed_memory`), in pieces that fit the shapes of its batches
+        ever less: what is used at a look is the most since the memory was last handed back.
+        """
+        now = time.monotonic()
+        if now - self._looked < LOOK_EVERY_SECONDS or not can_measure():
+            return
+        self._looked = now
+        self.used = used_bytes()
+        self.peak = max(self.peak, self.used)
+        if self.budget is not None and self.used > HAND_BACK_SHARE * self.budget:
+            hand_back_freed_memory()
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the budget is used up, less what may be added before the next look."""
+        return self.budget is not None and self.used > GUARD_SHARE * self.budget
+
+    def __str__(self) -> str:
+        if not self.used:
+            return ""
+        return size_text(self.used) + (f" of {size_text(self.budget)}" if self.budget else "")

@@ -1,0 +1,180 @@
+"""From a budget to a layout that keeps it, and batches in pieces that add up to the same update."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from command_line import command, environment
+from digitspot.config import Config, TrainConfig, load_recipe
+from digitspot.data.splits import open_training
+from digitspot.errors import MemoryBudgetError
+from digitspot.training import budget
+from digitspot.training.budget import bytes_at, fit_to_budget, images_within, loader_bytes, measure_pixels
+from digitspot.training.learner import Learner
+from digitspot.training.loader import TensorBatch, TrainingBatches, plan_batches
+from digitspot.training.memory import can_measure, used_bytes
+from digitspot.training.rehearsal import Trial
+from digitspot.training.run import resume_training, start_training
+
+MIB = 2**20
+TRIALS = [Trial(1, 100), Trial(2, 150), Trial(4, 250)]
+needs_linux = pytest.mark.skipif(not can_measure(), reason="needs /proc/self/smaps_rollup")
+
+
+@pytest.mark.parametrize(
+    ("images", "expected", "reason"),
+    [(1, 100, "tried"), (3, 200, "between"), (4, 250, "the last"), (6, 350, "beyond, on the last line")],
+)
+def test_bytes_at(images: float, expected: float, reason: str) -> None:
+    assert bytes_at(TRIALS, images) == pytest.approx(expected), reason
+
+
+@pytest.mark.parametrize(
+    ("room", "expected", "reason"),
+    [
+        (99, 0, "not one"),
+        (100, 1, "one"),
+        (199, 2, "two"),
+        (200, 3, "three"),
+        (300, 5, "more than were tried, on the last line"),
+        (9999, 6, "as many as there may be"),
+    ],
+)
+def test_images_within(room: float, expected: float, reason: str) -> None:
+    assert images_within(TRIALS, room, 6) == expected, reason
+
+
+@pytest.fixture
+def config(small_recipe: Path) -> Config:
+    config = load_recipe(small_recipe)
+    return replace(config, data=replace(config.data, strategy="parts", parts=2, workers=2, read_ahead=2))
+
+
+def test_measured_pixels_are_those_of_the_batches(config: Config, small_data: Path) -> None:
+    still = replace(config, augment=replace(config.augment, preset="none"))
+    samples = open_training(small_data, still).samples
+    batches = TrainingBatches(samples, still)
+    made = [batches[batch].images for batch in plan_batches(samples, still).epoch(0)]
+    pixels = measure_pixels(still, samples)
+    assert pixels.largest == max(images[:, 0].numel() for images in made)
+    assert pixels.each >= max(images[0, 0].numel() for images in made)
+
+
+@needs_linux
+@pytest.mark.parametrize(
+    ("room_mib", "workers", "read_ahead", "whole", "reason"),
+    [
+        (2000, 2, 2, True, "enough for all"),
+        (220, 1, 1, True, "workers and read-ahead are given up first"),
+        (101, 0, 1, True, "and all of the workers"),
+        (50, 0, 1, False, "then batches are cut"),
+    ],
+)
+def test_what_is_given_up(
+    room_mib: int,
+    workers: int,
+    read_ahead: int,
+    whole: bool,
+    reason: str,
+    config: Config,
+    small_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch of four takes 80 MiB, a picture 20: the room is beside what this process has already."""
+    monkeypatch.setattr(budget, "rehearse", lambda *_, **__: [Trial(n, 20 * n * MIB) for n in (1, 2, 4)])
+    samples = open_training(small_data, config).samples
+    size = int((used_bytes() + room_mib * MIB) / (1 - budget.RESERVE))
+    fitted = fit_to_budget(replace(config, train=replace(config.train, memory_budget=str(size))), samples)
+    assert (fitted.data.workers, fitted.data.read_ahead) == (workers, read_ahead), reason
+    pixels = measure_pixels(config, samples)
+    assert (fitted.train.max_batch_pixels or 0) <= 4 * pixels.each
+    assert ((fitted.train.max_batch_pixels or 0) >= pixels.typical) == whole, reason
+    assert loader_bytes(fitted, samples, pixels) < room_mib * MIB
+
+
+@needs_linux
+def test_too_small_a_budget_says_the_least(config: Config, small_data: Path, tmp_path: Path) -> None:
+    small = replace(config, train=replace(config.train, memory_budget="100MiB"))
+    with pytest.raises(MemoryBudgetError, match="100 MiB does not suffice") as raised:
+        start_training(small, small_data, tmp_path / "run")
+    assert raised.value.exit_code == 6
+    assert not (tmp_path / "run").exists()
+    least = int((raised.value.hint or "").split(" MiB")[0].split()[-1])
+    assert 150 < least < 4000
+
+
+@needs_linux
+def test_the_guard_saves_and_a_larger_budget_goes_on(
+    config: Config, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = replace(config, data=replace(config.data, workers=0), train=replace(config.train, epochs=1))
+    monkeypatch.setattr("digitspot.training.run.fit_to_budget", lambda config, _: config)
+    tight = replace(short, train=replace(short.train, memory_budget="100MiB"))
+    with pytest.raises(MemoryBudgetError, match=r"of 100 MiB are used: stopped, saved at update 1 of 6"):
+        start_training(tight, small_data, tmp_path / "run")
+    run = resume_training(tmp_path / "run", memory_budget="64GiB")
+    whole = start_training(short, small_data, tmp_path / "whole")
+    first, second = (torch.load(each.last, weights_only=True)["learner"]["model"] for each in (run, whole))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_pieces_add_up(small_detector: Callable[..., Any], make_batch: Callable[..., TensorBatch]) -> None:
+    batch = make_batch(1, num_images=5)
+    pieces = batch.pieces(2 * 64 * 64, 32)
+    assert [len(piece.image_ids) for piece in pieces] == [2, 1, 2]
+    assert [i for piece in pieces for i in piece.image_ids] == batch.image_ids
+    torch.testing.assert_close(torch.cat([piece.images for piece in pieces]), batch.images)
+    assert batch.pieces(None, 32) == [batch]
+    assert [len(piece.image_ids) for piece in batch.pieces(1, 32)] == [1] * 5
+
+    whole = Learner(small_detector(batch_norm="frozen"), Config(), torch.device("cpu"))
+    cut = Learner(
+        small_detector(batch_norm="frozen"),
+        Config(train=TrainConfig(max_batch_pixels=1)),
+        torch.device("cpu"),
+    )
+    losses = [learner.update([batch], 1.0, 0)["loss"] for learner in (whole, cut)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+
+
+def test_padding_shrinks_with_the_piece() -> None:
+    sizes = [(32, 90), (20, 33), (64, 10)]
+    images = torch.zeros(3, 3, 64, 96)
+    batch = TensorBatch(images, sizes, [{}, {}, {}], [1, 2, 3])
+    assert [tuple(piece.images.shape) for piece in batch.pieces(1, 32)] == [
+        (1, 3, 32, 96), (1, 3, 32, 64), (1, 3, 64, 32),
+    ]  # fmt: skip
+
+
+@needs_linux
+@pytest.mark.slow
+def test_a_budget_holds_from_outside(small_recipe: Path, small_data: Path, tmp_path: Path) -> None:
+    import subprocess
+    import time
+
+    process = subprocess.Popen(
+        command("train", small_recipe, "--data", small_data, "--output", tmp_path / "run",
+                "--train.memory-budget", "1500MiB", "--train.epochs", 10),
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    peak = 0
+    while process.poll() is None:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        peak = max(peak, sum(map(pss, [process.pid, *map(int, children)])))
+        time.sleep(0.2)
+    assert process.returncode == 0
+    assert 200 * MIB < peak < 1500 * MIB
+
+
+def pss(pid: int) -> int:
+    if not os.path.exists(f"/proc/{pid}/smaps_rollup"):
+        return 0
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))

@@ -1,0 +1,81 @@
+"""Sizes, what is measured, and the guard over it."""
+
+from __future__ import annotations
+
+import mmap
+import subprocess
+import sys
+
+import pytest
+
+from digitspot.errors import ConfigError
+from digitspot.training.memory import Memory, can_measure, parse_size, size_text, used_bytes
+
+needs_linux = pytest.mark.skipif(not can_measure(), reason="needs /proc/self/smaps_rollup")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("2GiB", 2**31), ("800 MiB", 800 * 2**20), ("1.5gb", 1_500_000_000), ("123", 123), (" 1 kib ", 1024)],
+)
+def test_sizes(text: str, expected: int) -> None:
+    assert parse_size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "2 Gigs", "-1GiB", "GiB", "2..5GiB", "1e9"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(ConfigError, match="is no size of memory"):
+        parse_size(text)
+
+
+def test_sizes_in_words() -> None:
+    assert (size_text(2**31), size_text(251.4 * 2**20)) == ("2.00 GiB", "251 MiB")
+
+
+@needs_linux
+def test_what_is_touched_is_used() -> None:
+    before = used_bytes()
+    pages = mmap.mmap(-1, 2**26)
+    assert used_bytes() - before < 2**22, "memory that nobody wrote to is not used"
+    pages.write(b"x" * 2**26)
+    assert abs(used_bytes() - before - 2**26) < 2**24
+
+
+SHARED = """
+import mmap, multiprocessing
+from digitspot.training.memory import used_bytes
+pages = mmap.mmap(-1, 2**26)
+pages.write(bytes(range(256)) * 2**18)
+alone = used_bytes()
+context = multiprocessing.get_context("fork")
+ready, done = context.Event(), context.Event()
+def look():
+    sum(pages[::4096])
+    ready.set()
+    done.wait()
+child = context.Process(target=look)
+child.start()
+ready.wait()
+print(used_bytes() - alone)
+done.set()
+"""
+
+
+@needs_linux
+def test_shared_pages_count_once() -> None:
+    done = subprocess.run([sys.executable, "-c", SHARED], capture_output=True, text=True, check=True)
+    assert 0 < int(done.stdout) < 2**25
+
+
+@needs_linux
+def test_the_guard() -> None:
+    used = used_bytes()
+    for budget, exceeded in ((None, False), (2 * used, False), (used // 2, True)):
+        memory = Memory(budget)
+        assert not memory.exceeded, "before the first look"
+        memory.look()
+        assert memory.exceeded == exceeded
+        assert memory.peak >= memory.used > 0
+    assert str(Memory(2**31, used=2**20)) == "1 MiB of 2.00 GiB"
+    assert str(Memory(None, used=2**20)) == "1 MiB"
+    assert str(Memory(2**31)) == ""
