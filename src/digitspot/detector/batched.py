@@ -195,11 +195,11 @@ def pool_boxes(features: Tensor, boxes: Tensor, stride: float, size: int, sample
     scaled = boxes.float() / stride
     rows = _weights(scaled[..., 1], scaled[..., 3], height, size, samples).to(features.dtype)  # [B, K, s, H]
     columns = _weights(scaled[..., 0], scaled[..., 2], width, size, samples).to(features.dtype)
-    lines = features.permute(0, 2, 3, 1).reshape(num_images, height, width * channels)
-    down = rows.reshape(num_images, num_boxes * size, height) @ lines  # [B, K * s, W * C]
-    down = down.view(num_images * num_boxes, size, width, channels)
-    across = columns.reshape(num_images * num_boxes, 1, size, width)
-    return (across @ down).view(num_images, num_boxes, size, size, channels)
+    lines = features.permute(0, 3, 2, 1).reshape(num_images, width, height * channels)
+    across = columns.reshape(num_images, num_boxes * size, width) @ lines  # [B, K * s, H * C]
+    across = across.view(num_images * num_boxes, size, height, channels)
+    down = rows.reshape(num_images * num_boxes, 1, size, height) @ across  # [B * K, s, s, C], columns first
+    return down.view(num_images, num_boxes, size, size, channels).transpose(2, 3)
 
 
 def _weights(start: Tensor, end: Tensor, length: int, size: int, samples: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import numpy as np
 import openvino
 
 from digitspot.errors import CheckpointError
@@ -40,7 +41,8 @@ class OpenVinoRuntime(ExportedRuntime):
         model = _read(core, path)
         place = ["framework", KEY]
         text = model.get_rt_info(place).astype(str) if model.has_rt_info(place) else None
-        super().__init__(Manifest.from_json(text, path), batch_size, num_threads)
+        manifest = Manifest.from_json(text, path)
+        super().__init__(manifest, batch_size, num_threads)
         self._model = core.compile_model(
             model,
             "CPU",
@@ -51,6 +53,10 @@ class OpenVinoRuntime(ExportedRuntime):
             },
         )
         self._requests = threading.local()
+        # The bindings initialise themselves at the first tensor; two threads at once would block each other,
+        # one with the interpreter's lock and the other with that of the initialisation.
+        side = manifest.rule.multiple
+        self._run(np.zeros((1, 3, side, side), np.float32), np.array([[side, side]], np.int64))
 
     def _run(self, images: FloatArray, sizes_hw: IntArray) -> Outputs:
         if not hasattr(self._requests, "mine"):
