@@ -19,7 +19,7 @@ from digitspot.training import budget
 from digitspot.training.budget import bytes_at, fit_to_budget, images_within, loader_bytes, measure_pixels
 from digitspot.training.learner import Learner
 from digitspot.training.loader import TensorBatch, TrainingBatches, plan_batches
-from digitspot.training.memory import can_measure, used_bytes
+from digitspot.training.memory import can_measure, status_bytes
 from digitspot.training.rehearsal import Trial
 from digitspot.training.run import resume_training, start_training
 
@@ -72,7 +72,7 @@ def test_measured_pixels_are_those_of_the_batches(config: Config, small_data: Pa
     ("room_mib", "workers", "read_ahead", "whole", "reason"),
     [
         (2000, 2, 2, True, "enough for all"),
-        (220, 1, 1, True, "workers and read-ahead are given up first"),
+        (250, 1, 1, True, "workers and read-ahead are given up first"),
         (101, 0, 1, True, "and all of the workers"),
         (50, 0, 1, False, "then batches are cut"),
     ],
@@ -90,7 +90,7 @@ def test_what_is_given_up(
     """A batch of four takes 80 MiB, a picture 20: the room is beside what this process has already."""
     monkeypatch.setattr(budget, "rehearse", lambda *_, **__: [Trial(n, 20 * n * MIB) for n in (1, 2, 4)])
     samples = open_training(small_data, config).samples
-    size = int((used_bytes() + room_mib * MIB) / (1 - budget.RESERVE))
+    size = int((status_bytes("VmRSS") + room_mib * MIB) / (1 - budget.RESERVE))
     fitted = fit_to_budget(replace(config, train=replace(config.train, memory_budget=str(size))), samples)
     assert (fitted.data.workers, fitted.data.read_ahead) == (workers, read_ahead), reason
     pixels = measure_pixels(config, samples)

@@ -15,12 +15,12 @@ from digitspot.errors import ConfigError, MemoryBudgetError
 from digitspot.preprocess import input_size
 from digitspot.training.allocator import hand_back_freed_memory
 from digitspot.training.loader import largest_part, plan_batches
-from digitspot.training.memory import can_measure, parse_size, size_text, used_bytes
+from digitspot.training.memory import can_measure, parse_size, size_text, status_bytes
 from digitspot.training.rehearsal import Trial, rehearse
 
 RESERVE = 0.06
 """Share of the budget that is left free: freed memory in pieces, validation, checkpoints."""
-WORKER_BYTES = 120 * 2**20
+WORKER_BYTES = 150 * 2**20
 """What a loader process adds beside the batches that it makes (docs/measurements.md)."""
 TYPICAL = 0.95
 """Share of the batches that are to be computed in one go; larger ones may be cut into pieces."""
@@ -68,7 +68,7 @@ def fit_to_budget(config: Config, samples: Samples) -> Config:
     budget = parse_size(config.train.memory_budget)
     hand_back_freed_memory()
     pixels = measure_pixels(config, samples)
-    usable = int((1 - RESERVE) * budget) - used_bytes()
+    usable = int((1 - RESERVE) * budget) - status_bytes("VmRSS")  # libraries in full: others may end
     rooms = [(each, usable - loader_bytes(each, samples, pixels)) for each in _ways(config, samples)]
     full = max(config.train.batch_size, math.ceil(pixels.largest / pixels.each))
     counts = sorted({1, 2, *(2**power for power in range(2, full.bit_length()) if 2**power < full), full})

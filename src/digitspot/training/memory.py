@@ -51,6 +51,12 @@ def used_bytes() -> int:
     return sum(map(_pss_bytes, pids))
 
 
+def status_bytes(name: str) -> int:
+    """Return what the kernel says of this process in bytes, "VmRSS" now or "VmHWM" at its peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
 def _pss_bytes(pid: int) -> int:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()

@@ -13,7 +13,6 @@ import math
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from digitspot.errors import DigitspotError
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.learner import Learner
 from digitspot.training.loader import TensorBatch
+from digitspot.training.memory import status_bytes
 
 DIGITS = 6
 """Digits in each picture: the most that SVHN has."""
@@ -83,7 +83,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     config = config_from_dict(request["config"])
     keep_freed_memory()
-    before = _status_bytes("VmRSS")
+    before = status_bytes("VmRSS")
     device = pick_device(config.train.device)
     learner = Learner(build_detector(config.model, load_weights=False), config, device)
     limit = min(request["limit"], request["now"] - before)
@@ -95,7 +95,7 @@ def main() -> None:
         for share in WIDTHS:
             columns = math.ceil(width * share / config.input.multiple) * config.input.multiple
             learner.update([_batch(images, (height, columns))], 1.0, step=images)
-        trials.append(Trial(images, _status_bytes("VmHWM") - before))
+        trials.append(Trial(images, status_bytes("VmHWM") - before))
         print(json.dumps(vars(trials[-1])), flush=True)
 
 
@@ -116,12 +116,6 @@ def _batch(num_images: int, size_hw: tuple[int, int]) -> TensorBatch:
     target = {"boxes": boxes, "labels": torch.arange(1, DIGITS + 1)}
     images = torch.randn(num_images, 3, height, width, generator=generator)
     return TensorBatch(images, [size_hw] * num_images, [target] * num_images, list(range(num_images)))
-
-
-def _status_bytes(name: str) -> int:
-    """Return a figure of this process that the kernel keeps, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 if __name__ == "__main__":
