@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -166,15 +165,22 @@ def test_a_budget_holds_from_outside(small_recipe: Path, small_data: Path, tmp_p
     )  # fmt: skip
     peak = 0
     while process.poll() is None:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        peak = max(peak, sum(map(pss, [process.pid, *map(int, children)])))
+        peak = max(peak, sum(map(pss, [process.pid, *children(process.pid)])))
         time.sleep(0.2)
     assert process.returncode == 0
     assert 200 * MIB < peak < 1500 * MIB
 
 
+def children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # it has just ended
+        return []
+
+
 def pss(pid: int) -> int:
-    if not os.path.exists(f"/proc/{pid}/smaps_rollup"):
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has just ended
         return 0
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from types import FrameType
@@ -15,19 +14,19 @@ from typing import Any
 
 from digitspot.config import Config, config_to_dict
 from digitspot.data.labels import CategoryMap
-from digitspot.data.sampler import Batch, BatchPlan, update_groups
+from digitspot.data.sampler import Batch, update_groups
 from digitspot.data.samples import Samples
 from digitspot.errors import MemoryBudgetError
 from digitspot.progress import Update, tracking
 from digitspot.reading import ReadingSettings
 from digitspot.runtime.torch_runtime import TorchRuntime
-from digitspot.training.checkpoint import Model, load_state, save_model, save_training
+from digitspot.training.checkpoint import Model, save_model, save_training
 from digitspot.training.learner import Learner
 from digitspot.training.loader import TensorBatch, plan_batches
 from digitspot.training.memory import Memory, parse_size
-from digitspot.training.prequential import Prequential
+from digitspot.training.place import Place, total_steps, updates_in
 from digitspot.training.runlog import Run
-from digitspot.training.schedule import Plateau, decay_start, rate_factor, stale_after
+from digitspot.training.schedule import rate_factor, stale_after
 from digitspot.training.validation import Validator, fit_reading, look
 
 LOG_EVERY_UPDATES = 20
@@ -36,43 +35,6 @@ VALIDATION_BATCH = 32
 
 class Interrupted(KeyboardInterrupt):
     """The user asked to stop; the state was saved, and the message says how to go on."""
-
-
-@dataclass
-class Place:
-    """Where a training is: with the learner's state, all that a resumed one needs.
-
-    Attributes:
-        epoch: From 0.
-        update: Updates done in this epoch.
-        step: Updates done in all.
-        images_seen: Training images seen, counting repeats.
-        seconds: Spent in updates and in waiting for batches.
-        best: Best validation so far, by the figure that selects.
-        waited: Validations since then; where rounds count, rounds since one improved.
-        plateau: State of that schedule.
-        prequential: Means of the losses before the updates.
-        reading: The reader's settings, fitted to the part scored last.
-    """
-
-    epoch: int = 0
-    update: int = 0
-    step: int = 0
-    images_seen: int = 0
-    seconds: float = 0.0
-    best: float = -math.inf
-    waited: int = 0
-    plateau: Plateau = field(default_factory=Plateau)
-    prequential: Prequential = field(default_factory=Prequential)
-    reading: ReadingSettings = field(default_factory=ReadingSettings)
-
-
-def stored_place(path: Path) -> Place:
-    """Read where a saved training is, without reading its weights."""
-    values = dict(load_state(path, kind="training", mmap=True)["place"])
-    for name, kind in (("plateau", Plateau), ("prequential", Prequential), ("reading", ReadingSettings)):
-        values[name] = kind(**values.get(name, {}))
-    return Place(**values)
 
 
 class Trainer:
@@ -309,29 +271,6 @@ class Trainer:
     def _interrupted(self) -> Interrupted:
         where = f"saved at update {self.place.step} of {self.total_steps}"
         return Interrupted(f"{where}; go on with: digitspot train --resume {self.run.path}")
-
-
-def total_steps(config: Config, plan: BatchPlan) -> int:
-    """Return the updates of a training."""
-    return sum(updates_in(config, plan, epoch) for epoch in range(config.train.epochs))
-
-
-def updates_in(config: Config, plan: BatchPlan, epoch: int) -> int:
-    """Return the updates of an epoch; the last one of a part may be of fewer batches."""
-    return sum(-(-num // config.optimizer.accumulate) for num in plan.batches_per_part(epoch))
-
-
-def branch_step(config: Config, plan: BatchPlan) -> int:
-    """Return the update of the trunk after which a training of `config.train.epochs` goes its own way."""
-    return decay_start(config.schedule, total_steps(config, plan))
-
-
-def place_of_step(config: Config, plan: BatchPlan, step: int) -> tuple[int, int]:
-    """Return the epoch of an update and its number there."""
-    epoch = 0
-    while step >= (num := updates_in(config, plan, epoch)):
-        epoch, step = epoch + 1, step - num
-    return epoch, step
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from digitspot.training.checkpoint import load_state, stored_config
 from digitspot.training.learner import Learner
 from digitspot.training.limits import check_config
 from digitspot.training.loader import RemainingBatches, plan_batches, start_loading
-from digitspot.training.loop import Place, Trainer, branch_step, place_of_step, stored_place
+from digitspot.training.loop import Trainer
+from digitspot.training.place import Place, branch_step, place_of_step, stored_place
 from digitspot.training.runlog import ENVIRONMENT, Run
 from digitspot.training.validation import Validator
 
