@@ -44,12 +44,11 @@ def box_ious(first: Tensor, second: Tensor) -> Tensor:
     """Return intersection over union, `[B, N, M]`, of boxes `[B, N, 4]` and `[B, M, 4]`."""
     x1, y1, x2, y2 = first.permute(2, 0, 1)[:, :, None].contiguous()  # [B, 1, N] each
     u1, v1, u2, v2 = second.permute(2, 0, 1)[..., None]  # [B, M, 1] each
-    width = (torch.minimum(x2, u2) - torch.maximum(x1, u1)).clamp_(min=0)
-    height = (torch.minimum(y2, v2) - torch.maximum(y1, v1)).clamp_(min=0)
+    width = torch.minimum(x2, u2).sub_(torch.maximum(x1, u1)).clamp_(min=0)
+    height = torch.minimum(y2, v2).sub_(torch.maximum(y1, v1)).clamp_(min=0)
     inter = width.mul_(height)  # [B, M, N]: the long side last, so that operations run along it
-    union = (x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - inter
-    ious: Tensor = inter / union.clamp_(min=1e-9)
-    return ious.transpose(1, 2)
+    areas = (x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1)
+    return inter.div_(areas.sub_(inter).clamp_(min=1e-9)).transpose(1, 2)
 
 
 def encode(reference: Tensor, target: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
@@ -88,13 +87,11 @@ def match(
     """
     ious = ious.masked_fill(~present[:, None, :], -1.0)
     best, index = ious.max(-1)
-    state = torch.full_like(index, -1)
-    state = torch.where(best < low, torch.zeros_like(state), state)
-    state = torch.where(best >= high, torch.ones_like(state), state)
+    state = (best >= high).to(torch.int8)
+    state.masked_fill_((best >= low) & (best < high), -1)
     if allow_low_quality:
-        most = ious.amax(1, keepdim=True)  # [B, 1, G]
-        kept = ((ious == most) & present[:, None, :]).any(-1)
-        state = torch.where(kept, torch.ones_like(state), state)
+        most = ious.amax(1, keepdim=True).masked_fill(~present[:, None, :], torch.inf)  # [B, 1, G]
+        state.masked_fill_((ious == most).any(-1), 1)
     return index, state
 
 
@@ -163,14 +160,15 @@ def suppress(boxes: Tensor, scores: Tensor, max_iou: float) -> Tensor:
         The scores, minus infinity where a box is suppressed.
     """
     place = torch.arange(boxes.shape[1], device=boxes.device)
-    mine, other = scores[..., None, :], scores[..., :, None]
-    better = (other > mine) | ((other == mine) & (place[:, None] < place))  # [B, C, K, K]: row beats column
+    mine, other = scores[..., None, :], scores[..., :, None]  # [B, C, K, K] below: row against column
+    better = torch.where(place[:, None] < place, other >= mine, other > mine)
     beats = (better & (box_ious(boxes, boxes) > max_iou)[:, None]).float()
     valid = torch.isfinite(scores)
     stands, before = valid, torch.zeros_like(valid)
-    while not torch.equal(stands, before):
-        before = stands
-        stands = valid & ((stands.float()[..., None, :] @ beats)[..., 0, :] == 0)
+    with torch.autocast(boxes.device.type, enabled=False):  # it would cast `beats` anew in each round
+        while not torch.equal(stands, before):
+            before = stands
+            stands = valid & ((stands.float()[..., None, :] @ beats)[..., 0, :] == 0)
     return scores.masked_fill(~stands, -math.inf)
 
 

@@ -60,7 +60,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `[B, channels, H / stride, W / stride]`."""
-        return functional.relu(self.second(self.first(x)) + self.shortcut(x))
+        return functional.relu_(self.second(self.first(x)) + self.shortcut(x))
 
 
 class Backbone(nn.Module):
@@ -95,7 +95,7 @@ class Backbone(nn.Module):
         merged16 = lateral16(x16) + _twice(lateral32(x32))
         merged8 = lateral8(x8) + _twice(merged16)
         merged4 = lateral4(x4) + _twice(merged8)
-        return self.smooth4(functional.relu(merged4)), self.smooth8(functional.relu(merged8))
+        return self.smooth4(functional.relu_(merged4)), self.smooth8(functional.relu_(merged8))
 
 
 class Nano(Detector):
