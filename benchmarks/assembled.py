@@ -1,10 +1,18 @@
-"""`nano`'s network put together from torchvision's classes: what its own heads are measured against."""
+"""`nano`'s network put together from torchvision's classes: what its own heads are measured against.
+
+`training_step.py` times both. This tells what the assembled one scores with a trained `nano`'s weights:
+
+python benchmarks/assembled.py runs/nano --data data/svhn
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -13,10 +21,36 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import MultiScaleRoIAlign
 
-from digitspot.config import Config
+from digitspot.config import Config, DataConfig
+from digitspot.data.splits import open_split
 from digitspot.detector.model import Detector, TorchvisionDetector
-from digitspot.detector.nano import ANCHOR_RATIOS, ANCHOR_SIZES, NUM_CLASSES, POOL_SIZE, Backbone
+from digitspot.detector.nano import ANCHOR_RATIOS, ANCHOR_SIZES, NUM_CLASSES, POOL_SIZE, Backbone, Nano
 from digitspot.detector.presets import _counts
+from digitspot.runtime.torch_runtime import TorchRuntime
+from digitspot.training.checkpoint import load_model
+from digitspot.training.validation import look
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="a run folder of `nano`, or its checkpoint")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--split", default="test")
+    options = parser.parse_args()
+    model = load_model(options.run)
+    if not isinstance(model.detector, Nano):
+        parser.error(f"{options.run} holds no nano")
+    assembled, _ = assemble_nano(model.config)
+    assembled.load_state_dict(torchvision_weights(model.detector))
+    samples = open_split(options.data, options.split, DataConfig())
+    print(f"| {len(samples)} pictures of {options.split} | mAP | accuracy |\n| --- | --- | --- |")
+    for name, detector in (
+        ("`nano`", model.detector),
+        ("its weights in torchvision's `FasterRCNN`", assembled),
+    ):
+        runtime = TorchRuntime(detector, model.config.input, torch.device("cpu"))
+        scores = look(runtime, samples, range(len(samples))).scores(model.reading)
+        print(f"| {name} | {scores['map']:.4f} | {scores['accuracy']:.4f} |")
 
 
 class TwoLevels(nn.Module):
@@ -76,3 +110,28 @@ def assemble_nano(config: Config) -> tuple[Detector, Config]:
     )
     network.rpn.__class__ = CoarseProposals
     return TorchvisionDetector(network), config
+
+
+def torchvision_weights(nano: Nano) -> dict[str, Tensor]:
+    """Return the weights of a `nano` under the names and in the order of the assembled network."""
+    weights = {f"backbone.body.{name}": value for name, value in nano.backbone.state_dict().items()}
+    for name, values in nano.propose.state_dict().items():
+        outputs = values.unflatten(0, (-1, 5))  # of each anchor: objectness, then four offsets
+        weights[f"rpn.head.objectness.{name}"] = outputs[:, 0]
+        weights[f"rpn.head.offsets.{name}"] = outputs[:, 1:].flatten(0, 1)
+    first, second = nano.box_head[0], nano.box_head[2]
+    by_place = first.weight.unflatten(1, (POOL_SIZE, POOL_SIZE, -1))  # torchvision flattens channels first
+    weights["roi_heads.box_head.fc6.weight"] = by_place.movedim(3, 1).flatten(1)
+    weights["roi_heads.box_head.fc6.bias"] = first.bias
+    for name, layer, repeats in (
+        ("box_head.fc7", second, 1),
+        ("box_predictor.cls_score", nano.classify, 1),
+        ("box_predictor.bbox_pred", nano.regress, NUM_CLASSES),  # the same box for every class
+    ):
+        for key, values in layer.state_dict().items():
+            weights[f"roi_heads.{name}.{key}"] = values.repeat(repeats, *[1] * (values.ndim - 1))
+    return weights
+
+
+if __name__ == "__main__":
+    main()
