@@ -113,12 +113,14 @@ def test_padded_size(
     assert stack(pictures, multiple).shape == (len(sizes), 3, *expected), reason
 
 
-@given(st.lists(st.tuples(SIDES, SIDES), max_size=40), st.integers(1, 9))
-def test_groups_deal_every_index_once_in_like_aspects(sizes: list[tuple[int, int]], size: int) -> None:
-    groups = group_by_shape(sizes, size)
-    dealt = [index for group in groups for index in group]
-    assert sorted(dealt) == list(range(len(sizes)))
+@given(st.lists(st.tuples(SIDES, SIDES), max_size=40), st.integers(1, 9), st.sampled_from([1, 8, 32]))
+def test_groups_deal_every_index_once_in_one_padded_shape(
+    sizes: list[tuple[int, int]], size: int, multiple: int
+) -> None:
+    groups = group_by_shape(sizes, size, multiple)
+    assert sorted(index for group in groups for index in group) == list(range(len(sizes)))
     assert all(1 <= len(group) <= size for group in groups)
-    assert len(groups) == -(-len(sizes) // size)
-    aspects = [sizes[index][1] / sizes[index][0] for index in dealt]
-    assert aspects == sorted(aspects)
+    padded = [tuple(-(-side // multiple) for side in sides) for sides in sizes]
+    assert all(len({padded[index] for index in group}) == 1 for group in groups)
+    full = sum(len(group) == size for group in groups)
+    assert len(groups) - full <= len(set(padded))  # one that is not full for each shape at most

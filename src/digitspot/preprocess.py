@@ -102,14 +102,21 @@ def stack(images: Sequence[Prepared], multiple: int) -> FloatArray:
     return batch
 
 
-def group_by_shape(sizes_hw: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:
-    """Deal indices into batches of like aspect, so that little is padded.
+def group_by_shape(sizes_hw: Sequence[tuple[int, int]], batch_size: int, multiple: int) -> list[list[int]]:
+    """Deal indices into batches of one padded shape: what is found in a picture must not depend on the
+    others of its batch, and a wider one would pad it more.
 
-    >>> group_by_shape([(10, 10), (10, 40), (12, 12), (11, 45)], 2)
+    >>> group_by_shape([(10, 10), (10, 40), (12, 12), (11, 45)], 2, 16)
     [[0, 2], [1, 3]]
     """
-    order = sorted(range(len(sizes_hw)), key=lambda i: (sizes_hw[i][1] / sizes_hw[i][0], i))
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, (height, width) in enumerate(sizes_hw):
+        groups.setdefault((_round_up(height, multiple), _round_up(width, multiple)), []).append(index)
+    return [
+        group[start : start + batch_size]
+        for _, group in sorted(groups.items())
+        for start in range(0, len(group), batch_size)
+    ]
 
 
 def _round_up(value: int, multiple: int) -> int:

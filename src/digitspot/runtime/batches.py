@@ -13,7 +13,7 @@ from digitspot.structures import Detections, FloatArray, ImageArray
 
 
 class BatchRuntime(ABC):
-    """Detects in batches of like shapes.
+    """Detects in batches of one shape.
 
     Args:
         rule: The size rule.
@@ -36,7 +36,9 @@ class BatchRuntime(ABC):
 
     def detect_prepared(self, pictures: Sequence[Prepared]) -> list[Detections]:
         """Return the digits of each picture; see `Runtime.detect_prepared`."""
-        groups = group_by_shape([picture.size_hw for picture in pictures], self.batch_size)
+        groups = group_by_shape(
+            [picture.size_hw for picture in pictures], self.batch_size, self.rule.multiple
+        )
         batches = [[pictures[index] for index in group] for group in groups]
         side_by_side = self._pool.map if self._pool and len(batches) > 1 else map
         found = side_by_side(self._detect_batch, batches)

@@ -111,7 +111,9 @@ def _sum_of_losses(
 ) -> float:
     """Return the loss of each batch times its pictures, summed."""
     total = 0.0
-    groups = group_by_shape([picture.size_hw for picture in pictures], runtime.batch_size)
+    groups = group_by_shape(
+        [picture.size_hw for picture in pictures], runtime.batch_size, runtime.rule.multiple
+    )
     for number, group in enumerate(groups):
         batch = TensorBatch(
             images=torch.from_numpy(stack([pictures[i] for i in group], runtime.rule.multiple)),
