@@ -71,7 +71,7 @@ def test_measured_pixels_are_those_of_the_batches(config: Config, small_data: Pa
     ("room_mib", "workers", "read_ahead", "whole", "reason"),
     [
         (2000, 2, 2, True, "enough for all"),
-        (250, 1, 1, True, "workers and read-ahead are given up first"),
+        (150, 1, 1, True, "workers and read-ahead are given up first"),
         (101, 0, 1, True, "and all of the workers"),
         (50, 0, 1, False, "then batches are cut"),
     ],
