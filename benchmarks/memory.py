@@ -15,6 +15,7 @@ else had them, and batches that wait in shared memory without being mapped.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -136,6 +137,7 @@ def load(config: Config, data: Path, num_cycles: int, phase: Path) -> None:
     config = replace(config, train=replace(config.train, epochs=num_cycles))
     samples = open_training(data, config).samples
     plan = plan_batches(samples, config)
+    gc.collect()
     hand_back_freed_memory()
     phase.write_text("start")
     time.sleep(SETTLE_SECONDS)
