@@ -15,7 +15,7 @@ from typing import Any
 from digitspot.config import Config, config_to_dict
 from digitspot.data.labels import CategoryMap
 from digitspot.data.sampler import Batch, update_groups
-from digitspot.data.samples import Samples
+from digitspot.data.splits import TrainingData
 from digitspot.errors import MemoryBudgetError
 from digitspot.progress import Update, tracking
 from digitspot.reading import ReadingSettings
@@ -43,7 +43,7 @@ class Trainer:
     Args:
         config: Everything that decides the result, with the data.
         run: Where it is written.
-        samples: Training images.
+        data: Training images.
         validator: Measures on the validation images; None where all of them are trained on.
         learner: The network and its optimiser, at `place`.
         batches: The tensors of the batches from `place` on.
@@ -55,17 +55,17 @@ class Trainer:
         self,
         config: Config,
         run: Run,
-        samples: Samples,
+        data: TrainingData,
         validator: Validator | None,
         learner: Learner,
         batches: Iterator[TensorBatch],
         place: Place,
         trunks: Mapping[int, Path] | None = None,
     ) -> None:
-        self.config, self.run, self.samples = config, run, samples
+        self.config, self.run, self.samples, self.seen = config, run, data.samples, data.seen
         self.validator, self.learner, self.batches, self.place = validator, learner, batches, place
         self.trunks = trunks or {}
-        self.plan = plan_batches(samples, config)
+        self.plan = plan_batches(self.samples, config)
         self.total_steps = total_steps(config, self.plan)
         epochs = range(config.train.epochs)
         self.total_images = sum(map(self.plan.num_batches, epochs)) * self.plan.batch_size
@@ -253,6 +253,7 @@ class Trainer:
             categories=self.categories,
             reading=reading,
             scores={**scores, "epoch": float(self.place.epoch)},
+            seen=self.seen,
         )
         save_model(model, self.run.best)
 
