@@ -50,12 +50,14 @@ class Row:
         phase: What it was doing.
         pss: Proportional set sizes, bytes.
         full: With libraries and waiting batches in full, bytes.
+        cpu_seconds: Of the process itself.
     """
 
     seconds: float
     phase: str
     pss: int
     full: int
+    cpu_seconds: float
 
 
 def main() -> None:
@@ -118,10 +120,11 @@ def report_loading(rows: Sequence[Row], allowed: int) -> None:
 def report_training(rows: Sequence[Row], run: Run) -> None:
     """Print the peaks and the rate, that of the updates and the waiting for their batches."""
     records = [record for record in run.metrics() if record["kind"] in ("train", "round")]
-    print("| peak pss | peak full | updates | img/s |\n| --- | --- | --- | --- |")
+    print("| peak pss | peak full | updates | img/s | CPU seconds of the process |\n|" + 5 * " --- |")
     rate = records[-1]["images_seen"] / records[-1]["seconds"]
-    pss, full = (max(getattr(row, name) for row in rows) for name in ("pss", "full"))
-    print(f"| {pss >> 20} MiB | {full >> 20} MiB | {records[-1]['step']} | {rate:.1f} |")
+    pss, full = (max(getattr(row, name) for row in rows) >> 20 for name in ("pss", "full"))
+    updates, seconds = records[-1]["step"], rows[-1].cpu_seconds
+    print(f"| {pss} MiB | {full} MiB | {updates} | {rate:.1f} | {seconds:.0f} |")
 
 
 def train_command(options: argparse.Namespace, config: Config, data: Path, run: Path) -> list[str]:
@@ -162,7 +165,8 @@ def follow(command: Sequence[str], phase: Path) -> list[Row]:
     process = subprocess.Popen(command)
     rows, begun = [], time.monotonic()
     while process.poll() is None:
-        rows.append(Row(time.monotonic() - begun, phase.read_text(), *memory_of(below(process.pid))))
+        memory = memory_of(below(process.pid))
+        rows.append(Row(time.monotonic() - begun, phase.read_text(), *memory, cpu_seconds_of(process.pid)))
         time.sleep(1)
     print(f"exit code {process.returncode}", file=sys.stderr)
     return rows
@@ -195,6 +199,12 @@ def memory_of(pids: Sequence[int]) -> tuple[int, int]:
         libraries = max(libraries, sizes.get("RssFile", 0))
     unmapped = sum(num_bytes for inode, num_bytes in waiting.items() if inode not in mapped)
     return pss, own + libraries + unmapped
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """Return the time that all threads of a process have computed, which other programs hardly change."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def fields(path: str) -> dict[str, int]:
