@@ -1,116 +1,172 @@
-"""Follow the memory of a training on a generated pack, from outside the process, once a second.
+"""Follow the memory of loading or training from outside the process, once a second.
 
-    python benchmarks/memory.py --output runs/memory --images 100000 --cycles 2
+    python benchmarks/memory.py --output DIR                               # load two cycles of parts
+    python benchmarks/memory.py --output DIR --train 2GiB --train.max-updates 400
+    python benchmarks/memory.py --output DIR --train none --data SVHN --train.epochs 1
 
-The pack is written straight (noise in house numbers' sizes, one to four digits), since decoding is not
-what is measured. `loader` only loads, with the strategy's memory; `train` trains `nano`, with or without a
-budget. Memory is the proportional set size of the process and all below it, from /proc/PID/smaps_rollup.
+Without `--data` a pack of noise in house numbers' sizes is made, one to four digits a picture. What is not
+said here goes to `digitspot train`.
+
+Two measures, of the process and all below it: `pss` is the sum of the proportional set sizes, to which
+programs that share torch's libraries lend a hand; `full` counts the libraries' pages in full, as if nobody
+else had them, and batches that wait in shared memory without being mapped.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from digitspot.config import Config, DataConfig, load_recipe
-from digitspot.data.sampler import BatchPlan
+from digitspot.config import Config, load_recipe
 from digitspot.data.splits import open_training
-from digitspot.training.loader import plan_batches, start_loading
+from digitspot.training.allocator import hand_back_freed_memory
+from digitspot.training.loader import largest_part, plan_batches, start_loading
 from digitspot.training.memory import size_text
+from digitspot.training.runlog import Run
+
+SETTLE_SECONDS = 4
+"""How long the loading process waits once its data is open, for the start to be read."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One reading.
+
+    Attributes:
+        seconds: Since the process began.
+        phase: What it was doing.
+        pss: Proportional set sizes, bytes.
+        full: With libraries and waiting batches in full, bytes.
+        cpu_seconds: Of the process itself.
+    """
+
+    seconds: float
+    phase: str
+    pss: int
+    full: int
+    cpu_seconds: float
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, required=True, help="data set, packs and tables go here")
-    parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--parts", type=int, default=10)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--cycles", type=int, default=2)
+    parser.add_argument("--output", type=Path, required=True, help="data set, packs, runs and readings")
+    parser.add_argument("--data", type=Path, help="a data set in the place of the generated one")
+    parser.add_argument("--images", type=int, default=100_000, help="of the generated data set")
     parser.add_argument("--recipe", type=Path, default=Path("recipes/nano.yaml"))
-    parser.add_argument(
-        "--train", help="train with this budget, e.g. 2GiB, or `none`, instead of only loading"
-    )
-    parser.add_argument("--updates", type=int, default=500)
+    parser.add_argument("--strategy", default="parts")
+    parser.add_argument("--parts", type=int, default=10)
+    parser.add_argument("--workers", type=int, help="none is the recipe's")
+    parser.add_argument("--cycles", type=int, default=2, help="of loading")
+    parser.add_argument("--train", help="train with this budget, e.g. 2GiB, or `none`; else only load")
     parser.add_argument("--load", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.load:
-        load(options)
-        return
-    data = options.output / "data"
-    if not data.exists():
-        write_data(data, options.images)
-    os.environ["DIGITSPOT_CACHE"] = str(options.output / "cache")
-    open_training(data, Config())  # the pack is built before anything is measured
-    rows = follow(train_command(options, data) if options.train else [sys.executable, *sys.argv, "--load"])
-    table = options.output / f"memory-{options.train or 'load'}.json"
-    table.write_text(json.dumps(rows))
-    report(rows, options, data)
-
-
-def report(rows: Sequence[tuple[float, int]], options: argparse.Namespace, data: Path) -> None:
-    """Print the peak of each half, and what `parts` may take."""
-    half = rows[-1][0] / 2
-    halves = [max(used for at, used in rows if (at > half) == later) for later in (False, True)]
-    print("| what | measured |\n| --- | --- |")
-    print(f"| peak, first half | {size_text(halves[0])} |\n| peak, second half | {size_text(halves[1])} |")
-    if not options.train:
-        pack = int(open_training(data, Config()).samples.num_bytes.sum())
-        start = min(used for at, used in rows if at > 1)
-        print(f"| pack | {size_text(pack)} |")
-        print(f"| allowed above the start: 2/{options.parts} of it and 100 MiB | "
-              f"{size_text(2 * pack / options.parts + 100 * 2**20)} |")  # fmt: skip
-        print(f"| taken above the start ({size_text(start)}) | {size_text(max(halves) - start)} |")
-
-
-def train_command(options: argparse.Namespace, data: Path) -> list[str]:
-    budget = [] if options.train == "none" else ["--train.memory-budget", options.train]
-    output = options.output / f"run-{options.train}-{int(time.time())}"
-    settings = ["--data.strategy", "parts", "--data.parts", str(options.parts)]
-    program = [sys.executable, "-c", "from digitspot.cli import main; main()", "train", str(options.recipe)]
-    length = ["--train.max-updates", str(options.updates)]
-    return [*program, "--data", str(data), "--output", str(output), *settings, *length, *budget]
-
-
-def load(options: argparse.Namespace) -> None:
-    """Load whole cycles of parts and throw the batches away."""
+    options, settings = parser.parse_known_args()
+    os.environ.setdefault("DIGITSPOT_CACHE", str(options.output / "cache"))
     config = load_recipe(options.recipe)
-    data = DataConfig(strategy="parts", parts=options.parts, workers=options.workers)
-    config = replace(config, data=data, train=replace(config.train, epochs=options.cycles))
-    samples = open_training(options.output / "data", config).samples
-    time.sleep(3)  # the start, to compare with
-    plan: BatchPlan = plan_batches(samples, config)
-    planned = (batch for epoch in range(options.cycles) for batch in plan.epoch(epoch))
-    begun, part, waits = time.monotonic(), -1, []
-    expected = [batch.part for epoch in range(options.cycles) for batch in plan.epoch(epoch)]
+    workers = config.data.workers if options.workers is None else options.workers
+    data = replace(config.data, strategy=options.strategy, parts=options.parts, workers=workers)
+    config = replace(config, data=data)
+    folder: Path = options.data or options.output / "data"
+    phase = options.output / "phase.txt"
+    if options.load:
+        load(config, folder, options.cycles, phase)
+        return
+    if not folder.exists():
+        write_data(folder, options.images)
+    samples = open_training(folder, config).samples  # the pack is built before anything is measured
+    plan = plan_batches(samples, config)
+    print(f"pack {size_text(samples.num_bytes.sum())}, largest part "
+          f"{size_text(largest_part(samples, plan, options.cycles))}")  # fmt: skip
+    if options.train is None:
+        phase.write_text("open")
+        rows = follow([sys.executable, *sys.argv, "--load"], phase)
+        report_loading(rows, 2 * int(samples.num_bytes.sum()) // options.parts + 100 * 2**20)
+    else:
+        run = options.output / f"run-{options.train}-{options.strategy}-{int(time.time())}"
+        phase.write_text("train")
+        rows = follow(train_command(options, config, folder, run) + settings, phase)
+        report_training(rows, Run(run))
+    name = f"{options.train or 'load'}-{options.strategy}-{len(samples)}-{int(time.time())}.json"
+    (options.output / name).write_text(json.dumps([vars(row) for row in rows]))
+
+
+def report_loading(rows: Sequence[Row], allowed: int) -> None:
+    """Print the start and each cycle's peak above it, with what is allowed."""
+    start = [row for row in rows if row.phase == "start"]
+    print("| MiB above the start | pss | full |\n| --- | --- | --- |")
+    for phase in sorted({row.phase for row in rows if row.phase.startswith("cycle")}):
+        of_phase = [row for row in rows if row.phase == phase]
+        pss = max(row.pss for row in of_phase) - max(row.pss for row in start)
+        full = max(row.full for row in of_phase) - max(row.full for row in start)
+        print(f"| {phase}, peak of {len(of_phase)} readings | {pss >> 20} | {full >> 20} |")
+        usual = np.median([row.full for row in of_phase]) - max(row.full for row in start)
+        print(f"| {phase}, median | | {int(usual) >> 20} |")
+    print(f"| allowed | {allowed >> 20} | {allowed >> 20} |")
+    print(f"| the start itself | {max(row.pss for row in start) >> 20} | {start[-1].full >> 20} |")
+
+
+def report_training(rows: Sequence[Row], run: Run) -> None:
+    """Print the peaks and the rate, that of the updates and the waiting for their batches."""
+    records = [record for record in run.metrics() if record["kind"] in ("train", "round")]
+    print("| peak pss | peak full | updates | img/s | CPU seconds of the process |\n|" + 5 * " --- |")
+    rate = records[-1]["images_seen"] / records[-1]["seconds"]
+    pss, full = (max(getattr(row, name) for row in rows) >> 20 for name in ("pss", "full"))
+    updates, seconds = records[-1]["step"], rows[-1].cpu_seconds
+    print(f"| {pss} MiB | {full} MiB | {updates} | {rate:.1f} | {seconds:.0f} |")
+
+
+def train_command(options: argparse.Namespace, config: Config, data: Path, run: Path) -> list[str]:
+    budget = [] if options.train == "none" else ["--train.memory-budget", options.train]
+    strategy = ["--data.strategy", options.strategy, "--data.parts", str(options.parts)]
+    program = [sys.executable, "-c", "from digitspot.cli import main; main()", "train", str(options.recipe)]
+    workers = ["--data.workers", str(config.data.workers)]
+    return [*program, "--data", str(data), "--output", str(run), *strategy, *workers, *budget]
+
+
+def load(config: Config, data: Path, num_cycles: int, phase: Path) -> None:
+    """Load whole cycles and throw the batches away; say in a file what is being done."""
+    config = replace(config, train=replace(config.train, epochs=num_cycles))
+    samples = open_training(data, config).samples
+    plan = plan_batches(samples, config)
+    gc.collect()
+    hand_back_freed_memory()
+    phase.write_text("start")
+    time.sleep(SETTLE_SECONDS)
+    planned = (batch for epoch in range(num_cycles) for batch in plan.epoch(epoch))
     batches = start_loading(samples, config, planned)
-    for wanted in expected:
-        start = time.monotonic()
-        next(batches)
-        if wanted != part:
-            waits.append(time.monotonic() - start)
-        part = wanted
-    images = len(expected) * config.train.batch_size
-    slowest = 1000 * max(waits[1:])
-    print(f"{images / (time.monotonic() - begun):.0f} img/s, longest wait at a change {slowest:.0f} ms",
-          file=sys.stderr)  # fmt: skip
+    begun, part, waits = time.monotonic(), -1, []
+    for cycle in range(num_cycles):
+        phase.write_text(f"cycle {cycle + 1}")
+        for wanted in plan.epoch(cycle):
+            start = time.monotonic()
+            next(batches)
+            if wanted.part != part:
+                waits.append(time.monotonic() - start)
+            part = wanted.part
+    images = sum(map(plan.num_batches, range(num_cycles))) * config.train.batch_size
+    slowest = f", longest wait at a change {1000 * max(waits[1:]):.0f} ms" if waits[1:] else ""
+    print(f"{images / (time.monotonic() - begun):.0f} img/s{slowest}", file=sys.stderr)
 
 
-def follow(command: Sequence[str]) -> list[tuple[float, int]]:
-    """Run a command; return (second, bytes) once a second."""
+def follow(command: Sequence[str], phase: Path) -> list[Row]:
+    """Run a command and read its memory once a second."""
     process = subprocess.Popen(command)
     rows, begun = [], time.monotonic()
     while process.poll() is None:
-        rows.append((time.monotonic() - begun, sum(map(pss_bytes, below(process.pid)))))
+        memory = memory_of(below(process.pid))
+        rows.append(Row(time.monotonic() - begun, phase.read_text(), *memory, cpu_seconds_of(process.pid)))
         time.sleep(1)
     print(f"exit code {process.returncode}", file=sys.stderr)
     return rows
@@ -128,43 +184,87 @@ def below(pid: int) -> list[int]:
     return pids
 
 
-def pss_bytes(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+def memory_of(pids: Sequence[int]) -> tuple[int, int]:
+    """Return the bytes of `Row.pss` and `Row.full`."""
+    pss, own, libraries, waiting, mapped = 0, 0, 0, {}, set()
+    for pid in pids:
+        try:
+            sizes = fields(f"/proc/{pid}/smaps_rollup") | fields(f"/proc/{pid}/status")
+            waiting |= dict(open_shared_memory(pid))
+            mapped |= set(mapped_shared_memory(pid))
+        except (OSError, KeyError):  # it has just ended
+            continue
+        pss += sizes.get("Pss", 0)
+        own += sizes.get("Pss_Anon", 0) + sizes.get("Pss_Shmem", 0)
+        libraries = max(libraries, sizes.get("RssFile", 0))
+    unmapped = sum(num_bytes for inode, num_bytes in waiting.items() if inode not in mapped)
+    return pss, own + libraries + unmapped
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """Return the time that all threads of a process have computed, which other programs hardly change."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def fields(path: str) -> dict[str, int]:
+    """Return the sizes that a file of /proc states, in bytes."""
+    rows = (line.split() for line in Path(path).read_text().splitlines())
+    return {row[0].rstrip(":"): 1024 * int(row[1]) for row in rows if row[2:] == ["kB"]}
+
+
+def open_shared_memory(pid: int) -> Iterator[tuple[int, int]]:
+    """Yield inode and bytes of each piece of shared memory that a process holds open."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # it has just been closed
+            if os.readlink(descriptor).startswith("/dev/shm/"):
+                stat = descriptor.stat()
+                yield stat.st_ino, 512 * stat.st_blocks
+
+
+def mapped_shared_memory(pid: int) -> Iterator[int]:
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        if "/dev/shm/" in line:
+            yield int(line.split()[4])
 
 
 def write_data(folder: Path, num: int) -> None:
     """Write noise as BMP, in the sizes of house numbers' photographs; `valid` has a hundredth."""
     random = np.random.default_rng(0)
+    noise = random.integers(0, 256, 2**24, np.uint8)
     for name, count in (("train", num), ("valid", max(1, num // 100))):
         (folder / name).mkdir(parents=True)
-        images, boxes = [], []
+        images: list[dict[str, Any]] = []
+        boxes: list[dict[str, Any]] = []
         for i in range(count):
             height = int(np.clip(random.lognormal(3.9, 0.5), 20, 400))
             width = int(height * random.uniform(1.2, 3.5))
-            Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8)).save(
-                folder / name / f"{i}.bmp"
-            )
+            size = 3 * height * width
+            start = int(random.integers(len(noise) - size))
+            pixels = noise[start : start + size].reshape(height, width, 3)
+            Image.fromarray(pixels).save(folder / name / f"{i}.bmp")
             images.append({"id": i, "file_name": f"{i}.bmp", "height": height, "width": width})
-            digits = int(random.integers(1, 5))
-            for digit in range(digits):
-                box = [width * digit / digits, height * 0.2, width / digits * 0.8, height * 0.6]
-                boxes.append(
-                    {
-                        "id": len(boxes),
-                        "image_id": i,
-                        "category_id": int(random.integers(1, 11)),
-                        "bbox": box,
-                        "area": box[2] * box[3],
-                        "iscrowd": 0,
-                    }
-                )
+            boxes += digits_of(i, height, width, int(random.integers(1, 5)), len(boxes))
         categories = [{"id": digit + 1, "name": str(digit)} for digit in range(10)]
         document = {"images": images, "annotations": boxes, "categories": categories}
         (folder / f"{name}.json").write_text(json.dumps(document))
+
+
+def digits_of(image: int, height: int, width: int, num: int, first: int) -> list[dict[str, Any]]:
+    """Return annotations of digits side by side."""
+    step = width / num
+    xywh = [[step * digit, height * 0.2, step * 0.8, height * 0.6] for digit in range(num)]
+    return [
+        {
+            "id": first + digit,
+            "image_id": image,
+            "category_id": 1 + (image + digit) % 10,
+            "bbox": box,
+            "area": box[2] * box[3],
+            "iscrowd": 0,
+        }
+        for digit, box in enumerate(xywh)
+    ]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch import nn
 
 from digitspot.config import Config, InputConfig, ModelConfig
 from digitspot.data.labels import CategoryMap
+from digitspot.data.seen import Seen
 from digitspot.detector import Detector, build_detector
 from digitspot.detector.export import export_onnx
 from digitspot.detector.quantize import Feed, feeds, sample_pictures
@@ -43,6 +44,7 @@ def make_model(config: ModelConfig) -> Model:
         categories=CategoryMap((10, 1, 2, 3, 4, 5, 6, 7, 8, 9)),
         reading=ReadingSettings(min_score=0.15, max_iou=0.2),
         scores={},
+        seen=Seen(frozenset({3, 2**63})),
     )
 
 

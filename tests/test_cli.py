@@ -19,7 +19,7 @@ from command_line import command, digitspot, environment
 from digitspot.cli import run
 from digitspot.config import ModelConfig
 from digitspot.data.coco import read_labels, read_numbers, write_labels
-from digitspot.data.labels import CategoryMap
+from digitspot.data.labels import CategoryMap, LabelSet
 from digitspot.reader import Reader
 from digitspot.runtime.onnx_runtime import OnnxRuntime
 from digitspot.training.checkpoint import save_model
@@ -396,13 +396,34 @@ class TestTrainedModel:
         labels = small_data / "test.json"
         digitspot("predict", model, labels, "--output", tmp_path, "--zip", "--overlays", 3)
         names = {path.name for path in tmp_path.iterdir()}
-        assert names == {"pred.json", "pred.csv", "pred.zip", "overlays", "overlays.png"}
+        assert names == {"pred.json", "pred.csv", "pred.zip", "trained-on.txt", "overlays", "overlays.png"}
         assert len(list((tmp_path / "overlays").iterdir())) == 3
         ids = [str(image.image_id) for image in read_labels(labels).images]
         assert list(read_numbers(tmp_path / "pred.csv")) == ids
         scores = json.loads(digitspot("evaluate", tmp_path, "--labels", labels, "--json").stdout)
         assert scores["numbers"]["num_images"] == len(ids)
         assert 0 <= scores["intervals"]["AP"]["low"] <= scores["intervals"]["AP"]["high"] <= 1
+
+    def test_pictures_that_were_trained_on_are_no_validation(
+        self, model: Path, small_data: Path, tmp_path: Path
+    ) -> None:
+        """Six of train, marked where they are predicted, and two of test in one label file."""
+        images, mixed = [], tmp_path / "mixed.json"
+        mixed.with_suffix("").mkdir()
+        for split, num in (("train", 6), ("test", 2)):
+            for image in read_labels(small_data / f"{split}.json", clip=False).images[:num]:
+                name = image.file_name if split == "train" else f"new-{image.file_name}"
+                shutil.copy(small_data / split / image.file_name, mixed.with_suffix("") / name)
+                images.append(replace(image, image_id=len(images), file_name=name))
+        write_labels(LabelSet(images=tuple(images), categories=CategoryMap.homework(), path=mixed), mixed)
+        evaluate = ["evaluate", tmp_path / "out", "--labels", mixed, "--resamples", 0, "--json"]
+        done = digitspot("predict", model, mixed, "--output", tmp_path / "out")
+        assert "trained on 6 of these 8 pictures" in " ".join(done.stderr.split())
+        refused = digitspot(*evaluate, check=False)
+        assert refused.returncode == 3
+        assert "--only-unseen scores the other 2" in " ".join(refused.stderr.split())
+        scores = json.loads(digitspot(*evaluate, "--only-unseen").stdout)
+        assert scores["numbers"]["num_images"] == 2
 
     def test_folder_and_single_pictures_agree(self, model: Path, small_data: Path, tmp_path: Path) -> None:
         digitspot("predict", model, small_data / "test", "--output", tmp_path)
@@ -445,7 +466,7 @@ class TestTrainedModel:
         out = tmp_path / "out"
         digitspot("predict", model, small_data / "test", "--output", out, "--zip", "--overlays", 2)
         digitspot("predict", model, small_data / "test", "--output", out)
-        assert {path.name for path in out.iterdir()} == {"pred.json", "pred.csv"}
+        assert {path.name for path in out.iterdir()} == {"pred.json", "pred.csv", "trained-on.txt"}
 
     def test_hard_pictures_are_read(self, model: Path, tmp_path: Path) -> None:
         pictures = tmp_path / "pictures"

@@ -35,6 +35,8 @@ def test_a_run_and_what_is_exported_of_it_read_the_same(
 ) -> None:
     trained = Reader.load(nano_run)
     assert (reader.settings, reader.categories) == (trained.settings, trained.categories)
+    assert reader.seen == trained.seen
+    assert len(reader.seen.keys) == 2
     texts = [reader.read(image).text for image in images]
     same = sum(trained.read(image).text == text for image, text in zip(images, texts, strict=True))
     assert same >= len(images) - 2  # with random weights an answer may hang on a score's last digit

@@ -34,6 +34,7 @@ class Manifest:
         min_score: Detections score at least this; the graph sees to it.
         max_iou: Overlap above which two boxes of one digit class are one; the graph sees to it.
         max_detections: Detections kept for each image; the runtime sees to it.
+        seen: The pictures that it was trained on, as `digitspot.data.seen` writes them; "" where unknown.
         precision: "fp32", or "int8" where the backbone computes in 8 bits.
         version: The digitspot that exported it.
     """
@@ -45,6 +46,7 @@ class Manifest:
     min_score: float
     max_iou: float
     max_detections: int
+    seen: str = ""
     precision: str = "fp32"
     version: str = digitspot.__version__
 

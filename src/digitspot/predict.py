@@ -13,7 +13,7 @@ from PIL import Image
 
 from digitspot.data.coco import read_labels, write_numbers, write_results
 from digitspot.data.images import decode_image, list_images
-from digitspot.data.labels import CategoryMap
+from digitspot.data.labels import LabelSet
 from digitspot.errors import ConfigError, DataError
 from digitspot.files import check_writable, writing_whole
 from digitspot.overlays import contact_sheet, draw_overlay
@@ -21,6 +21,8 @@ from digitspot.reader import Reader
 from digitspot.structures import Detections
 
 RESULTS, NUMBERS, ARCHIVE, NAMES = "pred.json", "pred.csv", "pred.zip", "images.csv"
+SEEN = "trained-on.txt"
+"""The pictures that the model was trained on; `evaluate` finds it beside the answers."""
 OVERLAYS, SHEET = "overlays", "overlays.png"
 SHEET_COLUMNS = 4
 SHEET_IMAGES = 24
@@ -33,13 +35,13 @@ class Pictures:
     Attributes:
         paths: By image id, in order.
         numbers: The true numbers where labels are known, "" where there is none.
-        categories: The label file's category ids; None where there is none, and the model's are used.
+        labels: The label file, where there is one.
         numbered: Whether the ids are places in the list, since the file names are no numbers.
     """
 
     paths: Mapping[int, Path]
     numbers: Mapping[int, str] = field(default_factory=dict)
-    categories: CategoryMap | None = None
+    labels: LabelSet | None = None
     numbered: bool = False
 
     def __len__(self) -> int:
@@ -93,7 +95,8 @@ def predict(
         reader: The model.
         pictures: What to read.
         output: Folder for `pred.json`, every digit down to the model's smallest score, and `pred.csv`;
-            for `images.csv`, too, where the ids are places in a list.
+            for `images.csv`, too, where the ids are places in a list, and for `trained-on.txt`, where the
+            model says what it was trained on.
         archive: Also write both into `pred.zip`.
         overlays: Draw this many pictures, evenly chosen, with boxes and number, and a sheet of them.
         batch_size: Pictures read at a time; batches of like shapes are made of them.
@@ -118,8 +121,12 @@ def predict(
             drawn[image_id] = draw_overlay(image, read.reading, read.detections, truth)
         progress(len(found), len(pictures))
     _remove_optional(output)
-    write_results(output / RESULTS, found, pictures.categories or reader.categories)
+    categories = pictures.labels.categories if pictures.labels else reader.categories
+    write_results(output / RESULTS, found, categories)
     write_numbers(output / NUMBERS, numbers)
+    if reader.seen.keys:
+        with writing_whole(output / SEEN) as file:
+            file.write(reader.seen.to_text())
     if pictures.numbered:
         _write_names(output / NAMES, pictures.paths)
     if archive:
@@ -130,7 +137,8 @@ def predict(
 
 def _remove_optional(output: Path) -> None:
     """Remove what an earlier prediction left here and this one may not write again."""
-    for path in (output / ARCHIVE, output / NAMES, output / SHEET, *(output / OVERLAYS).glob("*.png")):
+    names = (ARCHIVE, NAMES, SEEN, SHEET)
+    for path in (*(output / name for name in names), *(output / OVERLAYS).glob("*.png")):
         path.unlink(missing_ok=True)
     with suppress(OSError):  # not there, or somebody else's files are in it
         (output / OVERLAYS).rmdir()
@@ -166,7 +174,7 @@ def _labelled_pictures(path: Path) -> Pictures:
     return Pictures(
         {image.image_id: folder / image.file_name for image in labels.images},
         {image.image_id: image.number or "" for image in labels.images},
-        labels.categories,
+        labels,
     )
 
 

@@ -86,20 +86,30 @@ def prepare(image: ImageArray, rule: InputConfig, short_side: int | None = None)
     return Prepared(np.asarray(resized), size_hw)
 
 
-def stack(images: Sequence[Prepared], multiple: int) -> FloatArray:
+def stack(images: Sequence[Prepared], multiple: int, out: FloatArray | None = None) -> FloatArray:
     """Normalise and pad pictures into one batch, float32 `[B, 3, H, W]`.
 
     Each picture stands at the top left; H and W are the smallest multiples that hold all.
     Padding is 0, the mean colour.
+
+    Args:
+        images: The pictures.
+        multiple: Of which H and W are.
+        out: Zeros of `stacked_shape` to write into, in the place of a new array.
     """
-    height = _round_up(max(image.size_hw[0] for image in images), multiple)
-    width = _round_up(max(image.size_hw[1] for image in images), multiple)
-    batch = np.zeros((len(images), 3, height, width), np.float32)
+    batch = np.zeros(stacked_shape(images, multiple), np.float32) if out is None else out
     scale, offset = 1 / (255 * STD), MEAN / STD
     for row, image in zip(batch, images, strict=True):
         h, w = image.size_hw
         row[:, :h, :w] = (image.pixels * scale - offset).transpose(2, 0, 1)
     return batch
+
+
+def stacked_shape(images: Sequence[Prepared], multiple: int) -> tuple[int, int, int, int]:
+    """Return the (B, 3, H, W) that `stack` makes of pictures."""
+    height = _round_up(max(image.size_hw[0] for image in images), multiple)
+    width = _round_up(max(image.size_hw[1] for image in images), multiple)
+    return len(images), 3, height, width
 
 
 def group_by_shape(sizes_hw: Sequence[tuple[int, int]], batch_size: int, multiple: int) -> list[list[int]]:

@@ -13,6 +13,7 @@ from typing import Literal
 from digitspot.cores import num_cores
 from digitspot.data.images import ImageSource, decode_image
 from digitspot.data.labels import CategoryMap
+from digitspot.data.seen import Seen
 from digitspot.errors import ConfigError
 from digitspot.preprocess import Prepared
 from digitspot.reading import ReadingSettings, read_number
@@ -46,12 +47,16 @@ class Reader:
         runtime: Finds digits.
         settings: How digits become a number.
         categories: The category ids of the labels that the model was trained on.
+        seen: The pictures that it was trained on.
     """
 
-    def __init__(self, runtime: Runtime, settings: ReadingSettings, categories: CategoryMap) -> None:
+    def __init__(
+        self, runtime: Runtime, settings: ReadingSettings, categories: CategoryMap, seen: Seen | None = None
+    ) -> None:
         self.runtime = runtime
         self.settings = settings
         self.categories = categories
+        self.seen = seen or Seen()
 
     @classmethod
     def load(
@@ -142,17 +147,18 @@ def _runtime_for(path: Path, name: RuntimeName) -> RuntimeName:
 
 def _open(
     path: Path, device: str, name: RuntimeName, precision: Precision
-) -> tuple[Runtime, ReadingSettings, CategoryMap]:
+) -> tuple[Runtime, ReadingSettings, CategoryMap, Seen]:
     """Load a model into a runtime, importing no other."""
     if name == "torch":
         from digitspot.training.checkpoint import load_runtime
 
         runtime, model = load_runtime(path, device, precision)
-        return runtime, model.reading, model.categories
+        return runtime, model.reading, model.categories, model.seen
     if device not in ("auto", "cpu"):
         raise ConfigError(f"{path} cannot run on {device!r}", hint="Exported models run on the CPU.")
     exported = _open_exported(path, name, precision)
-    return exported, exported.manifest.reading, exported.manifest.categories
+    manifest = exported.manifest
+    return exported, manifest.reading, manifest.categories, Seen.from_text(manifest.seen, path)
 
 
 def _open_exported(path: Path, name: RuntimeName, precision: Precision) -> ExportedRuntime:

@@ -10,9 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from digitspot.config import AugmentConfig
 from digitspot.data.augment import (
+    Blur,
     RotateAndShift,
     Transform,
     ZoomOut,
@@ -222,6 +225,21 @@ def test_seed_preset_hue() -> None:
     assert np.abs(shifts).max() < 22, "OpenCV's 10 is 20 degrees; the rest is rounding"
     assert (max(shifts) > 15, min(shifts) < -15) == (True, True)
     assert 0.35 < (np.abs(shifts) > 2).mean() < 0.55
+
+
+@pytest.mark.parametrize("size_hw", [(2, 2), (33, 70), (128, 95)])
+def test_a_blur_is_torchvisions(size_hw: tuple[int, int]) -> None:
+    """By another way to convolve: a value on the edge of two may be rounded to the other."""
+    pixels = tv_tensors.Image(torch.from_numpy(picture(*size_hw)).permute(2, 0, 1))
+    boxes = tv_tensors.BoundingBoxes(torch.zeros(0, 4), format="XYXY", canvas_size=size_hw)  # type: ignore[call-overload]
+    torch.manual_seed(0)
+    ours, _ = Blur(3)(pixels, boxes)
+    torch.manual_seed(0)
+    theirs, _ = v2.GaussianBlur(3)(pixels, boxes)
+    difference = (ours.int() - theirs.int()).abs()
+    assert difference.max() <= 1
+    assert difference.float().mean() < 0.001
+    assert torch.backends.mkldnn.set_flags(_fp32_precision=None)[0] == torch.backends.mkldnn.is_available()
 
 
 def test_seed_preset_blur() -> None:

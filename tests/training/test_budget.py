@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from command_line import command, environment
 from digitspot.config import Config, TrainConfig, load_recipe
 from digitspot.data.splits import open_training
 from digitspot.errors import MemoryBudgetError
-from digitspot.training import budget
+from digitspot.training import budget, memory
 from digitspot.training.budget import bytes_at, fit_to_budget, images_within, loader_bytes, measure_pixels
+from digitspot.training.checkpoint import load_state
 from digitspot.training.learner import Learner
 from digitspot.training.loader import TensorBatch, TrainingBatches, plan_batches
 from digitspot.training.memory import can_measure, status_bytes
 from digitspot.training.rehearsal import Trial
 from digitspot.training.run import resume_training, start_training
+from digitspot.training.runlog import Run
 
 MIB = 2**20
 TRIALS = [Trial(1, 100), Trial(2, 150), Trial(4, 250)]
@@ -71,7 +74,7 @@ def test_measured_pixels_are_those_of_the_batches(config: Config, small_data: Pa
     ("room_mib", "workers", "read_ahead", "whole", "reason"),
     [
         (2000, 2, 2, True, "enough for all"),
-        (250, 1, 1, True, "workers and read-ahead are given up first"),
+        (150, 1, 1, True, "workers and read-ahead are given up first"),
         (101, 0, 1, True, "and all of the workers"),
         (50, 0, 1, False, "then batches are cut"),
     ],
@@ -122,6 +125,65 @@ def test_the_guard_saves_and_a_larger_budget_goes_on(
     whole = start_training(short, small_data, tmp_path / "whole")
     first, second = (torch.load(each.last, weights_only=True)["learner"]["model"] for each in (run, whole))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def scored(
+    small_recipe: Path, small_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Config, Run]:
+    """A training that scores its parts and one left out: each cycle ends with two evaluations in a row."""
+    config = load_recipe(small_recipe)
+    data = replace(config.data, strategy="parts", parts=3, deal="once", hold_out=True, workers=0)
+    model = replace(config.model, preset="nano", nano_widths=(8, 16, 24, 32))
+    train = replace(config.train, epochs=2, score_parts=True)
+    config = replace(config, data=data, model=model, train=train)
+    return config, start_training(config, small_data, tmp_path_factory.mktemp("scored") / "run")
+
+
+@pytest.mark.parametrize(
+    ("looks", "update", "reason"),
+    [
+        (0, 0, "the first part is scored"),
+        (3, 2, "the second"),
+        (6, 4, "the part that was left out"),
+        (7, 4, "validation"),
+        (8, 4, "its zoomed view"),
+        (9, 4, "the first part of the second cycle"),
+    ],
+)
+def test_the_guard_stops_evaluations_which_begin_anew(
+    looks: int,
+    update: int,
+    reason: str,
+    scored: tuple[Config, Run],
+    small_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A look for each of two updates to a part, and for each evaluation of up to 128 pictures."""
+    config, whole = scored
+    readings = count()
+    monkeypatch.setattr(memory, "LOOK_EVERY_SECONDS", 0)
+    monkeypatch.setattr(memory, "used_bytes", lambda: MIB if next(readings) < looks else 200 * MIB)
+    monkeypatch.setattr(memory, "can_measure", lambda: True)
+    monkeypatch.setattr("digitspot.training.run.fit_to_budget", lambda config, _: config)
+    tight = replace(config, train=replace(config.train, memory_budget="100MiB"))
+    with pytest.raises(MemoryBudgetError, match=f"stopped, saved at update {update} of 8"):
+        start_training(tight, small_data, tmp_path / "run")
+    assert next(readings) == looks + 1, f"{reason}: looked at once more, no more"
+    run = resume_training(tmp_path / "run", memory_budget="64GiB")
+    assert [steady(row) for row in run.metrics()] == [steady(row) for row in whole.metrics()], reason
+    first, second = (load_state(each.last, kind="training") for each in (run, whole))
+    assert all(
+        torch.equal(value, second["learner"]["model"][name])
+        for name, value in first["learner"]["model"].items()
+    )
+    assert steady(first["place"]) == steady(second["place"])
+
+
+def steady(figures: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what no two runs have in common."""
+    return {name: value for name, value in figures.items() if "seconds" not in name}
 
 
 def test_pieces_add_up(small_detector: Callable[..., Any], make_batch: Callable[..., TensorBatch]) -> None:

@@ -159,6 +159,8 @@ def test_merged_validation(
     validations = [row for row in rows if row["kind"] == "valid"]
     assert [row["of"] for row in validations] == ["untouched slice of valid"] * (untouched > 0)
     model = load_model(run.path)
+    labels = read_labels(small_data / "valid.json", clip=False)
+    assert len(model.seen.among(labels)) == 8 - untouched
     if untouched:
         assert model.scores["map"] == pytest.approx(validations[0]["map"], abs=1e-5)
     else:

@@ -67,6 +67,30 @@ def test_shared_pages_count_once() -> None:
     assert 0 < int(done.stdout) < 2**25
 
 
+BLURS = """
+import torch
+from torchvision import tv_tensors
+from digitspot.data.augment import Blur
+from digitspot.training.memory import used_bytes
+blur, boxes = Blur(3), tv_tensors.BoundingBoxes(torch.zeros(0, 4), format="XYXY", canvas_size=(1, 1))
+def blur_sizes(heights):
+    for height in heights:
+        for width in range(100, 150):
+            blur(torch.zeros(3, height, width, dtype=torch.uint8), boxes)
+blur_sizes(range(100, 102))
+before = used_bytes()
+blur_sizes(range(102, 116))
+print(used_bytes() - before)
+"""
+
+
+@needs_linux
+def test_a_blur_of_each_size_leaves_nothing_in_memory() -> None:
+    """With oneDNN, 700 sizes leave 100 MiB."""
+    done = subprocess.run([sys.executable, "-c", BLURS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2**24
+
+
 @needs_linux
 def test_the_guard() -> None:
     used = used_bytes()

@@ -11,10 +11,11 @@ import tyro
 
 from digitspot.commands.options import parse, print_json, print_table
 from digitspot.data.coco import read_json, read_labels, read_numbers, read_results
+from digitspot.data.seen import Seen, unseen
 from digitspot.errors import DataError
 from digitspot.evaluation.answers import Scores, evaluate_answers
 from digitspot.files import writing_whole
-from digitspot.predict import NUMBERS, RESULTS
+from digitspot.predict import NUMBERS, RESULTS, SEEN
 from digitspot.progress import stderr
 from digitspot.reading import ReadingSettings
 
@@ -34,6 +35,9 @@ class EvaluateOptions:
     """pred.csv, where it is not beside pred.json; without any, numbers are read from the boxes."""
     image_ids: Path | None = None
     """A JSON list of image ids: only these are compared."""
+    only_unseen: bool = False
+    """Leave out pictures that the model was trained on, such as those of a merged `valid`; else they are
+    refused. trained-on.txt beside the answers names them."""
     resamples: int = 1000
     """Bootstrap resamples over images for the intervals; 0 does without."""
     level: float = 0.95
@@ -50,13 +54,14 @@ def run(arguments: list[str]) -> None:
     results, numbers = _answer_files(options)
     labels = read_labels(options.labels, clip=False)
     answers = read_numbers(numbers) if numbers else None
+    image_ids = _image_ids(options.image_ids) if options.image_ids else None
     if answers is None:
         stderr().print(f"no {NUMBERS}: numbers are read from the boxes, {ReadingSettings()}")
     scores = evaluate_answers(
         labels,
         read_results(results, labels),
         answers,
-        image_ids=_image_ids(options.image_ids) if options.image_ids else None,
+        image_ids=unseen(_seen(results.with_name(SEEN)), labels, image_ids, options.only_unseen),
         num_resamples=options.resamples,
         level=options.level,
     )
@@ -84,6 +89,11 @@ def _answer_files(options: EvaluateOptions) -> tuple[Path, Path | None]:
         raise DataError(f"{options.answers} holds no {RESULTS}", hint="`digitspot predict` writes one.")
     beside = options.answers / NUMBERS
     return results, options.numbers or (beside if beside.exists() else None)
+
+
+def _seen(path: Path) -> Seen:
+    """Return what the model of the answers was trained on; nothing where they do not say."""
+    return Seen.from_text(path.read_text(encoding="utf-8"), path) if path.exists() else Seen()
 
 
 def _image_ids(path: Path) -> list[int]:

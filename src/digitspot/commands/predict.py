@@ -43,6 +43,12 @@ def run(arguments: list[str]) -> None:
     pictures = find_pictures(options.images)
     if pictures.numbered:
         stderr().print(f"file names are no numbers: ids are places in the list, see {NAMES}")
+    seen = reader.seen.among(pictures.labels) if pictures.labels else set()
+    if seen:
+        stderr().print(
+            f"[bold red]The model was trained on {len(seen)} of these {len(pictures)} pictures:[/] "
+            "no score on them is a validation."
+        )
     with tracking("reading") as show:
         predict(
             reader,

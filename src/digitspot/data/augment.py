@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
 
@@ -71,7 +72,22 @@ class Blur(torch.nn.Module):
         """Return the blurred picture and its boxes unchanged."""
         if min(image.shape[-2:]) == 1:
             return image, boxes
-        return cast(Sample, self.blur(image, boxes))
+        with _without_onednn():
+            return cast(Sample, self.blur(image, boxes))
+
+
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    """Have torch convolve by itself: oneDNN makes a program for each size of a picture and keeps a thousand.
+
+    They take 170 MiB and most of the time of a blur (docs/measurements.md, Memory).
+    """
+    mkldnn: Any = torch.backends.mkldnn
+    before = mkldnn.set_flags(_enabled=False, _fp32_precision=None)[0]
+    try:
+        yield
+    finally:
+        mkldnn.set_flags(_enabled=before, _fp32_precision=None)
 
 
 class ZoomOut(torch.nn.Module):

@@ -16,6 +16,7 @@ from digitspot.data.pack_build import default_pack_root, open_or_build
 from digitspot.data.pack_plan import plan_pack
 from digitspot.data.picture_files import PictureFiles
 from digitspot.data.samples import Merged, Samples
+from digitspot.data.seen import Seen
 from digitspot.errors import DataError
 from digitspot.progress import stderr, tracking
 from digitspot.structures import IntArray
@@ -55,11 +56,13 @@ class TrainingData:
         samples: To train on.
         valid: To validate on.
         places: Which pictures of `valid`: all, or those that are not trained on; perhaps none.
+        seen: What a model of this training was trained on.
     """
 
     samples: Samples
     valid: Samples
     places: IntArray
+    seen: Seen
 
 
 def open_training(data: Path, config: Config) -> TrainingData:
@@ -77,13 +80,14 @@ def open_training(data: Path, config: Config) -> TrainingData:
         merged = np.setdiff1d(places, untouched)
         samples, places = Merged([(samples, np.arange(len(samples))), (valid, merged)]), untouched
         stderr().print(f"{len(merged)} pictures of valid are trained on, {len(untouched)} are kept untouched")
+    seen = Seen.of(samples)
     if config.data.strategy == "prepared":
         from digitspot.data.prepared import open_or_prepare  # needs torch
 
         with tracking("preparing train") as show:
             root = _pack_root(config.data)
             samples = open_or_prepare(samples, config.augment, config.train.seed, root, show)
-    return TrainingData(samples, valid, places)
+    return TrainingData(samples, valid, places, seen)
 
 
 def untouched_places(num: int, share: float) -> IntArray:

@@ -7,7 +7,7 @@ tensors and plain values only and load with `weights_only=True`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 
 from digitspot.config import Config, config_from_dict, config_to_dict
 from digitspot.data.labels import CategoryMap
+from digitspot.data.seen import Seen
 from digitspot.detector import Detector, build_detector
 from digitspot.detector.model import pick_device
 from digitspot.errors import CheckpointError, ConfigError
@@ -37,6 +38,7 @@ class Model:
         categories: The label file's ids, for `pred.json`.
         reading: The reader's settings, fitted on validation data.
         scores: What it reached there, by name.
+        seen: The pictures that it was trained on.
     """
 
     detector: Detector
@@ -44,6 +46,7 @@ class Model:
     categories: CategoryMap
     reading: ReadingSettings
     scores: Mapping[str, float]
+    seen: Seen = field(default_factory=Seen)
 
     @property
     def manifest(self) -> Manifest:
@@ -57,6 +60,7 @@ class Model:
             min_score=config.min_score,
             max_iou=config.max_iou,
             max_detections=config.max_detections,
+            seen=self.seen.to_text(),
         )
 
 
@@ -69,6 +73,7 @@ def save_model(model: Model, path: Path) -> None:
             "categories": list(model.categories.ids),
             "reading": asdict(model.reading),
             "scores": dict(model.scores),
+            "seen": model.seen.to_text(),
             "model": model.detector.state_dict(),
         },
         path,
@@ -96,6 +101,7 @@ def load_model(path: Path) -> Model:
         categories=CategoryMap(tuple(state["categories"])),
         reading=ReadingSettings(**state["reading"]),
         scores=state["scores"],
+        seen=Seen.from_text(state.get("seen", ""), path),
     )
 
 

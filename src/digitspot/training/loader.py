@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
@@ -13,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from digitspot.config import AugmentConfig, Config
 from digitspot.data.augment import augment_sample
 from digitspot.data.parts import PartFeed, PartMemory, PlacedBatch
 from digitspot.data.sampler import Batch, BatchPlan, update_groups
 from digitspot.data.samples import Samples
-from digitspot.preprocess import Prepared, prepare, stack
+from digitspot.preprocess import Prepared, prepare, stack, stacked_shape
 from digitspot.structures import FloatArray, ImageArray, IntArray
 from digitspot.training.allocator import give_back_freed_memory
 
@@ -96,8 +97,11 @@ class TrainingBatches(Dataset[TensorBatch]):
             {"boxes": torch.from_numpy(boxes), "labels": torch.from_numpy(labels)}
             for _, boxes, labels in samples
         ]
+        multiple = self.config.input.multiple
+        images = _zeros(stacked_shape(pictures, multiple))
+        stack(pictures, multiple, out=images.numpy())
         return TensorBatch(
-            images=torch.from_numpy(stack(pictures, self.config.input.multiple)),
+            images=images,
             sizes_hw=[picture.size_hw for picture in pictures],
             targets=targets,
             image_ids=[int(self.samples.image_ids[index]) for index in batch.indices],
@@ -108,6 +112,15 @@ class TrainingBatches(Dataset[TensorBatch]):
         image, boxes, labels = augment_sample(self.samples, i, image, self.augmentation, seed, batch.epoch)
         picture = prepare(image, self.config.input, batch.short_side)
         return picture, picture.to_input(boxes), labels
+
+
+def _zeros(shape: tuple[int, ...]) -> Tensor:
+    """Return float32 zeros; in a loader process, in memory that the training sees without a copy of them."""
+    if get_worker_info() is None:
+        return torch.zeros(shape)
+    kind: Any = torch.UntypedStorage
+    shared = kind._new_shared(math.prod(shape) * torch.float32.itemsize)  # as torch's own collating does
+    return torch.empty(0).set_(shared).view(shape)
 
 
 class PartBatches(Dataset[TensorBatch | None]):

@@ -15,7 +15,7 @@ from typing import Any
 from digitspot.config import Config, config_to_dict
 from digitspot.data.labels import CategoryMap
 from digitspot.data.sampler import Batch, update_groups
-from digitspot.data.samples import Samples
+from digitspot.data.splits import TrainingData
 from digitspot.errors import MemoryBudgetError
 from digitspot.progress import Update, tracking
 from digitspot.reading import ReadingSettings
@@ -43,7 +43,7 @@ class Trainer:
     Args:
         config: Everything that decides the result, with the data.
         run: Where it is written.
-        samples: Training images.
+        data: Training images.
         validator: Measures on the validation images; None where all of them are trained on.
         learner: The network and its optimiser, at `place`.
         batches: The tensors of the batches from `place` on.
@@ -55,17 +55,17 @@ class Trainer:
         self,
         config: Config,
         run: Run,
-        samples: Samples,
+        data: TrainingData,
         validator: Validator | None,
         learner: Learner,
         batches: Iterator[TensorBatch],
         place: Place,
         trunks: Mapping[int, Path] | None = None,
     ) -> None:
-        self.config, self.run, self.samples = config, run, samples
+        self.config, self.run, self.samples, self.seen = config, run, data.samples, data.seen
         self.validator, self.learner, self.batches, self.place = validator, learner, batches, place
         self.trunks = trunks or {}
-        self.plan = plan_batches(samples, config)
+        self.plan = plan_batches(self.samples, config)
         self.total_steps = total_steps(config, self.plan)
         epochs = range(config.train.epochs)
         self.total_images = sum(map(self.plan.num_batches, epochs)) * self.plan.batch_size
@@ -89,7 +89,7 @@ class Trainer:
             NonFiniteLossError: The last good checkpoint is left.
         """
         with _deferred_interrupts(self._request_stop), tracking("training") as show:
-            while self.place.epoch < self.config.train.epochs and not self._early_stop():
+            while not self._ended():
                 self._train_epoch(show)
                 if self._trial_ended():
                     self.save(self.run.last)
@@ -138,7 +138,7 @@ class Trainer:
         part = groups[number][0].part
         if self.config.train.score_parts:
             places = [i for group in groups for batch in group if batch.part == part for i in batch.indices]
-            self._score("part", part, sorted(places))
+            self._score("part", part, sorted(places), asdict(self.place))
 
     def _end_round(self, part: int) -> None:
         place, loss = self.place, self.place.prequential.end_round()
@@ -150,9 +150,15 @@ class Trainer:
             )
             place.waited = stale_after(place.waited, improved)
 
-    def _score(self, kind: str, part: int, places: Sequence[int]) -> None:
+    def _score(self, kind: str, part: int, places: Sequence[int], begun: Mapping[str, Any]) -> None:
         """Measure on pictures to train on; in the first cycle they are unseen, later they are not."""
-        found = look(self._runtime(), self.samples, places, with_loss=True)
+        found = look(
+            self._runtime(),
+            self.samples,
+            places,
+            with_loss=True,
+            progress=lambda _: self._watch_memory(begun),
+        )
         self._log(kind, part=part, unseen=self.place.epoch == 0, **found.scores(self.place.reading))
         if self.place.epoch == 0 or self.validator is not None:  # later, the pictures are known
             self.place.reading = fit_reading(found)
@@ -161,10 +167,20 @@ class Trainer:
         trunk = self.trunks.get(self.place.step)
         if trunk is not None and not trunk.exists():
             self.save(trunk)
-        every = self.config.train.checkpoint_every_seconds
-        if self._stop_requested or self.memory.exceeded or time.monotonic() - self._saved_at > every:
+        self._stop_where_asked()
+        if time.monotonic() - self._saved_at > self.config.train.checkpoint_every_seconds:
             self.save(self.run.last)
             self._saved_at = time.monotonic()
+
+    def _watch_memory(self, begun: Mapping[str, Any]) -> None:
+        """Look at the memory while evaluating, too; what is stopped there begins anew when resumed."""
+        self.memory.look()
+        self._stop_where_asked(begun)
+
+    def _stop_where_asked(self, place: Mapping[str, Any] | None = None) -> None:
+        """Save the present place or another one and stop, where the budget is used up or the user said so."""
+        if self.memory.exceeded or self._stop_requested:
+            self.save(self.run.last, place)
         if self.memory.exceeded:
             raise MemoryBudgetError(
                 f"{self.memory} are used: stopped, saved at update {self.place.step} of {self.total_steps}",
@@ -183,24 +199,31 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         """Validate where it is due; after a stop within the epoch, too."""
+        begun = asdict(self.place)
         stopped = self._early_stop()
         held_out = self.plan.held_out(self.place.epoch)
         if held_out is not None and not stopped:
-            self._score("held_out", held_out, self.plan.parts(self.place.epoch)[held_out].tolist())
+            self._score("held_out", held_out, self.plan.parts(self.place.epoch)[held_out].tolist(), begun)
         if not stopped:
             self.place.epoch += 1
             self.place.update = 0
         every = self.config.train.validate_every_epochs
         if stopped or self.place.epoch % every == 0 or self.place.epoch == self.config.train.epochs:
-            self._validate()
+            self._validate(begun)
         self.save(self.run.last)
 
-    def _validate(self) -> None:
+    def _validate(self, begun: Mapping[str, Any]) -> None:
+        self.place.validated = self.place.step
         if self.validator is None:
             self._save_best({}, self.place.reading)
             return
         with tracking("validating") as show:
-            validation = self.validator(self._runtime(), show)
+
+            def progress(done: int, total: int) -> None:
+                show(done, total)
+                self._watch_memory(begun)
+
+            validation = self.validator(self._runtime(), progress)
         score = validation.mean(self.config.train.select_by)
         improved = score > self.place.best
         if not self.config.counts_rounds:
@@ -230,8 +253,14 @@ class Trainer:
             categories=self.categories,
             reading=reading,
             scores={**scores, "epoch": float(self.place.epoch)},
+            seen=self.seen,
         )
         save_model(model, self.run.best)
+
+    def _ended(self) -> bool:
+        """Whether all is done, the validation after an early stop included."""
+        validated = self.place.validated == self.place.step
+        return self.place.epoch >= self.config.train.epochs or (self._early_stop() and validated)
 
     def _early_stop(self) -> bool:
         patience = self.config.train.early_stopping
@@ -256,12 +285,12 @@ class Trainer:
             }
         )
 
-    def save(self, path: Path) -> None:
-        """Write the state of the training."""
+    def save(self, path: Path, place: Mapping[str, Any] | None = None) -> None:
+        """Write the state of the training, at another place than the present one where that is given."""
         state = {
             "config": config_to_dict(self.config),
             "learner": self.learner.state_dict(),
-            "place": asdict(self.place),
+            "place": asdict(self.place) if place is None else dict(place),
         }
         save_training(state, path)
 

@@ -25,6 +25,7 @@ class Place:
         images_seen: Training images seen, counting repeats.
         seconds: Spent in updates and in waiting for batches.
         best: Best validation so far, by the figure that selects.
+        validated: Updates done at the last validation; -1 before any.
         waited: Validations since then; where rounds count, rounds since one improved.
         plateau: State of that schedule.
         prequential: Means of the losses before the updates.
@@ -37,6 +38,7 @@ class Place:
     images_seen: int = 0
     seconds: float = 0.0
     best: float = -math.inf
+    validated: int = -1
     waited: int = 0
     plateau: Plateau = field(default_factory=Plateau)
     prequential: Prequential = field(default_factory=Prequential)

@@ -176,7 +176,7 @@ def _train(config: Config, run: Run, data: Path) -> None:
             learner.load_state_dict(load_state(leg.checkpoint, kind="training")["learner"])
             place = leg.first_place(leg.checkpoint)
         _drop_later_metrics(leg.run, place)
-        trainer = Trainer(leg.config, leg.run, samples, validator, learner, batches, place, trunks)
+        trainer = Trainer(leg.config, leg.run, opened, validator, learner, batches, place, trunks)
         _announce(trainer)
         trainer.train()
 
