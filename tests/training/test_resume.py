@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -167,6 +168,27 @@ def test_interrupt_saves_and_says_how_to_go_on(
     step = load_state(Run(output).last, kind="training")["place"]["step"]
     assert f"saved at update {step} of 2400; go on with: digitspot train --resume {output}" in messages
     assert "Traceback" not in messages
+
+
+def test_a_signal_to_all_its_processes_leaves_the_last_checkpoint(
+    small_recipe: Path, small_data: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    process = subprocess.Popen(
+        command("train", small_recipe, "--data", small_data, "--output", output, "--train.epochs", 400,
+                "--data.workers", 2, "--train.checkpoint-every-seconds", 0.1),
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not Run(output).last.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, messages
+    assert f"go on with: digitspot train --resume {output}" in messages
+    assert "Traceback" not in messages
+    assert "defect" not in messages
+    assert load_state(Run(output).last, kind="training")["place"]["step"] > 0
 
 
 def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:

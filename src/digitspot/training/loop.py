@@ -84,19 +84,28 @@ class Trainer:
         """Train to the end of the last epoch.
 
         Raises:
-            Interrupted: On Ctrl-C or SIGTERM, after the state was saved.
+            Interrupted: On Ctrl-C or SIGTERM, after the state was saved, unless the signal ended the loader
+                processes, too: then the last checkpoint is left.
             MemoryBudgetError: The budget is used up; the state was saved.
             NonFiniteLossError: The last good checkpoint is left.
         """
         with _deferred_interrupts(self._request_stop), tracking("training") as show:
-            while not self._ended():
-                self._train_epoch(show)
-                if self._trial_ended():
-                    self.save(self.run.last)
-                    return
-                self._end_epoch()
-                if self._stop_requested:
-                    raise self._interrupted()
+            try:
+                self._train_epochs(show)
+            except RuntimeError as error:  # the loader's, in the middle of whatever was going on
+                if not self._stop_requested:
+                    raise
+                raise self._interrupted("stopped with its loader processes at") from error
+
+    def _train_epochs(self, show: Update) -> None:
+        while not self._ended():
+            self._train_epoch(show)
+            if self._trial_ended():
+                self.save(self.run.last)
+                return
+            self._end_epoch()
+            if self._stop_requested:
+                raise self._interrupted()
 
     def _train_epoch(self, show: Update) -> None:
         """Do the updates of an epoch that are left, to its end or that of the training."""
@@ -297,8 +306,8 @@ class Trainer:
     def _request_stop(self) -> None:
         self._stop_requested = True
 
-    def _interrupted(self) -> Interrupted:
-        where = f"saved at update {self.place.step} of {self.total_steps}"
+    def _interrupted(self, how: str = "saved at") -> Interrupted:
+        where = f"{how} update {self.place.step} of {self.total_steps}"
         return Interrupted(f"{where}; go on with: digitspot train --resume {self.run.path}")
 
 
