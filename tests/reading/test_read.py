@@ -150,4 +150,7 @@ def test_what_a_constraint_turned_down_is_not_as_sure() -> None:
         for constraint in (None, Constraint(allowed=frozenset({"142"})))
     )
     assert forced.probability < free.probability
+    runner_up = read_number(found(TWO), PRIOR, Constraint(at_least=20, at_most=80))
+    assert runner_up.probability < 0.4 < free.probability
+    assert runner_up.digits[0].probability < free.digits[0].probability
     assert read_number(found(TWO), PRIOR, Constraint(length=2)) == free

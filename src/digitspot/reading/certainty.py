@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from digitspot.reading.candidates import Candidates
-from digitspot.structures import DoubleArray
+from digitspot.structures import DoubleArray, IntArray
 
 NUMBER_NAMES = (
     "always", "number", "class", "weakest", "left_out", "runner_up",
@@ -25,17 +25,21 @@ def softmax(scores: DoubleArray) -> DoubleArray:
     return np.asarray(shares / shares.sum())
 
 
-def describe_number(candidates: Candidates, probabilities: DoubleArray, chosen: int) -> DoubleArray:
+def describe_number(
+    candidates: Candidates, probabilities: DoubleArray, chosen: int, digits: IntArray | None = None
+) -> DoubleArray:
     """Return the features of a chosen candidate, `[len(NUMBER_NAMES)]`; see there.
 
     Args:
         candidates: All of them.
         probabilities: Theirs, `[C]`.
         chosen: Which one.
+        digits: The digit taken at each place, `[K]`; None is the best.
     """
     member = candidates.members[chosen] > 0
     places = candidates.places
-    presence, shares = places.presence, places.shares[member]
+    odds = places.odds(places.digits if digits is None else digits)[member]
+    presence, shares = places.presence, places.shares[member] * odds
     second = np.sort(places.digit_scores[member], axis=1)[:, -2]
     steps = candidates.step_features[candidates.steps[chosen] > 0]  # [S, F]
     length = int(member.sum())
@@ -43,7 +47,7 @@ def describe_number(candidates: Candidates, probabilities: DoubleArray, chosen: 
     return np.array(
         [
             1.0,
-            _logit(probabilities[chosen]),
+            _logit(probabilities[chosen] * odds.prod()),
             np.log(1 - shares.prod() + 1e-4),
             np.log(1 - presence[member].min(initial=0.999)),
             np.log(presence[~member].max(initial=1e-3)),
@@ -60,15 +64,19 @@ def describe_number(candidates: Candidates, probabilities: DoubleArray, chosen: 
     )
 
 
-def describe_digits(candidates: Candidates, probabilities: DoubleArray, chosen: int) -> DoubleArray:
+def describe_digits(
+    candidates: Candidates, probabilities: DoubleArray, chosen: int, digits: IntArray | None = None
+) -> DoubleArray:
     """Return the features of each digit of a chosen candidate, `[length, len(DIGIT_NAMES)]`.
 
     How probable it is that the place is part of the number, over all candidates, and how clear its class is.
     """
     member = candidates.members[chosen] > 0
-    part = probabilities @ candidates.members[:, member]
+    places = candidates.places
+    odds = places.odds(places.digits if digits is None else digits)[member]
+    part = probabilities @ candidates.members[:, member] * odds
     return np.stack(
-        [np.ones(len(part)), _logit(part), np.log(1 - candidates.places.shares[member] + 1e-4)], axis=1
+        [np.ones(len(part)), _logit(part), np.log(1 - places.shares[member] * odds + 1e-4)], axis=1
     )
 
 

@@ -18,8 +18,6 @@ from digitspot.structures import DoubleArray, IntArray
 
 MAX_TEXTS = 20_000
 """Texts to go through; where none is allowed, there is no number."""
-UNSEEN = 1e-3
-"""Share of a digit that the detector did not report at a place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +94,8 @@ def _by_probability(candidates: Candidates, scores: DoubleArray) -> Iterator[tup
     Each place's digits are ranked, and a text is a rank at each place. From every text the search goes on to
     those with one rank more, at its last place that is not the best or beyond, so that each is met once.
     """
-    shares = np.maximum(
-        candidates.places.digit_scores, UNSEEN * candidates.places.digit_scores.max(1)[:, None]
-    )
-    ranked = np.argsort(-shares, axis=1, kind="stable")
-    losses = np.log(np.take_along_axis(shares, ranked, 1))
-    losses = losses[:, :1] - losses  # [K, 10], from 0 up
+    ranked = np.argsort(-candidates.places.digit_scores, axis=1, kind="stable")
+    losses = np.stack([-np.log(candidates.places.odds(digits)) for digits in ranked.T], axis=1)  # [K, 10]
     place_index = np.arange(len(ranked))
     start = (0,) * len(ranked)
     heap = [(-float(score), index, start) for index, score in enumerate(scores) if score > -np.inf]

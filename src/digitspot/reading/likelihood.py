@@ -64,7 +64,7 @@ def fit_choice(
 
 
 def fit_logistic(
-    features: DoubleArray, right: npt.NDArray[np.bool_], prior: DoubleArray, ridge: float = 1.0
+    features: DoubleArray, right: npt.NDArray[np.bool_], prior: DoubleArray, ridge: float = 0.03
 ) -> DoubleArray:
     """Fit a logistic regression.
 

@@ -15,6 +15,8 @@ MIN_SCORE = 0.005
 MIN_PRESENCE = 0.01
 MAX_PRESENCE = 0.999
 """Where scores saturate, one in a thousand is wrong all the same; without it calibration is worse."""
+UNSEEN = 1e-3
+"""A digit that was not reported at a place is taken to be this much less probable than the best."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,12 @@ class Places:
     def shares(self) -> DoubleArray:
         """The best digit's share of the scores, `[K]`, above 0 and up to 1."""
         return np.asarray(self.digit_scores.max(1) / self.digit_scores.sum(1))
+
+    def odds(self, digits: IntArray) -> DoubleArray:
+        """How probable some digits `[K]` are against the best ones, `[K]`, in 0.001..1."""
+        best = self.digit_scores.max(1)
+        scores = self.digit_scores[np.arange(len(self)), digits]
+        return np.asarray(np.maximum(scores, UNSEEN * best) / best)
 
     @property
     def heights(self) -> DoubleArray:

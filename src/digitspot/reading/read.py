@@ -28,14 +28,17 @@ def read_number(
             the text that the reader would have chosen anyway stays as it is, others are low.
 
     Returns:
-        The digits in reading order; text None where the most probable is that there is no number.
+        The digits in reading order; text None where the most probable is that there is no number, and, with
+        probability 0, where a constraint allows none.
     """
     candidates = list_candidates(find_places(detections, settings.max_iou))
     scores = candidates.scores(_array(settings.weights))
     chosen, digits = int(np.argmax(scores)), candidates.places.digits
     if constraint:
         allowed = best_allowed(candidates, scores, constraint)
-        chosen, digits = (0, digits) if allowed is None else allowed
+        if allowed is None:
+            return Reading(text=None, probability=0.0)
+        chosen, digits = allowed
     return _describe(candidates, softmax(scores), chosen, digits, settings)
 
 
@@ -53,8 +56,8 @@ def _describe(
     settings: ReadingSettings,
 ) -> Reading:
     """Make the reading of a candidate."""
-    about_number = describe_number(candidates, probabilities, chosen)
-    about_digits = describe_digits(candidates, probabilities, chosen)
+    about_number = describe_number(candidates, probabilities, chosen, digits)
+    about_digits = describe_digits(candidates, probabilities, chosen, digits)
     sure = sigmoid(about_digits @ _array(settings.digit_weights))
     members = np.flatnonzero(candidates.members[chosen])
     # What was left out may have bent the rows: the order is that of the digits alone.

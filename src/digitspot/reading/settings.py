@@ -39,7 +39,7 @@ class ReadingSettings:
         accuracy: Share of them read right, each by a reader fitted without it; None where none was fitted.
     """
 
-    max_iou: float = 0.5
+    max_iou: float = 0.6
     weights: tuple[float, ...] = PRIOR_WEIGHTS
     number_weights: tuple[float, ...] = PRIOR_NUMBER_WEIGHTS
     digit_weights: tuple[float, ...] = PRIOR_DIGIT_WEIGHTS
