@@ -15,7 +15,9 @@ def gray(height: int, width: int) -> ImageArray:
 
 
 def reading_of(text: str, *boxes: tuple[float, float, float, float]) -> Reading:
-    digits = tuple(Digit(text=digit, box=box, score=0.9) for digit, box in zip(text, boxes, strict=True))
+    digits = tuple(
+        Digit(text=digit, box=box, score=0.9, probability=0.9) for digit, box in zip(text, boxes, strict=True)
+    )
     return Reading(text=text or None, probability=0.8, digits=digits)
 
 

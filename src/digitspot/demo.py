@@ -14,12 +14,13 @@ from digitspot.config import (
     ScheduleConfig,
     TrainConfig,
 )
-from digitspot.data.coco import read_labels, read_numbers, read_results
+from digitspot.data.coco import read_labels, read_results
+from digitspot.data.readings import read_readings
 from digitspot.data.synthesize import synthesize
 from digitspot.errors import ConfigError
 from digitspot.evaluation.answers import Scores, evaluate_answers
 from digitspot.files import check_writable, writing_whole
-from digitspot.predict import NUMBERS, RESULTS, find_pictures, predict
+from digitspot.predict import READINGS, RESULTS, find_pictures, predict
 from digitspot.progress import tracking
 from digitspot.reader import Reader
 from digitspot.training.run import start_training
@@ -81,7 +82,7 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None) -> Scores:
         )
     labels = read_labels(labels_path, clip=False)
     scores = evaluate_answers(
-        labels, read_results(answers / RESULTS, labels), read_numbers(answers / NUMBERS)
+        labels, read_results(answers / RESULTS, labels), readings=read_readings(answers / READINGS)
     )
     with writing_whole(output / "scores.json") as file:
         json.dump(scores.to_dict(), file, indent=1)

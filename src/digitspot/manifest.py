@@ -52,7 +52,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """Return what `from_json` reads."""
-        return json.dumps({"format": FORMAT, **asdict(self)})
+        return json.dumps({"format": FORMAT, **asdict(self), "reading": self.reading.to_dict()})
 
     @classmethod
     def from_json(cls, text: str | None, path: Path) -> Manifest:
@@ -86,5 +86,5 @@ def _nested(values: dict[str, Any]) -> dict[str, Any]:
     return {
         "rule": config_from_dict({"input": values["rule"]}).input,
         "categories": CategoryMap(ids),
-        "reading": ReadingSettings(**values["reading"]),
+        "reading": ReadingSettings.from_dict(values["reading"]),
     }

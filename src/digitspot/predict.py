@@ -14,15 +14,18 @@ from PIL import Image
 from digitspot.data.coco import read_labels, write_numbers, write_results
 from digitspot.data.images import decode_image, list_images
 from digitspot.data.labels import LabelSet
+from digitspot.data.readings import write_readings
 from digitspot.errors import ConfigError, DataError
 from digitspot.files import check_writable, writing_whole
 from digitspot.overlays import contact_sheet, draw_overlay
 from digitspot.reader import Reader
-from digitspot.structures import Detections
+from digitspot.reading.style import refine_boxes
+from digitspot.structures import Detections, Reading
 
 RESULTS, NUMBERS, ARCHIVE, NAMES = "pred.json", "pred.csv", "pred.zip", "images.csv"
 SEEN = "trained-on.txt"
 """The pictures that the model was trained on; `evaluate` finds it beside the answers."""
+READINGS = "readings.csv"
 OVERLAYS, SHEET = "overlays", "overlays.png"
 SHEET_COLUMNS = 4
 SHEET_IMAGES = 24
@@ -94,9 +97,10 @@ def predict(
     Args:
         reader: The model.
         pictures: What to read.
-        output: Folder for `pred.json`, every digit down to the model's smallest score, and `pred.csv`;
-            for `images.csv`, too, where the ids are places in a list, and for `trained-on.txt`, where the
-            model says what it was trained on.
+        output: Folder for `pred.json`, every digit down to the model's smallest score, its box in the style
+            of the training labels; `pred.csv`, the numbers; `readings.csv`, the numbers with probabilities,
+            also those that the reader does not answer; `images.csv` where the ids are places in a list;
+            `trained-on.txt` where the model says what it was trained on.
         archive: Also write both into `pred.zip`.
         overlays: Draw this many pictures, evenly chosen, with boxes and number, and a sheet of them.
         batch_size: Pictures read at a time; batches of like shapes are made of them.
@@ -110,12 +114,13 @@ def predict(
         raise ConfigError(f"{overlays} overlays and a batch of {batch_size}: need 0 or more, and 1 or more")
     check_writable(output)
     found: dict[int, Detections] = {}
-    numbers: dict[int, str | None] = {}
+    readings: dict[int, Reading] = {}
     drawn: dict[int, Image.Image] = {}
     chosen = _evenly(list(pictures.paths), overlays)
     reads = reader.read_whole(pictures.paths.values(), batch_size)
     for image_id, read in zip(pictures.paths, reads, strict=True):
-        found[image_id], numbers[image_id] = read.detections, read.reading.text
+        found[image_id] = refine_boxes(read.detections, reader.settings.style)
+        readings[image_id] = read.reading
         if image_id in chosen:
             image, truth = decode_image(pictures.paths[image_id]), pictures.numbers.get(image_id)
             drawn[image_id] = draw_overlay(image, read.reading, read.detections, truth)
@@ -123,7 +128,8 @@ def predict(
     _remove_optional(output)
     categories = pictures.labels.categories if pictures.labels else reader.categories
     write_results(output / RESULTS, found, categories)
-    write_numbers(output / NUMBERS, numbers)
+    write_numbers(output / NUMBERS, {image_id: each.text for image_id, each in readings.items()})
+    write_readings(output / READINGS, readings)
     if reader.seen.keys:
         with writing_whole(output / SEEN) as file:
             file.write(reader.seen.to_text())

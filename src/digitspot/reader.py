@@ -16,7 +16,7 @@ from digitspot.data.labels import CategoryMap
 from digitspot.data.seen import Seen
 from digitspot.errors import ConfigError
 from digitspot.preprocess import Prepared
-from digitspot.reading import ReadingSettings, read_number
+from digitspot.reading import Constraint, ReadingSettings, abstain, read_number
 from digitspot.runtime import Runtime
 from digitspot.runtime.exported import ExportedRuntime
 from digitspot.structures import Detections, Reading
@@ -48,6 +48,10 @@ class Reader:
         settings: How digits become a number.
         categories: The category ids of the labels that the model was trained on.
         seen: The pictures that it was trained on.
+
+    Attributes:
+        constraint: What is known of the numbers; None is nothing.
+        abstain_below: Readings of a smaller probability are not answered.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class Reader:
         self.settings = settings
         self.categories = categories
         self.seen = seen or Seen()
+        self.constraint: Constraint | None = None
+        self.abstain_below = 0.0
 
     @classmethod
     def load(
@@ -95,7 +101,7 @@ class Reader:
             DataError: The picture cannot be read.
         """
         [detections] = self.runtime.detect([decode_image(source)])
-        return read_number(detections, self.settings)
+        return self._read(detections)
 
     def read_many(self, sources: Iterable[ImageSource], batch_size: int = 32) -> Iterator[Reading]:
         """Read the numbers in many pictures, in order.
@@ -111,7 +117,7 @@ class Reader:
         prepared = self._prepare_ahead(sources, batch_size)
         while chunk := list(islice(prepared, batch_size)):
             for detections in self.runtime.detect_prepared(chunk):
-                yield Read(detections, read_number(detections, self.settings))
+                yield Read(detections, self._read(detections))
 
     def _prepare_ahead(self, sources: Iterable[ImageSource], num_ahead: int) -> Iterator[Prepared]:
         """Decode and resize pictures in threads, in order and up to `num_ahead` ahead."""
@@ -127,6 +133,9 @@ class Reader:
             finally:
                 for future in pending:
                     future.cancel()
+
+    def _read(self, detections: Detections) -> Reading:
+        return abstain(read_number(detections, self.settings, self.constraint), self.abstain_below)
 
     def _prepare(self, source: ImageSource) -> Prepared:
         return self.runtime.prepare(decode_image(source))

@@ -66,12 +66,14 @@ class Digit:
         text: The digit as a string, "0" to "9".
         box: x1, y1, x2, y2 in pixels of the original image.
         score: The detector's score, in 0..1.
+        probability: How sure the reader is that this digit is there, is part of the number, and is this one.
         alternatives: Other digits at the same place with their scores, best first.
     """
 
     text: str
     box: tuple[float, float, float, float]
     score: float
+    probability: float
     alternatives: tuple[tuple[str, float], ...] = ()
 
 
@@ -83,8 +85,16 @@ class Reading:
         text: The number as a string ("042" keeps its zero); None means no number.
         probability: How sure the reader is of the whole number, in 0..1.
         digits: The digits in reading order.
+        abstained: Whether `text` is None since the reader was not sure enough of the digits; `probability` is
+            that of the number it would have read.
     """
 
     text: str | None
     probability: float
     digits: tuple[Digit, ...] = field(default=())
+    abstained: bool = False
+
+    @property
+    def number(self) -> str | None:
+        """The number as read, whether answered or not."""
+        return "".join(digit.text for digit in self.digits) or None

@@ -9,30 +9,38 @@ from typing import Annotated, Any
 
 import tyro
 
+from digitspot.calibrate import read_settings
 from digitspot.commands.options import parse, print_json, print_table
 from digitspot.data.coco import read_json, read_labels, read_numbers, read_results
+from digitspot.data.readings import read_readings
 from digitspot.data.seen import Seen, unseen
-from digitspot.errors import DataError
+from digitspot.errors import ConfigError, DataError
 from digitspot.evaluation.answers import Scores, evaluate_answers
+from digitspot.evaluation.diagrams import draw_reliability
 from digitspot.files import writing_whole
-from digitspot.predict import NUMBERS, RESULTS, SEEN
+from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN
 from digitspot.progress import stderr
 from digitspot.reading import ReadingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
-    """COCO's twelve figures, AP of each digit, and how many numbers are exactly right, with intervals.
+    """COCO's twelve figures, AP of each digit, how many numbers are exactly right, and how far their
+    probabilities can be trusted, with intervals.
 
     digitspot evaluate answers --labels ../data/test.json
     """
 
     answers: Annotated[Path, tyro.conf.Positional]
-    """A folder with pred.json and pred.csv, or one COCO results file."""
+    """A folder with pred.json, pred.csv and readings.csv, or one COCO results file."""
     labels: Path
     """The true labels, COCO detection format."""
     numbers: Path | None = None
     """pred.csv, where it is not beside pred.json; without any, numbers are read from the boxes."""
+    readings: Path | None = None
+    """readings.csv, where it is not beside pred.json: numbers with probabilities."""
+    reader: Path | None = None
+    """How to read numbers from boxes: what `digitspot calibrate` wrote for other results of the detector."""
     image_ids: Path | None = None
     """A JSON list of image ids: only these are compared."""
     only_unseen: bool = False
@@ -42,6 +50,10 @@ class EvaluateOptions:
     """Bootstrap resamples over images for the intervals; 0 does without."""
     level: float = 0.95
     """Level of the intervals."""
+    mistakes: int = 0
+    """Also print up to this many wrong numbers of each kind, the surest first."""
+    diagram: Path | None = None
+    """Draw probability against accuracy, and accuracy against coverage, into this .svg file."""
     json: bool = False
     """Print JSON instead of a table."""
     save: Path | None = None
@@ -51,16 +63,18 @@ class EvaluateOptions:
 def run(arguments: list[str]) -> None:
     """Evaluate."""
     options = parse(EvaluateOptions, "evaluate", arguments)
-    results, numbers = _answer_files(options)
+    results, numbers, readings = _answer_files(options)
     labels = read_labels(options.labels, clip=False)
-    answers = read_numbers(numbers) if numbers else None
+    settings = read_settings(options.reader) if options.reader else ReadingSettings()
     image_ids = _image_ids(options.image_ids) if options.image_ids else None
-    if answers is None:
-        stderr().print(f"no {NUMBERS}: numbers are read from the boxes, {ReadingSettings()}")
+    if numbers is None and readings is None:
+        stderr().print(f"numbers are read from the boxes: {settings}")
     scores = evaluate_answers(
         labels,
         read_results(results, labels),
-        answers,
+        read_numbers(numbers) if numbers else None,
+        read_readings(readings) if readings else None,
+        settings=settings,
         image_ids=unseen(_seen(results.with_name(SEEN)), labels, image_ids, options.only_unseen),
         num_resamples=options.resamples,
         level=options.level,
@@ -68,10 +82,21 @@ def run(arguments: list[str]) -> None:
     if options.save:
         with writing_whole(options.save) as file:
             json.dump(scores.to_dict(), file, indent=1)
+    if options.diagram:
+        if scores.reliability is None:
+            raise ConfigError(
+                f"--diagram {options.diagram}: the answers have no probabilities",
+                hint=f"`digitspot predict` writes {READINGS} beside {RESULTS}.",
+            )
+        with writing_whole(options.diagram) as file:
+            file.write(draw_reliability(scores.reliability))
     if options.json:
         print_json(scores.to_dict())
     else:
         print_scores(scores)
+        if options.mistakes:
+            columns = ("mistake", "image", "true", "read", "probability")
+            print_table("Wrong numbers", columns, scores.mistake_rows(options.mistakes))
 
 
 def print_scores(scores: Scores) -> None:
@@ -81,14 +106,19 @@ def print_scores(scores: Scores) -> None:
     print_table(f"Numbers of {num_images} images", ("figure", "value"), scores.number_rows())
 
 
-def _answer_files(options: EvaluateOptions) -> tuple[Path, Path | None]:
+def _answer_files(options: EvaluateOptions) -> tuple[Path, Path | None, Path | None]:
+    """Return the files of boxes, numbers and readings; --reader reads anew what is not named."""
     if not options.answers.is_dir():
-        return options.answers, options.numbers
+        return options.answers, options.numbers, options.readings
     results = options.answers / RESULTS
     if not results.exists():
         raise DataError(f"{options.answers} holds no {RESULTS}", hint="`digitspot predict` writes one.")
-    beside = options.answers / NUMBERS
-    return results, options.numbers or (beside if beside.exists() else None)
+    if options.reader:
+        return results, options.numbers, options.readings
+    numbers, readings = (
+        path if path.exists() else None for path in (options.answers / NUMBERS, options.answers / READINGS)
+    )
+    return results, options.numbers or numbers, options.readings or readings
 
 
 def _seen(path: Path) -> Seen:

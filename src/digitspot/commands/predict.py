@@ -8,15 +8,16 @@ from typing import Annotated
 
 import tyro
 
-from digitspot.commands.model import ModelOptions
+from digitspot.commands.answering import AnswerOptions
 from digitspot.commands.options import parse
 from digitspot.predict import NAMES, find_pictures, predict
 from digitspot.progress import stderr, tracking
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions(ModelOptions):
-    """Read many pictures: pred.json (every digit, COCO results) and pred.csv (the numbers, -1 for none).
+class PredictOptions(AnswerOptions):
+    """Read many pictures: pred.json (every digit, COCO results), pred.csv (the numbers, -1 for none) and
+    readings.csv (numbers with probabilities).
 
     digitspot predict runs/mine ../data/test.json --output answers --zip
     """

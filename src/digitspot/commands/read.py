@@ -8,14 +8,14 @@ from typing import Annotated
 
 import tyro
 
-from digitspot.commands.model import ModelOptions
+from digitspot.commands.answering import AnswerOptions
 from digitspot.commands.options import parse, print_json
 from digitspot.errors import ConfigError
 from digitspot.reader import Read
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadOptions(ModelOptions):
+class ReadOptions(AnswerOptions):
     """Print the number in each picture; an empty line where there is none.
 
     digitspot read door.jpg --model runs/mine

@@ -166,7 +166,7 @@ def read_numbers(path: Path) -> dict[str, str | None]:
     """
     numbers: dict[str, str | None] = {}
     try:
-        rows = list(csv.reader(io.StringIO(_read_text(path)), strict=True))
+        rows = list(csv.reader(io.StringIO(read_text(path)), strict=True))
     except csv.Error as error:
         raise DataError(f"{path}: not a CSV file: {error}") from error
     header = [name.strip() for name in rows[0]] if rows else []
@@ -242,7 +242,7 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: It is missing, empty, cut off or not JSON, with the line and column.
     """
-    text = _read_text(path)
+    text = read_text(path)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -256,7 +256,12 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path}: is not JSON that can be read: {error}") from error
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        DataError: It is missing, empty or not text.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:

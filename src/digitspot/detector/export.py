@@ -26,9 +26,10 @@ from digitspot.detector import batched
 from digitspot.detector.model import Detector
 from digitspot.detector.nano import ANCHOR_STRIDE, RPN_NMS, Nano
 from digitspot.detector.quantize import Feed, quantize
-from digitspot.errors import ExportError
+from digitspot.errors import CheckpointError, ExportError
 from digitspot.files import writing_whole
 from digitspot.manifest import IMAGES, KEY, OUTPUTS, SIZES, Manifest
+from digitspot.reading import ReadingSettings
 
 OPSET = 17
 """Of 2022; `RoiAlign` places its samples as torchvision from 16 on."""
@@ -140,6 +141,32 @@ def export_onnx(
     onnx.checker.check_model(model)
     with writing_whole(path, "wb") as file:
         file.write(model.SerializeToString())
+
+
+def replace_reading(path: Path, settings: ReadingSettings, output: Path) -> Path:
+    """Put other settings of the reader into an exported model.
+
+    Args:
+        path: What `export_onnx` wrote.
+        settings: Of the reader.
+        output: The file to write; may be `path`.
+
+    Raises:
+        CheckpointError: The file is not an export of digitspot.
+        DigitspotError: The file cannot be written.
+    """
+    try:
+        model = onnx.load(path)
+    except OSError as error:
+        raise CheckpointError(f"no model {path}: {error.strerror}") from error
+    except Exception as error:  # protobuf's own kinds
+        raise CheckpointError(f"{path} cannot be read as an ONNX model: {str(error)[:200]}") from error
+    stored = {each.key: each.value for each in model.metadata_props}
+    manifest = replace(Manifest.from_json(stored.get(KEY), path), reading=settings)
+    onnx.helper.set_model_props(model, {**stored, KEY: manifest.to_json()})
+    with writing_whole(output, "wb") as file:
+        file.write(model.SerializeToString())
+    return output
 
 
 def _graph(core: Core) -> bytes:

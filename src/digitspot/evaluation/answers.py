@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from digitspot.data.labels import LabelSet
 from digitspot.errors import ConfigError
 from digitspot.evaluation.coco_metrics import BoxMetrics, evaluate_boxes
 from digitspot.evaluation.intervals import Interval, MetricIntervals, bootstrap_metrics
+from digitspot.evaluation.mistakes import Kind, Mistake, list_mistakes
 from digitspot.evaluation.number_metrics import NumberMetrics, evaluate_numbers
+from digitspot.evaluation.reliability import ReliabilityMetrics, evaluate_reliability
 from digitspot.reading import ReadingSettings, read_number
 from digitspot.structures import Detections
 
@@ -23,16 +27,27 @@ class Scores:
         boxes: COCO's figures.
         numbers: Whole numbers.
         intervals: Of AP and of accuracy; None without resamples.
+        reliability: Of the probabilities; None where the answers have none.
+        mistakes: Every wrong number, by kind.
     """
 
     boxes: BoxMetrics
     numbers: NumberMetrics
     intervals: MetricIntervals | None
+    reliability: ReliabilityMetrics | None
+    mistakes: Mapping[Kind, Sequence[Mistake]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything for a JSON file."""
         intervals = None if self.intervals is None else self.intervals.to_dict()
-        return {"boxes": self.boxes.to_dict(), "numbers": self.numbers.to_dict(), "intervals": intervals}
+        reliability = None if self.reliability is None else self.reliability.to_dict()
+        return {
+            "boxes": self.boxes.to_dict(),
+            "numbers": self.numbers.to_dict(),
+            "intervals": intervals,
+            "reliability": reliability,
+            "mistakes": {kind: [vars(each) for each in group] for kind, group in self.mistakes.items()},
+        }
 
     def box_rows(self) -> list[tuple[str, str]]:
         """Return names and values for a table."""
@@ -42,14 +57,31 @@ class Scores:
     def number_rows(self) -> list[tuple[str, str]]:
         """Return names and values for a table."""
         interval = None if self.intervals is None else self.intervals.accuracy
-        return _with_interval(self.numbers.rows(), "accuracy", interval)
+        reliability = [] if self.reliability is None else self.reliability.rows()
+        return _with_interval(self.numbers.rows(), "accuracy", interval) + reliability
+
+    def mistake_rows(self, most: int) -> list[tuple[str, str, str, str, str]]:
+        """Return kind, image, true and read number and probability, up to `most` of each kind."""
+        return [
+            (
+                kind,
+                each.image_id,
+                each.true or "",
+                each.read or "",
+                "" if each.probability is None else f"{each.probability:.3f}",
+            )
+            for kind, group in self.mistakes.items()
+            for each in group[:most]
+        ]
 
 
 def evaluate_answers(
     labels: LabelSet,
     detections: Mapping[int, Detections],
     numbers: Mapping[str, str | None] | None = None,
+    readings: Mapping[str, tuple[str | None, float]] | None = None,
     *,
+    settings: ReadingSettings | None = None,
     image_ids: Iterable[int] | None = None,
     num_resamples: int = 1000,
     level: float = 0.95,
@@ -59,7 +91,10 @@ def evaluate_answers(
     Args:
         labels: The truth, read with `clip=False`.
         detections: By image id.
-        numbers: By image id as a string; None reads them from the boxes with the plain settings.
+        numbers: By image id as a string; None takes those of the readings.
+        readings: Numbers and their probabilities, before any abstention; None without `numbers` reads them
+            from the boxes, with `settings`.
+        settings: Of the reader of boxes.
         image_ids: Compare these images only; None means all of `labels`.
         num_resamples: Bootstrap resamples over images; 0 gives no intervals.
         level: Of the intervals.
@@ -73,8 +108,10 @@ def evaluate_answers(
     chosen = None if image_ids is None else set(image_ids)
     images = [image for image in labels.images if chosen is None or image.image_id in chosen]
     truth = {str(image.image_id): image.number for image in images}
+    if readings is None and numbers is None:
+        readings = _read_boxes(truth, detections, settings or ReadingSettings())
     if numbers is None:
-        numbers = _read_plainly(truth, detections)
+        numbers = {key: text for key, (text, _) in (readings or {}).items()}
     intervals = None
     if num_resamples:
         intervals = bootstrap_metrics(
@@ -84,13 +121,31 @@ def evaluate_answers(
         boxes=evaluate_boxes(labels, detections, chosen),
         numbers=evaluate_numbers(truth, numbers),
         intervals=intervals,
+        reliability=None if readings is None else _reliability(truth, readings, num_resamples, level),
+        mistakes=list_mistakes(truth, numbers, {key: each[1] for key, each in (readings or {}).items()}),
     )
 
 
-def _read_plainly(keys: Iterable[str], detections: Mapping[int, Detections]) -> dict[str, str | None]:
-    """Read numbers from boxes of which no model says how, with the reader's own settings."""
-    settings = ReadingSettings()
-    return {key: read_number(detections.get(int(key), Detections.empty()), settings).text for key in keys}
+def _read_boxes(
+    keys: Iterable[str], detections: Mapping[int, Detections], settings: ReadingSettings
+) -> dict[str, tuple[str | None, float]]:
+    reads = {key: read_number(detections.get(int(key), Detections.empty()), settings) for key in keys}
+    return {key: (each.text, each.probability) for key, each in reads.items()}
+
+
+def _reliability(
+    truth: Mapping[str, str | None],
+    readings: Mapping[str, tuple[str | None, float]],
+    num_resamples: int,
+    level: float,
+) -> ReliabilityMetrics:
+    """Measure the probabilities; a picture without a reading was read as no number, surely wrong."""
+    reads = [readings.get(key, (None, 0.0)) for key in truth]
+    right = np.array(
+        [(text or "") == (true or "") for (text, _), true in zip(reads, truth.values(), strict=True)]
+    )
+    probabilities = np.array([probability for _, probability in reads])
+    return evaluate_reliability(probabilities, right, num_resamples=num_resamples, level=level)
 
 
 def _with_interval(

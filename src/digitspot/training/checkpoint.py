@@ -7,7 +7,7 @@ tensors and plain values only and load with `weights_only=True`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def save_model(model: Model, path: Path) -> None:
             "kind": "model",
             "config": config_to_dict(model.config),
             "categories": list(model.categories.ids),
-            "reading": asdict(model.reading),
+            "reading": model.reading.to_dict(),
             "scores": dict(model.scores),
             "seen": model.seen.to_text(),
             "model": model.detector.state_dict(),
@@ -99,7 +99,7 @@ def load_model(path: Path) -> Model:
         detector=detector,
         config=config,
         categories=CategoryMap(tuple(state["categories"])),
-        reading=ReadingSettings(**state["reading"]),
+        reading=_reading(state, path),
         scores=state["scores"],
         seen=Seen.from_text(state.get("seen", ""), path),
     )
@@ -161,6 +161,15 @@ def _config(state: Mapping[str, Any], path: Path) -> Config:
         return config_from_dict(state["config"], place=str(path))
     except ConfigError as error:
         raise CheckpointError(f"{error}", hint=error.hint) from error
+
+
+def _reading(state: Mapping[str, Any], path: Path) -> ReadingSettings:
+    try:
+        return ReadingSettings.from_dict(state["reading"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: {error}", hint="`digitspot calibrate` fits the reader again."
+        ) from error
 
 
 def _save(state: Mapping[str, Any], path: Path) -> None:

@@ -170,7 +170,7 @@ class Trainer:
         )
         self._log(kind, part=part, unseen=self.place.epoch == 0, **found.scores(self.place.reading))
         if self.place.epoch == 0 or self.validator is not None:  # later, the pictures are known
-            self.place.reading = fit_reading(found)
+            self.place.reading, _ = fit_reading(found)
 
     def _save_when_due(self) -> None:
         trunk = self.trunks.get(self.place.step)
@@ -241,7 +241,7 @@ class Trainer:
         if improved:
             self.place.best = score
             self._save_best(validation.scores, validation.reading)
-        self._log("valid", of=self.validator.name, **validation.scores, **asdict(validation.reading))
+        self._log("valid", of=self.validator.name, **validation.scores)
 
     def _runtime(self) -> TorchRuntime:
         """Return the model to use, computing no more pixels at once than an update does."""

@@ -48,8 +48,11 @@ class Place:
 def stored_place(path: Path) -> Place:
     """Read where a saved training is, without reading its weights."""
     values = dict(load_state(path, kind="training", mmap=True)["place"])
-    for name, kind in (("plateau", Plateau), ("prequential", Prequential), ("reading", ReadingSettings)):
+    for name, kind in (("plateau", Plateau), ("prequential", Prequential)):
         values[name] = kind(**values.get(name, {}))
+    values["reading"] = (
+        ReadingSettings.from_dict(values["reading"]) if "reading" in values else ReadingSettings()
+    )
     return Place(**values)
 
 

@@ -40,8 +40,12 @@ def as_stored(samples: Samples, place: int) -> tuple[ImageArray, FloatArray]:
 
 def zoomed_out(samples: Samples, place: int) -> tuple[ImageArray, FloatArray]:
     """View a picture as if photographed from farther away; the same at every validation."""
-    image, boxes = as_stored(samples, place)
-    return augment(_ZOOM, image, boxes, (0, 0, int(samples.image_ids[place])))
+    return zoom_out(*as_stored(samples, place), int(samples.image_ids[place]))
+
+
+def zoom_out(image: ImageArray, boxes: FloatArray, image_id: int) -> tuple[ImageArray, FloatArray]:
+    """Return a picture shrunk by up to `MAX_ZOOM_OUT` within its frame, and its boxes there."""
+    return augment(_ZOOM, image, boxes, (0, 0, image_id))
 
 
 _ZOOM = ZoomOut(probability=1.0, max_factor=MAX_ZOOM_OUT)
@@ -150,11 +154,21 @@ def _chunks(places: Sequence[int]) -> Iterator[Sequence[int]]:
         yield places[start : start + CHUNK]
 
 
-def fit_reading(*looks: Look) -> ReadingSettings:
-    """Return the reader's settings that read most numbers right, over all looks together."""
-    pairs = [(each.found[image.image_id], image.number) for each in looks for image in each.truth.images]
-    reading, _ = fit_settings([found for found, _ in pairs], [number for _, number in pairs])
-    return reading
+def fit_reading(*looks: Look) -> tuple[ReadingSettings, list[float]]:
+    """Fit the reader to all looks together, which may be of the same pictures.
+
+    Returns:
+        Its settings, and the accuracy on each look, its pictures read with settings fitted without them.
+    """
+    views = [(each.found[image.image_id], image) for each in looks for image in each.truth.images]
+    reading, right = fit_settings(
+        [found for found, _ in views],
+        [image.number for _, image in views],
+        pictures=[image.image_id for _, image in views],
+        boxes=[image.boxes for _, image in views],
+    )
+    ends = np.cumsum([len(each.truth.images) for each in looks])
+    return reading, [float(part.mean()) for part in np.split(right, ends[:-1])]
 
 
 @dataclass(frozen=True)
@@ -201,9 +215,9 @@ class Validator:
             view=zoomed_out,
             progress=lambda done: progress(num + done, 2 * num),
         )
-        reading = fit_reading(plain, zoomed)
-        scores = {
-            **{name.replace("loss", "valid_loss"): each for name, each in plain.scores(reading).items()},
-            **{f"zoomed_{name}": each for name, each in zoomed.scores(reading).items()},
-        }
+        reading, accuracies = fit_reading(plain, zoomed)
+        scores: dict[str, float] = {}
+        for look_, accuracy, prefix in zip((plain, zoomed), accuracies, ("", "zoomed_"), strict=True):
+            of_look = {**look_.scores(reading), "accuracy": accuracy}
+            scores |= {prefix + name.replace("loss", "valid_loss"): each for name, each in of_look.items()}
         return Validation(scores, reading)

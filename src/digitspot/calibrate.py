@@ -1,0 +1,132 @@
+"""Fitting the reader to a detector that is there already, and storing it where the detector is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from digitspot.data.coco import read_json, read_labels, read_results
+from digitspot.data.images import decode_image
+from digitspot.data.labels import LabelSet
+from digitspot.errors import DataError
+from digitspot.files import writing_whole
+from digitspot.reader import Reader
+from digitspot.reading import ReadingSettings, fit_settings
+from digitspot.structures import Detections, FloatArray, ImageArray
+
+Progress = Callable[[int, int], None]
+CHUNK = 128
+"""Pictures in memory at a time."""
+
+
+def calibrate_results(results: Path, labels: Path) -> ReadingSettings:
+    """Fit the reader to COCO results, of whatever detector, and the labels of their images.
+
+    Raises:
+        DataError: A file cannot be read, or no image has a result.
+    """
+    truth = read_labels(labels, clip=False)
+    found = read_results(results, truth)
+    if not found:
+        raise DataError(f"{results} has no result of any image of {labels}")
+    settings, _ = fit_settings(
+        [found.get(image.image_id, Detections.empty()) for image in truth.images],
+        [image.number for image in truth.images],
+        boxes=[image.boxes for image in truth.images],
+    )
+    return settings
+
+
+def calibrate_model(
+    model: Path, labels: Path, progress: Progress = lambda done, total: None
+) -> ReadingSettings:
+    """Fit the reader to a model, on pictures as they are and zoomed out.
+
+    Args:
+        model: What `Reader.load` takes.
+        labels: A label file beside the folder of its pictures; not those that the model was trained on.
+        progress: Called with the views done and their total.
+
+    Raises:
+        CheckpointError: The model cannot be read.
+        DataError: Labels or pictures cannot be read.
+    """
+    reader = Reader.load(model)
+    truth = read_labels(labels, clip=False)
+    views = _views(truth, labels.with_suffix(""))
+    found: list[Detections] = []
+    boxes: list[FloatArray] = []
+    while chunk := list(islice(views, CHUNK)):
+        found += reader.runtime.detect([image for image, _ in chunk])
+        boxes += [each for _, each in chunk]
+        progress(len(found), 2 * len(truth))
+    twice = [image for image in truth.images for _ in range(2)]
+    settings, _ = fit_settings(
+        found,
+        [image.number for image in twice],
+        pictures=[image.image_id for image in twice],
+        boxes=boxes,
+    )
+    return settings
+
+
+def _views(truth: LabelSet, folder: Path) -> Iterator[tuple[ImageArray, FloatArray]]:
+    """Yield each picture with its boxes, as it is and zoomed out."""
+    from digitspot.training.validation import zoom_out
+
+    for each in truth.images:
+        image = decode_image(folder / each.file_name)
+        yield image, each.boxes
+        yield zoom_out(image, each.boxes, each.image_id)
+
+
+def store_settings(settings: ReadingSettings, model: Path, output: Path | None = None) -> Path:
+    """Put the reader's settings into a model.
+
+    Args:
+        settings: The reader's.
+        model: A run folder (its best model), a checkpoint, or an exported .onnx.
+        output: Write a new file; None replaces the model.
+
+    Returns:
+        The file written.
+    """
+    if model.suffix.lower() == ".onnx":
+        from digitspot.detector.export import replace_reading
+
+        return replace_reading(model, settings, output or model)
+    from digitspot.training.checkpoint import BEST, load_model, save_model
+
+    path = output or (model / BEST if model.is_dir() else model)
+    save_model(replace(load_model(model), reading=settings), path)
+    return path
+
+
+def write_settings(settings: ReadingSettings, path: Path) -> None:
+    """Write the reader's settings as JSON, for results of a detector that is not ours."""
+    with writing_whole(path) as file:
+        json.dump(settings.to_dict(), file, indent=1)
+
+
+def read_settings(path: Path) -> ReadingSettings:
+    """Read what `write_settings` wrote.
+
+    Raises:
+        DataError: The file cannot be read, or another version wrote it.
+    """
+    document = read_json(path)
+    try:
+        return ReadingSettings.from_dict(document)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: {error}",
+            hint="`digitspot calibrate PRED.json --labels LABELS.json` writes such a file.",
+        ) from error
+
+
+def is_results(path: Path) -> bool:
+    """Return whether a path is of COCO results rather than of a model."""
+    return path.suffix.lower() == ".json"

@@ -1,0 +1,68 @@
+"""`digitspot calibrate`: fit the reader to a detector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digitspot.calibrate import (
+    calibrate_model,
+    calibrate_results,
+    is_results,
+    store_settings,
+    write_settings,
+)
+from digitspot.commands.options import parse
+from digitspot.errors import ConfigError
+from digitspot.files import check_writable
+from digitspot.progress import stderr, tracking
+from digitspot.reading import ReadingSettings
+from digitspot.reading.selection import select
+
+TARGETS = (0.9, 0.95, 0.98)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions:
+    """Fit how boxes become a number, its probability, and the style of boxes, to pictures with labels that
+    the detector was not trained on.
+
+    digitspot calibrate runs/mine --labels ../data/valid.json
+    digitspot calibrate pred_valid.json --labels ../data/valid.json --output reader.json
+    """
+
+    detector: Annotated[Path, tyro.conf.Positional]
+    """A run folder, a checkpoint or an exported .onnx; or a COCO results file of any detector."""
+    labels: Path
+    """The true labels, COCO detection format; for a model, beside the folder of their pictures."""
+    output: Path | None = None
+    """The file to write: a model, or for results a reader, which `evaluate --reader` takes. None replaces the
+    model's own reader."""
+
+
+def run(arguments: list[str]) -> None:
+    """Calibrate."""
+    options = parse(CalibrateOptions, "calibrate", arguments)
+    if options.output is not None:
+        check_writable(options.output.parent)
+    if is_results(options.detector):
+        if options.output is None:
+            raise ConfigError("--output is missing", hint="Results hold no reader; name a file for it.")
+        settings, path = calibrate_results(options.detector, options.labels), options.output
+        write_settings(settings, path)
+    else:
+        with tracking("reading") as show:
+            settings = calibrate_model(options.detector, options.labels, show)
+        path = store_settings(settings, options.detector, options.output)
+    _report(settings)
+    print(path)
+
+
+def _report(settings: ReadingSettings) -> None:
+    """Say how good the reader is, and at which accuracy it would answer how much."""
+    stderr().print(f"{settings}; labels: {settings.style}")
+    for target in TARGETS:
+        stderr().print(f"--target-accuracy {target}: {select(settings.risk, target) or 'not reached'}")

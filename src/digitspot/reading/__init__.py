@@ -1,0 +1,8 @@
+"""From scored boxes to the number: places, their order, the most probable subset, and how sure that is."""
+
+from digitspot.reading.constraints import Constraint
+from digitspot.reading.fit import fit_settings
+from digitspot.reading.read import abstain, read_number
+from digitspot.reading.settings import ReadingSettings
+
+__all__ = ["Constraint", "ReadingSettings", "abstain", "fit_settings", "read_number"]

@@ -1,0 +1,187 @@
+"""Every subset of the places is a candidate for the number; what speaks for it, as features.
+
+A candidate's score is a weighted sum of features of its length, of its places, of each step from one digit
+to the next, and of each pair of its places: a log-linear model (a conditional random field, Lafferty et al.
+2001) small enough to be computed by enumeration. Nothing depends on where in the picture the number is, nor
+on its size: all lengths are in digit heights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from digitspot.reading.order import Layout, lay_out
+from digitspot.reading.places import Places
+from digitspot.structures import DoubleArray, IntArray
+
+MAX_FREE = 8
+"""Of more places than this the surest are digits of every candidate, so that there are at most 256."""
+MAX_PLACES = 24
+
+LENGTHS = ("no_digit", "one", "two", "three", "four", "five", "six_or_more")
+PLACE_NAMES = ("score", "low_score", "class_share", "behind_best", "odd_height")
+STEP_NAMES = ("new_row", "height_change", "off_line", "gap", "wide_gap", "overlap")
+PAIR_NAMES = ("covered", "shared")
+NAMES = (*LENGTHS, *PLACE_NAMES, *STEP_NAMES, *PAIR_NAMES)
+"""The features, in the order of the weights."""
+_SPLITS = np.cumsum([len(LENGTHS), len(PLACE_NAMES), len(STEP_NAMES)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """The subsets of the places of one picture.
+
+    `C` subsets of `K` places in reading order, and `P` pairs of places, the earlier one first.
+
+    Attributes:
+        places: In reading order.
+        layout: Of the places; its order is 0, 1, 2, ...
+        members: float64 `[C, K]`, 1 where the place is in the subset.
+        steps: float64 `[C, P]`, 1 where both are, and none between them.
+        pairs: float64 `[C, P]`, 1 where both are.
+        place_features: `[K, F]`, see `PLACE_NAMES`.
+        step_features: `[P, F]`, see `STEP_NAMES`.
+        pair_features: `[P, F]`, see `PAIR_NAMES`.
+    """
+
+    places: Places
+    members: DoubleArray
+    steps: DoubleArray
+    pairs: DoubleArray
+    place_features: DoubleArray
+    step_features: DoubleArray
+    pair_features: DoubleArray
+
+    @property
+    def lengths(self) -> IntArray:
+        """Digits of each candidate, `[C]`."""
+        return np.asarray(self.members.sum(1), np.int64)
+
+    def scores(self, weights: DoubleArray) -> DoubleArray:
+        """Return the logarithm of each candidate's probability, `[C]`, up to a constant."""
+        by_length, by_place, by_step, by_pair = np.split(weights, _SPLITS)
+        return np.asarray(
+            by_length[np.minimum(self.lengths, len(LENGTHS) - 1)]
+            + self.members @ (self.place_features @ by_place)
+            + self.steps @ (self.step_features @ by_step)
+            + self.pairs @ (self.pair_features @ by_pair)
+        )
+
+    def features(self) -> DoubleArray:
+        """Return the features of each candidate, `[C, len(NAMES)]`; times the weights they are `scores`."""
+        one_hot = np.eye(len(LENGTHS))[np.minimum(self.lengths, len(LENGTHS) - 1)]
+        return np.hstack(
+            [
+                one_hot,
+                self.members @ self.place_features,
+                self.steps @ self.step_features,
+                self.pairs @ self.pair_features,
+            ]
+        )
+
+    def texts(self) -> list[str]:
+        """Return the text of each candidate, "" for no digit."""
+        digits = [str(digit) for digit in self.places.digits]
+        return ["".join(d for d, part in zip(digits, row, strict=True) if part) for row in self.members]
+
+
+def list_candidates(places: Places) -> Candidates:
+    """Enumerate the subsets of the surest places and describe them.
+
+    Args:
+        places: The surest first.
+    """
+    num_likely = int((places.presence >= 0.5).sum())
+    places = places.select(np.arange(min(len(places), max(MAX_FREE, min(num_likely, MAX_PLACES)))))
+    rank_is_free = np.arange(len(places)) >= len(places) - MAX_FREE
+    layout = lay_out(places.boxes)
+    order = layout.order
+    places = places.select(order)
+    first, second, members, steps, pairs = _subsets(tuple(rank_is_free[order].tolist()))
+    return Candidates(
+        places=places,
+        members=members,
+        steps=steps,
+        pairs=pairs,
+        place_features=_describe_places(places),
+        step_features=_describe_steps(places, layout, first, second),
+        pair_features=_describe_pairs(places, first, second),
+    )
+
+
+@lru_cache(maxsize=64)
+def _subsets(
+    free: tuple[bool, ...],
+) -> tuple[IntArray, IntArray, DoubleArray, DoubleArray, DoubleArray]:
+    """Return the pairs of places, and of every subset its members, its steps and its pairs.
+
+    Args:
+        free: Of each place in reading order, whether it may be left out.
+    """
+    num_free = sum(free)
+    members = np.ones((2**num_free, len(free)))
+    members[:, np.flatnonzero(free)] = np.arange(2**num_free)[:, None] >> np.arange(num_free) & 1
+    first, second = np.triu_indices(len(free), 1)
+    pairs = members[:, first] * members[:, second]
+    counted = np.cumsum(members, axis=1)
+    steps = pairs * (counted[:, second] - counted[:, first] == 1)
+    return first, second, members, steps, pairs
+
+
+def _describe_places(places: Places) -> DoubleArray:
+    presence, log_heights = places.presence, np.log(places.heights)
+    logit = np.log(presence / (1 - presence))
+    usual = np.average(log_heights, weights=presence**2) if len(places) else 0.0
+    return np.stack(
+        [
+            logit,
+            np.minimum(logit, 0),
+            np.log(places.shares),
+            logit.max(initial=-np.inf) - logit,
+            np.minimum(10 * (log_heights - usual) ** 2, 5),
+        ],
+        axis=1,
+    )
+
+
+def _describe_steps(places: Places, layout: Layout, first: IntArray, second: IntArray) -> DoubleArray:
+    """Describe the step from one digit to the next; within a row, along and across it."""
+    heights = places.heights
+    unit = np.sqrt(heights[first] * heights[second])
+    centres = (places.boxes[:, :2] + places.boxes[:, 2:]) / 2
+    step = (centres[second] - centres[first]) / unit[:, None]
+    widths = places.boxes[:, 2] - places.boxes[:, 0]
+    cos, sin = np.cos(layout.tilt), np.sin(layout.tilt)
+    gap = step[:, 0] * cos + step[:, 1] * sin - (widths[first] + widths[second]) / 2 / unit
+    off_line = np.abs(step[:, 1] * cos - step[:, 0] * sin)
+    row = layout.row[layout.order]
+    same_row = row[first] == row[second]
+    return np.stack(
+        [
+            ~same_row,
+            np.minimum(10 * np.log(heights[second] / heights[first]) ** 2, 5),
+            np.where(same_row, np.minimum(off_line, 2), 0),
+            np.where(same_row, np.clip(gap - 0.2, 0, 3), 0),
+            np.where(same_row, np.clip(gap - 1, 0, 5), 0),
+            np.where(same_row, np.maximum(-gap - 0.15, 0), 0),
+        ],
+        axis=1,
+    )
+
+
+def _describe_pairs(places: Places, first: IntArray, second: IntArray) -> DoubleArray:
+    """Return the overlap of two places as a share of the smaller one, and of both together."""
+    one, other = places.boxes[first], places.boxes[second]
+    sides = np.maximum(np.minimum(one[:, 2:], other[:, 2:]) - np.maximum(one[:, :2], other[:, :2]), 0)
+    shared = sides.prod(1)
+    areas = np.maximum((places.boxes[:, 2:] - places.boxes[:, :2]).prod(1), 1e-12)
+    return np.stack(
+        [
+            shared / np.minimum(areas[first], areas[second]),
+            shared / (areas[first] + areas[second] - shared),
+        ],
+        axis=1,
+    )

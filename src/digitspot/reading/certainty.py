@@ -1,0 +1,90 @@
+"""How sure a reading is: what speaks for the chosen number being right, beyond its own score.
+
+The softmax over candidates knows nothing of what no candidate says: a wrong class, a digit that was not
+found, a neighbour that nobody counts as part of the number. These features, weighed by a logistic regression
+on pictures that the reader was not fitted on, do (Platt 1999, with more than one input).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from digitspot.reading.candidates import Candidates
+from digitspot.structures import DoubleArray, IntArray
+
+NUMBER_NAMES = (
+    "always", "number", "class", "weakest", "left_out", "runner_up",
+    "no_digit", "one", "three", "four_or_more", "gap", "overlap", "uneven", "off_line",
+)  # fmt: skip
+DIGIT_NAMES = ("always", "part", "class")
+
+
+def softmax(scores: DoubleArray) -> DoubleArray:
+    """Return probabilities `[C]` that sum to 1 from their logarithms up to a constant."""
+    shares = np.exp(scores - scores.max())
+    return np.asarray(shares / shares.sum())
+
+
+def describe_number(
+    candidates: Candidates, probabilities: DoubleArray, chosen: int, digits: IntArray | None = None
+) -> DoubleArray:
+    """Return the features of a chosen candidate, `[len(NUMBER_NAMES)]`; see there.
+
+    Args:
+        candidates: All of them.
+        probabilities: Theirs, `[C]`.
+        chosen: Which one.
+        digits: The digit taken at each place, `[K]`; None is the best.
+    """
+    member = candidates.members[chosen] > 0
+    places = candidates.places
+    odds = places.odds(places.digits if digits is None else digits)[member]
+    presence, shares = places.presence, places.shares[member] * odds
+    second = np.sort(places.digit_scores[member], axis=1)[:, -2]
+    steps = candidates.step_features[candidates.steps[chosen] > 0]  # [S, F]
+    length = int(member.sum())
+    log_heights = np.log(places.heights[member])
+    return np.array(
+        [
+            1.0,
+            _logit(probabilities[chosen] * odds.prod()),
+            np.log(1 - shares.prod() + 1e-4),
+            np.log(1 - presence[member].min(initial=0.999)),
+            np.log(presence[~member].max(initial=1e-3)),
+            np.log(second.max(initial=0.0) + 1e-3),
+            length == 0,
+            length == 1,
+            length == 3,
+            length >= 4,
+            steps[:, 3].max(initial=0),
+            steps[:, 5].max(initial=0),
+            np.std(log_heights) if length else 0.0,
+            steps[:, 2].max(initial=0),
+        ]
+    )
+
+
+def describe_digits(
+    candidates: Candidates, probabilities: DoubleArray, chosen: int, digits: IntArray | None = None
+) -> DoubleArray:
+    """Return the features of each digit of a chosen candidate, `[length, len(DIGIT_NAMES)]`.
+
+    How probable it is that the place is part of the number, over all candidates, and how clear its class is.
+    """
+    member = candidates.members[chosen] > 0
+    places = candidates.places
+    odds = places.odds(places.digits if digits is None else digits)[member]
+    part = probabilities @ candidates.members[:, member] * odds
+    return np.stack(
+        [np.ones(len(part)), _logit(part), np.log(1 - places.shares[member] * odds + 1e-4)], axis=1
+    )
+
+
+def sigmoid(logits: DoubleArray) -> DoubleArray:
+    """Return probabilities from their logits."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))))
+
+
+def _logit(probabilities: DoubleArray) -> DoubleArray:
+    clipped = np.clip(probabilities, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(clipped / (1 - clipped)))

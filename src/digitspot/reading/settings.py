@@ -1,0 +1,87 @@
+"""What the reader was fitted to; plain numbers that travel with the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from digitspot.reading.candidates import NAMES
+from digitspot.reading.certainty import DIGIT_NAMES, NUMBER_NAMES
+from digitspot.reading.selection import RiskTable
+from digitspot.reading.style import LabelStyle
+
+
+def _weights(names: tuple[str, ...], **known: float) -> tuple[float, ...]:
+    return tuple(known.get(name, 0.0) for name in names)
+
+
+PRIOR_WEIGHTS = _weights(NAMES, score=1.0, class_share=1.0, shared=-1.0)
+"""Before anything is fitted, a clear digit is part of the number where its score exceeds 0.5, unless it
+shares its place with another; fitted weights are drawn towards these."""
+PRIOR_NUMBER_WEIGHTS = _weights(NUMBER_NAMES, number=1.0)
+PRIOR_DIGIT_WEIGHTS = _weights(DIGIT_NAMES, part=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingSettings:
+    """How boxes become a number, and scores a probability.
+
+    Attributes:
+        max_iou: Boxes that overlap more are one place, whatever their classes.
+        weights: Of `candidates.NAMES`: what makes a subset of the places the number.
+        number_weights: Of `certainty.NUMBER_NAMES`: what makes the number right.
+        digit_weights: Of `certainty.DIGIT_NAMES`: what makes a digit right.
+        risk: How often readings of each probability were wrong, on pictures that these were fitted without.
+        style: How the training labels draw boxes.
+        num_fitted: Pictures that all this was fitted on; 0 means that it was not.
+        accuracy: Share of them read right, each by a reader fitted without it; None where none was fitted.
+    """
+
+    max_iou: float = 0.6
+    weights: tuple[float, ...] = PRIOR_WEIGHTS
+    number_weights: tuple[float, ...] = PRIOR_NUMBER_WEIGHTS
+    digit_weights: tuple[float, ...] = PRIOR_DIGIT_WEIGHTS
+    risk: RiskTable = field(default_factory=RiskTable)
+    style: LabelStyle = field(default_factory=LabelStyle)
+    num_fitted: int = 0
+    accuracy: float | None = None
+
+    @classmethod
+    def from_threshold(cls, min_score: float, max_iou: float) -> ReadingSettings:
+        """Return settings that read every digit from a score on, as digitspot did before it fitted any."""
+        bias = -math.log(min_score / (1 - min_score))
+        lengths = {name: bias * length for length, name in enumerate(NAMES[:7])}
+        return cls(max_iou=max_iou, weights=_weights(NAMES, score=1.0, **lengths))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for `from_dict`, JSON and checkpoints."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ReadingSettings:
+        """Build settings from what `to_dict` returned, also after JSON, or from a threshold of earlier files.
+
+        Raises:
+            ValueError: Values are missing or unknown: another version of digitspot wrote them.
+        """
+        if set(values) == {"min_score", "max_iou"}:
+            return cls.from_threshold(values["min_score"], values["max_iou"])
+        known = {each.name for each in fields(cls)}
+        expected = {"weights": NAMES, "number_weights": NUMBER_NAMES, "digit_weights": DIGIT_NAMES}
+        if set(values) != known or any(len(values[key]) != len(names) for key, names in expected.items()):
+            raise ValueError("the reader's settings are of another version of digitspot")
+        return cls(
+            **{
+                **values,
+                **{key: tuple(map(float, values[key])) for key in expected},
+                "risk": RiskTable.from_dict(values["risk"]),
+                "style": LabelStyle(**values["style"]),
+            }
+        )
+
+    def __str__(self) -> str:
+        if not self.num_fitted:
+            return "reader not fitted"
+        return f"reader fitted on {self.num_fitted} pictures, {self.accuracy:.3f} of them right"

@@ -1,0 +1,131 @@
+"""Fitting the reader: the likelihoods against other ways to compute them, and what is stored."""
+
+import json
+
+import numpy as np
+import pytest
+
+from digitspot.reading import ReadingSettings, fit_settings, read_number
+from digitspot.reading.certainty import sigmoid, softmax
+from digitspot.reading.likelihood import fit_choice, fit_logistic
+from digitspot.structures import Detections
+from reading_layouts import found_in
+
+RANDOM = np.random.default_rng(0)
+TRUE = np.array([1.5, -1.0, 0.5])
+
+
+def test_choice_recovers_the_weights_that_made_it() -> None:
+    features = [RANDOM.normal(size=(RANDOM.integers(2, 20), 3)) for _ in range(4000)]
+    chosen = [RANDOM.choice(len(x), p=softmax(x @ TRUE)) for x in features]
+    right = [np.arange(len(x)) == choice for x, choice in zip(features, chosen, strict=True)]
+    assert fit_choice(features, right, np.zeros(3)) == pytest.approx(TRUE, abs=0.1)
+
+
+def test_choice_of_two_is_a_logistic_regression_of_their_difference() -> None:
+    features = [RANDOM.normal(size=(2, 3)) for _ in range(300)]
+    first = RANDOM.random(300) < 0.5
+    right = [np.array([each, not each]) for each in first]
+    differences = np.array([x[0] - x[1] for x in features])
+    expected = fit_logistic(differences, first, np.zeros(3))
+    assert fit_choice(features, right, np.zeros(3)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_logistic_regression_is_where_the_penalised_gradient_is_zero() -> None:
+    features = RANDOM.normal(size=(200, 3))
+    right = RANDOM.random(200) < sigmoid(features @ TRUE)
+    prior = np.array([0.5, 0.0, 0.0])
+    weights = fit_logistic(features, right, prior, ridge=2.0)
+    gradient = features.T @ (sigmoid(features @ weights) - right) + 2.0 * (weights - prior)
+    assert gradient == pytest.approx(np.zeros(3), abs=1e-2)
+
+
+def test_pictures_that_no_candidate_is_right_in_do_not_count() -> None:
+    features, right = [np.eye(2), np.eye(2)], [np.array([True, False]), np.array([False, False])]
+    once = fit_choice(features[:1], right[:1], np.zeros(2))
+    assert fit_choice(features, right, np.zeros(2)) == pytest.approx(once)
+    assert fit_choice(features[1:], right[1:], np.ones(2)).tolist() == [1, 1]
+
+
+def test_far_apart_scores_do_not_overflow() -> None:
+    features = [np.array([[1e4, 0.0], [0.0, 1e4]])] * 3
+    weights = fit_choice(features, [np.array([False, True])] * 3, np.array([1.0, 0.0]))
+    assert weights[1] > weights[0]
+
+
+def test_what_detectors_miss_is_learnt() -> None:
+    """Boxes of twice the height are never digits here, whatever their score; a threshold cannot know."""
+    samples = [found_in(RANDOM, "straight", num_false=0) for _ in range(400)]
+    numbers = [number for number, _ in samples]
+    pictures = [_with_a_tall_box(found) for _, found in samples]
+    settings, right = fit_settings(pictures[:300], numbers[:300])
+    assert right.mean() == settings.accuracy
+    fitted, prior = (
+        np.mean([read_number(f, each).text == n for f, n in zip(pictures[300:], numbers[300:], strict=True)])
+        for each in (settings, ReadingSettings())
+    )
+    assert fitted > 0.9 > 0.1 > prior
+
+
+def _with_a_tall_box(found: Detections) -> Detections:
+    height = float(np.median(found.boxes[:, 3] - found.boxes[:, 1]))
+    right, top = found.boxes[:, 2].max(), found.boxes[:, 1].min()
+    box = np.array([[right, top, right + height, top + 2.5 * height]], np.float32)
+    return Detections(
+        boxes=np.concatenate([found.boxes, box]),
+        labels=np.append(found.labels, 1),
+        scores=np.append(found.scores, np.float32(0.95)),
+    )
+
+
+def test_probabilities_mean_what_they_say() -> None:
+    samples = [found_in(RANDOM, "straight", num_false=1) for _ in range(1200)]
+    broken = [_break(found, RANDOM.random() < 0.3) for _, found in samples]
+    numbers = [number for number, _ in samples]
+    settings, _ = fit_settings(broken[:800], numbers[:800])
+    readings = [read_number(found, settings) for found in broken[800:]]
+    right = np.mean([reading.text == n for reading, n in zip(readings, numbers[800:], strict=True)])
+    assert np.mean([reading.probability for reading in readings]) == pytest.approx(right, abs=0.06)
+
+
+def _break(found: Detections, wrong: bool) -> Detections:
+    """Let the detector take the surest digit for another, though not quite so surely."""
+    if not wrong:
+        return found
+    best = int(found.scores.argmax())
+    labels, scores = found.labels.copy(), found.scores.copy()
+    labels[best] = labels[best] % 10 + 1
+    scores[best] *= 0.9
+    return Detections(boxes=found.boxes, labels=labels, scores=scores)
+
+
+def test_views_of_a_picture_are_judged_together() -> None:
+    samples = [found_in(RANDOM, "straight", num_false=1) for _ in range(60)]
+    detections, numbers = [found for _, found in samples], [number for number, _ in samples]
+    one, _ = fit_settings(detections, numbers)
+    two, right = fit_settings(detections * 2, numbers * 2, pictures=[*range(60)] * 2)
+    assert (one.num_fitted, two.num_fitted) == (60, 60)
+    assert two.risk.answered[0] == 60
+    assert right[:60].tolist() == right[60:].tolist()
+
+
+def test_nothing_to_fit_on_leaves_the_prior() -> None:
+    settings, right = fit_settings([], [])
+    assert settings == ReadingSettings()
+    assert len(right) == 0
+    one, _ = fit_settings([Detections.empty()], [None])
+    assert read_number(Detections.empty(), one).text is None
+
+
+def test_settings_survive_json() -> None:
+    samples = [found_in(RANDOM, "straight", num_false=1) for _ in range(30)]
+    settings, _ = fit_settings([found for _, found in samples], [number for number, _ in samples])
+    assert ReadingSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+@pytest.mark.parametrize(
+    "change", [{"weights": [1.0]}, {"max_iou": None, "unknown": 1}, {"number_weights": [0.0] * 99}]
+)
+def test_settings_of_another_version_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="another version"):
+        ReadingSettings.from_dict({**ReadingSettings().to_dict(), **change})
