@@ -42,7 +42,7 @@ def make_model(config: ModelConfig) -> Model:
         detector=detector.eval(),
         config=Config(input=RULE, model=config),
         categories=CategoryMap((10, 1, 2, 3, 4, 5, 6, 7, 8, 9)),
-        reading=ReadingSettings.from_threshold(min_score=0.15, max_iou=0.2),
+        reading=ReadingSettings.from_threshold(min_score=0.3, max_iou=0.2),
         scores={},
         seen=Seen(frozenset({3, 2**63})),
     )

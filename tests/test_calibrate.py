@@ -79,7 +79,7 @@ def test_results_by_command(
     for more in ([], ["--reader", str(reader), "--save", str(scores), "--diagram", str(tmp_path / "a.svg")]):
         assert run([*arguments, *more]) == 0
         accuracies.append(json.loads(capsys.readouterr().out)["numbers"]["accuracy"])
-    assert accuracies[0] < 0.9 < accuracies[1]
+    assert accuracies[0] + 0.03 < accuracies[1]
     assert set(json.loads(scores.read_text())["reliability"]["coverage"]) == {"0.95", "0.98", "0.99"}
     assert (tmp_path / "a.svg").read_text().startswith("<svg")
     assert run([*arguments[:-1], "--mistakes", "2"]) == 0

@@ -27,8 +27,8 @@ def test_choice_of_two_is_a_logistic_regression_of_their_difference() -> None:
     first = RANDOM.random(300) < 0.5
     right = [np.array([each, not each]) for each in first]
     differences = np.array([x[0] - x[1] for x in features])
-    expected = fit_logistic(differences, first, np.zeros(3))
-    assert fit_choice(features, right, np.zeros(3)) == pytest.approx(expected, abs=1e-4)
+    expected = fit_logistic(differences, first, np.zeros(3), ridge=1.0)
+    assert fit_choice(features, right, np.zeros(3), ridge=1.0) == pytest.approx(expected, abs=1e-4)
 
 
 def test_logistic_regression_is_where_the_penalised_gradient_is_zero() -> None:

@@ -50,10 +50,13 @@ class ReadingSettings:
 
     @classmethod
     def from_threshold(cls, min_score: float, max_iou: float) -> ReadingSettings:
-        """Return settings that read every digit from a score on, as digitspot did before it fitted any."""
+        """Return settings that read digits from a score on, as digitspot did before it fitted weights.
+
+        Exactly so where one class has a place to itself; a place of several scores somewhat more.
+        """
         bias = -math.log(min_score / (1 - min_score))
         lengths = {name: bias * length for length, name in enumerate(NAMES[:7])}
-        return cls(max_iou=max_iou, weights=_weights(NAMES, score=1.0, **lengths))
+        return cls(max_iou=max_iou, weights=_weights(NAMES, score=1.0, class_share=1.0, **lengths))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for `from_dict`, JSON and checkpoints."""
