@@ -82,7 +82,7 @@ def find_repeats(prints: list[Fingerprint], progress: Progress | None = None) ->
 
     Args:
         prints: Of N pictures.
-        progress: Told how many were compared with all others, and N.
+        progress: Told how many pictures were compared with all others, then how many pairs were aligned.
 
     Returns:
         The pairs, by first and second place.
@@ -97,8 +97,8 @@ def find_repeats(prints: list[Fingerprint], progress: Progress | None = None) ->
     if len(places) > 1:
         thumbnails = np.stack([prints[place].thumbnail for place in places]).astype(np.float32)
         pairs = _candidates(thumbnails, progress)
-        pairs, motions, _ = _aligned(thumbnails, pairs, _MIDDLE_SIDE, _MIN_MIDDLE, None)
-        pairs, _, similarity = _aligned(thumbnails, pairs, SIDE, MIN_SIMILARITY, motions)
+        pairs, motions, _ = _aligned(thumbnails, pairs, _MIDDLE_SIDE, _MIN_MIDDLE, None, progress)
+        pairs, _, similarity = _aligned(thumbnails, pairs, SIDE, MIN_SIMILARITY, motions, progress)
         repeats += [
             Repeat(int(first), int(second), float(value), False)
             for (first, second), value in zip(places[pairs].tolist(), similarity, strict=True)
@@ -106,20 +106,15 @@ def find_repeats(prints: list[Fingerprint], progress: Progress | None = None) ->
     return sorted(repeats, key=lambda repeat: (repeat.first, repeat.second))
 
 
-def group_repeats(num: int, repeats: list[Repeat]) -> IntArray:
-    """Join pictures that repeat one another, over any number of steps.
+def join_pairs(num: int, pairs: list[tuple[int, int]]) -> IntArray:
+    """Join things over any number of pairs.
 
     Returns:
-        int64 `[num]`, for each picture the first place of its group.
+        int64 `[num]`, for each thing the first one of its group.
 
-    >>> group_repeats(4, [Repeat(1, 2, 1.0, True), Repeat(2, 3, 0.97, False)]).tolist()
+    >>> join_pairs(4, [(1, 2), (2, 3)]).tolist()
     [0, 1, 1, 1]
     """
-    return join_pairs(num, [(repeat.first, repeat.second) for repeat in repeats])
-
-
-def join_pairs(num: int, pairs: list[tuple[int, int]]) -> IntArray:
-    """Return for each of `num` things the first one that pairs lead to, int64 `[num]`."""
     leads = list(range(num))
 
     def root(place: int) -> int:
@@ -149,7 +144,12 @@ def _candidates(thumbnails: FloatArray, progress: Progress | None) -> IntArray:
 
 
 def _aligned(
-    thumbnails: FloatArray, pairs: IntArray, side: int, min_similarity: float, motions: FloatArray | None
+    thumbnails: FloatArray,
+    pairs: IntArray,
+    side: int,
+    min_similarity: float,
+    motions: FloatArray | None,
+    progress: Progress | None = None,
 ) -> tuple[IntArray, FloatArray, FloatArray]:
     """Align the second of each pair onto the first, and keep the pairs that agree.
 
@@ -159,6 +159,7 @@ def _aligned(
         side: At which they are compared.
         min_similarity: Smallest to keep.
         motions: `[K, 4]` to begin with: scale and shift along x, scale and shift along y; None is no motion.
+        progress: Told how many pairs were aligned.
 
     Returns:
         The pairs kept `[L, 2]`, their motions `[L, 4]` and similarities `[L]`.
@@ -171,6 +172,8 @@ def _aligned(
         rows = slice(start, start + _ROWS)
         first, second = bands[pairs[rows, 0]], bands[pairs[rows, 1]]
         motions[rows], similarity[rows] = _align(first, second, motions[rows])
+        if progress is not None:
+            progress(min(start + _ROWS, len(pairs)), len(pairs))
     keep = similarity >= min_similarity
     return pairs[keep], motions[keep], similarity[keep]
 
