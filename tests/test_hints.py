@@ -8,7 +8,7 @@ import pytest
 from digitspot.cli import COMMANDS
 
 PACKAGE = Path(__file__).parents[1] / "src" / "digitspot"
-DATA_COMMANDS = {"check", "pack"}
+DATA_COMMANDS = {"convert", "check", "pack"}
 NAMED = sorted(
     {
         found

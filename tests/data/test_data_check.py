@@ -17,7 +17,7 @@ from digitspot.errors import DataError
 def make_split(data: Path, name: str, num: int = 3) -> dict[str, Any]:
     """Write a split of `num` pictures 30 x 20 with a box each; return its labels."""
     (data / name).mkdir(parents=True)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(list(name.encode()))
     images, annotations = [], []
     for image_id in range(1, num + 1):
         Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).save(data / name / f"{image_id}.png")

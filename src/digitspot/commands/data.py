@@ -1,4 +1,4 @@
-"""`digitspot data`: check and pack data sets."""
+"""`digitspot data`: convert, check and pack data sets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from digitspot.commands import data_convert
 from digitspot.commands.options import parse, print_json, print_table
 from digitspot.config import DataConfig
 from digitspot.data.check import CheckReport, Row, check_data
@@ -46,10 +47,12 @@ class PackOptions:
 
 def run(arguments: list[str]) -> None:
     """Run a subcommand."""
-    commands = {"check": _check, "pack": _pack}
+    commands = {"convert": data_convert.run, "check": _check, "pack": _pack}
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):
-        print("usage: digitspot data check|pack PATH [options]      (--help after each explains it)")
+        print(
+            f"usage: digitspot data {'|'.join(commands)} PATH [options]      (--help after each explains it)"
+        )
         return
     if name not in commands:
         near = difflib.get_close_matches(name, commands, n=1)

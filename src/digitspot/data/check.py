@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from digitspot.data.check_repeats import SeenPicture, repeat_findings
 from digitspot.data.coco import Split, find_split, labels_path_of, read_json
 from digitspot.data.images import IMAGE_SUFFIXES, decode_image, list_images
 from digitspot.data.pack_plan import size_problem
+from digitspot.data.repeats import Fingerprint, fingerprint
 from digitspot.data.rules import Finding, Findings, Severity
 from digitspot.data.table import LabelTable, clip_table, scan_labels
 from digitspot.errors import DataError
+from digitspot.progress import tracking
 
 Progress = Callable[[int, int], None]
 """Called in the caller's thread with the pictures done and their total, over all splits."""
@@ -131,13 +134,22 @@ def check_data(path: Path, *, progress: Progress | None = None, workers: int | N
         )
     jobs = _jobs_of_folder(path) if path.is_dir() else [_read_split(path.stem, _beside(path))]
     total, done = sum(len(job.pictures) for job in jobs), 0
+    seen: list[SeenPicture] = []
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:  # Pillow decodes without the GIL
-        for job in jobs:
-            for finding in pool.map(_picture_problem, job.pictures):
-                job.findings += [finding] if finding else []
+        for place, job in enumerate(jobs):
+            numbers = job.numbers()
+            for (path, _), result in zip(job.pictures, pool.map(_look_at, job.pictures), strict=True):
+                if isinstance(result, Finding):
+                    job.findings.append(result)
+                else:
+                    number = numbers.get(path.name)
+                    seen.append(SeenPicture(split=place, path=path, number=number, print=result))
                 done += 1
                 if progress is not None:
                     progress(done, total)
+    with tracking("comparing", "step") as show:
+        for place, finding in repeat_findings(seen, show):
+            jobs[place].findings.append(finding)
     return CheckReport(path, tuple(job.result() for job in jobs))
 
 
@@ -150,6 +162,11 @@ class _Job:
     num_pictures: int
     pictures: list[_Picture]
     findings: list[Finding]
+
+    def numbers(self) -> dict[str, str]:
+        """Return what the labels of each file read, "" where it has no box."""
+        images = self.table.images() if self.table else ()
+        return {image.file_name: image.number or "" for image in images}
 
     def result(self) -> SplitCheck:
         return SplitCheck(
@@ -230,13 +247,15 @@ def _unlisted(found: Iterable[Path], table: LabelTable, split: Split) -> list[Fi
     return findings
 
 
-def _picture_problem(picture: _Picture) -> Finding | None:
+def _look_at(picture: _Picture) -> Finding | Fingerprint:
     """Decode a picture; say what is wrong with it, or that its size is not the label file's."""
     path, size_hw = picture
     try:
-        actual = decode_image(path).shape[:2]
+        image = decode_image(path)
     except DataError as error:
         kind = "unreadable pictures" if path.exists() else "missing pictures"
         return Finding(kind, "error", str(path), str(error).removeprefix(f"{path}: "))
-    problem = size_problem(actual, size_hw) if size_hw else None
-    return Finding("sizes unlike the picture", "error", str(path), problem) if problem else None
+    problem = size_problem(image.shape[:2], size_hw) if size_hw else None
+    if problem:
+        return Finding("sizes unlike the picture", "error", str(path), problem)
+    return fingerprint(image)
