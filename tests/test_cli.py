@@ -396,7 +396,8 @@ class TestTrainedModel:
         labels = small_data / "test.json"
         digitspot("predict", model, labels, "--output", tmp_path, "--zip", "--overlays", 3)
         names = {path.name for path in tmp_path.iterdir()}
-        assert names == {"pred.json", "pred.csv", "pred.zip", "trained-on.txt", "overlays", "overlays.png"}
+        answers = {"pred.json", "pred.csv", "readings.csv", "trained-on.txt"}
+        assert names == {*answers, "pred.zip", "overlays", "overlays.png"}
         assert len(list((tmp_path / "overlays").iterdir())) == 3
         ids = [str(image.image_id) for image in read_labels(labels).images]
         assert list(read_numbers(tmp_path / "pred.csv")) == ids
@@ -466,7 +467,8 @@ class TestTrainedModel:
         out = tmp_path / "out"
         digitspot("predict", model, small_data / "test", "--output", out, "--zip", "--overlays", 2)
         digitspot("predict", model, small_data / "test", "--output", out)
-        assert {path.name for path in out.iterdir()} == {"pred.json", "pred.csv", "trained-on.txt"}
+        answers = {"pred.json", "pred.csv", "readings.csv", "trained-on.txt"}
+        assert {path.name for path in out.iterdir()} == answers
 
     def test_hard_pictures_are_read(self, model: Path, tmp_path: Path) -> None:
         pictures = tmp_path / "pictures"
