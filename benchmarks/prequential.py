@@ -38,7 +38,7 @@ from digitspot.training.validation import Validator
 
 VALID_LOSS = "valid_loss"
 """Kind of the records of the loss on `valid` before a part."""
-LAGS = np.arange(-150, 151, 5)
+LAGS = np.arange(-50, 151, 5)
 """Updates that a curve is shifted by to find where it fits best."""
 
 
@@ -96,7 +96,7 @@ def main() -> None:
     if not run.started:
         train(options, run)
     curves = read_curves(run.metrics())
-    print("\n".join(table(curves)))
+    print("\n".join([*table(curves), "", *table_of_cycles(curves)]))
     if options.figure:
         from prequential_figure import draw
 
@@ -158,8 +158,8 @@ def read_curves(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Curve]:
 
 def table(curves: Mapping[str, Curve]) -> Iterator[str]:
     valid = curves["valid"]
-    yield "| stands in | cycle | points | its mean | `valid` | difference | correlation | of changes | lag |"
-    yield "| --- " * 9 + "|"
+    yield "| stands in | cycle | points | `valid` | difference | correlation | of the changes | lag |"
+    yield "| --- " * 8 + "|"
     for name, curve in curves.items():
         if name == "valid":
             continue
@@ -171,32 +171,44 @@ def table(curves: Mapping[str, Curve]) -> Iterator[str]:
             yield f"| {name} | {cycles} | {' | '.join(compare(curve, valid.where(chosen)))} |"
 
 
+def table_of_cycles(curves: Mapping[str, Curve]) -> Iterator[str]:
+    valid, *others = curves.values()
+    yield "| cycle | `valid` |" + "".join(f" {name}, less `valid` |" for name in list(curves)[1:])
+    yield "| --- " * (2 + len(others)) + "|"
+    for cycle in np.unique(valid.cycles):
+        there = valid.where(valid.cycles == cycle)
+        means = (np.nanmean(other.at(there.steps) - there.values) for other in others)
+        yield f"| {cycle:.0f} | {there.values.mean():.3f} |" + "".join(f" {mean:+.3f} |" for mean in means)
+
+
 def compare(curve: Curve, valid: Curve) -> list[str]:
     """Return how a curve goes with the loss on `valid`, at the points of the latter."""
     own = curve.at(valid.steps)
     there = ~np.isnan(own)
     own, loss = own[there], valid.values[there]
-    best, lag = best_lag(curve, valid)
     return [
         str(len(own)),
-        f"{own.mean():.3f}",
         f"{loss.mean():.3f}",
-        f"{(own - loss).mean():+.3f}",
+        f"{(own - loss).mean():+.3f} ± {(own - loss).std(ddof=1):.3f}",
         f"{correlation(own, loss):.3f}",
         f"{correlation(np.diff(own), np.diff(loss)):.2f}",
-        f"{lag:+d} updates ({best:.3f})",
+        best_lag(curve, valid),
     ]
 
 
-def best_lag(curve: Curve, valid: Curve) -> tuple[float, int]:
-    """Return the highest correlation with `valid` over shifts, and how many updates later the curve is."""
-    found = []
-    for lag in LAGS.tolist():
-        own = curve.at(valid.steps + lag)
-        there = ~np.isnan(own)
-        if there.sum() >= max(5, len(own) // 2):
-            found.append((correlation(own[there], valid.values[there]), lag))
-    return max(found, key=lambda each: (each[0], -abs(each[1])))
+def best_lag(curve: Curve, valid: Curve) -> str:
+    """Say how many updates later a curve is than `valid`, by the shift at which they differ most evenly.
+
+    Correlation would not tell: a curve that falls like an exponential is, shifted, a multiple of itself.
+    All shifts are judged by the same points, those that have a value at each.
+    """
+    shifted = np.array([curve.at(valid.steps + lag) for lag in LAGS])  # [lags, points]
+    there = ~np.isnan(shifted).any(0)
+    if there.sum() < 5:
+        return "too few points"
+    spreads = (shifted - valid.values)[:, there].std(1, ddof=1)
+    best, none = int(spreads.argmin()), int(np.flatnonzero(LAGS == 0)[0])
+    return f"{LAGS[best]:+d} updates: ± {spreads[best]:.3f}, unshifted ± {spreads[none]:.3f}"
 
 
 def correlation(first: DoubleArray, second: DoubleArray) -> float:

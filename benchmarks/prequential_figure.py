@@ -39,6 +39,9 @@ def draw(curves: Mapping[str, Curve], path: Path) -> None:
     below.set_ylabel("less that on valid")
     below.axhline(0, color=STYLES["valid"]["color"], linewidth=1)
     below.set_xlabel("updates")
+    above.scatter(
+        [], [], s=14, facecolors="white", edgecolors=GREY, label="hollow: had been trained on before"
+    )
     above.legend(frameon=False, loc="upper right")
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)

@@ -18,7 +18,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from digitspot.preprocess import MEAN, STD
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.loader import RemainingBatches, plan_batches, start_loading
 from digitspot.training.memory import parse_size, size_text
-from memory import follow
+from memory import below, follow
 from memory_limit import limited
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -51,13 +52,15 @@ class Progress:
         start_seconds: Until the first batch.
         images: Loaded since.
         seconds: Since then, without the changes of part.
-        changes: Seconds that each change of part took.
+        cpu_seconds: Of the process and all below it, with the changes.
+        changes: Seconds from the last batch of a part to the first of the next.
     """
 
     start_seconds: float = 0.0
     images: int = 0
     seconds: float = 0.0
-    changes: list[float] = None  # type: ignore[assignment]
+    cpu_seconds: float = 0.0
+    changes: list[float] = field(default_factory=list)
 
 
 def main() -> None:
@@ -66,6 +69,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="data, part files and results go here")
     parser.add_argument("--images", type=int, default=HOMEWORK)
     parser.add_argument("--seconds", type=float, default=120, help="of loading, after the first batch")
+    parser.add_argument(
+        "--part-images",
+        type=int,
+        default=1000,
+        help="the report's parts end after these, to see a change",
+    )
     parser.add_argument("--limit", default="2GiB")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--way", help=argparse.SUPPRESS)
@@ -84,8 +93,10 @@ def main() -> None:
     stored = sum(path.stat().st_size for path in parts.iterdir())
     print(f"{len(samples):,} pictures: {size_text(int(samples.num_bytes.sum()))} in the pack, "
           f"{size_text(stored)} in part files of float32 tensors.\n")  # fmt: skip
-    print(f"| way | limit | first batch | img/s | change of part | peak | under {options.limit} |")
-    print("| --- " * 7 + "|")
+    print(
+        f"| way | limit | first batch | img/s | a CPU second | change of part | peak | under {options.limit} |"
+    )
+    print("| --- " * 8 + "|")
     for name in options.ways:
         for limit in (None, options.limit):
             print(row(options, name, limit), flush=True)
@@ -103,35 +114,46 @@ def row(options: argparse.Namespace, name: str, limit: str | None) -> str:
     progress = json.loads(kept.read_text()) if kept.exists() else {}
     peak = max(used for _, used in rows)
     shown = [WAYS[name][0], limit or "none", *figures(progress), size_text(peak)]
-    ended = f"killed by the kernel after {rows[-1][0]:.0f} s" if killed else "goes on"
-    return "| " + " | ".join([*shown, ended if group else ""]) + " |"
+    ended = f"was killed after {rows[-1][0]:.0f} s" if killed else "went on"
+    return "| " + " | ".join([*shown, ended]) + " |"
 
 
-def figures(progress: dict[str, Any]) -> tuple[str, str, str]:
+def figures(progress: dict[str, Any]) -> tuple[str, ...]:
     if not progress:
-        return "never", "", ""
-    rate = progress["images"] / max(1e-9, progress["seconds"])
-    changes = [f"{seconds:.2g} s" for seconds in progress["changes"]]
-    return f"{progress['start_seconds']:.1f} s", f"{rate:.1f}", ", ".join(changes) or "none reached"
+        return "never", "", "", ""
+    images, seconds = progress["images"], max(1e-9, progress["seconds"])
+    changes = ", ".join(f"{each:.2g} s" for each in progress["changes"]) or "none reached"
+    rates = f"{images / seconds:.1f}", f"{images / max(1e-9, progress['cpu_seconds']):.1f}"
+    return f"{progress['start_seconds']:.1f} s", *rates, changes
 
 
 def measure(options: argparse.Namespace) -> None:
     """Load in this process until the time is over, writing down how far it is."""
     begun = time.monotonic()
-    progress, part, previous = Progress(changes=[]), None, 0.0
+    progress, part, previous, cpu = Progress(), None, 0.0, 0.0
     for part_now, images in WAYS[options.way][1](options):
         now = time.monotonic()
         if part is None:
-            progress.start_seconds = now - begun
+            progress.start_seconds, cpu = now - begun, cpu_seconds()
         elif part_now != part:
             progress.changes.append(now - previous)
         else:
             progress.images += images
             progress.seconds += now - previous
-        part, previous = part_now, now
+        part, previous = part_now, time.monotonic()
+        progress.cpu_seconds = cpu_seconds() - cpu
         Path(os.environ["PROGRESS"]).write_text(json.dumps(asdict(progress)))
         if progress.seconds > options.seconds:
             return
+
+
+def cpu_seconds() -> float:
+    """Return what this process and all below it have computed, those that have ended included."""
+    ticks = 0
+    for pid in below(os.getpid()):
+        stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += sum(map(int, stat[11:15]))  # own user and system time, and that of ended children
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def seed_whole(options: argparse.Namespace) -> Iterator[tuple[Any, int]]:
@@ -147,8 +169,10 @@ def seed_in_parts(options: argparse.Namespace) -> Iterator[tuple[Any, int]]:
     while True:
         for part in range(NUM_PARTS):
             samples = read_part(options, part)
-            yield from seed_batches(samples, (cycle, part))
-            del samples
+            batches = seed_batches(samples, (cycle, part))
+            yield from islice(batches, options.part_images // BATCH)
+            batches.close()
+            del samples, batches
             gc.collect()
             time.sleep(PAUSE_SECONDS)
         cycle += 1
