@@ -93,9 +93,7 @@ def main() -> None:
     stored = sum(path.stat().st_size for path in parts.iterdir())
     print(f"{len(samples):,} pictures: {size_text(int(samples.num_bytes.sum()))} in the pack, "
           f"{size_text(stored)} in part files of float32 tensors.\n")  # fmt: skip
-    print(
-        f"| way | limit | first batch | img/s | a CPU second | change of part | peak | under {options.limit} |"
-    )
+    print("| way | limit | first batch | img/s | a CPU second | change of part | peak | it |")
     print("| --- " * 8 + "|")
     for name in options.ways:
         for limit in (None, options.limit):

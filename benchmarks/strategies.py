@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import resource
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,8 @@ class Result:
     Attributes:
         images_seen: With repeats.
         images_per_s: Without validation.
+        images_per_cpu_s: By the time that the command and its processes computed, start and validation
+            included: what else runs on the machine does not count.
         peak_mib: Proportional set size of the process and all below it.
         change_ms: How much longer each part's first batch was waited for than the others as a rule.
         longest_other_ms: Longest wait for a batch that was not a part's first, likewise.
@@ -63,6 +66,7 @@ class Result:
 
     images_seen: int
     images_per_s: float
+    images_per_cpu_s: float
     peak_mib: float
     change_ms: list[float]
     longest_other_ms: float
@@ -72,9 +76,9 @@ class Result:
     def row(self) -> str:
         changes = f"{mean(self.change_ms):+.0f} / {max(self.change_ms):+.0f}" if self.change_ms else "none"
         return (
-            f"{self.images_seen:,} | {self.images_per_s:.1f} | {self.peak_mib:.0f} | {changes} | "
-            f"{self.longest_other_ms:+.0f} | {self.test[0]:.3f} | {self.test[1]:.3f} | "
-            f"{self.valid[0]:.3f} | {self.valid[1]:.3f}"
+            f"{self.images_seen:,} | {self.images_per_s:.1f} | {self.images_per_cpu_s:.1f} | "
+            f"{self.peak_mib:.0f} | {changes} | {self.longest_other_ms:+.0f} | "
+            f"{self.test[0]:.3f} | {self.test[1]:.3f} | {self.valid[0]:.3f} | {self.valid[1]:.3f}"
         )
 
 
@@ -97,9 +101,10 @@ def main() -> None:
     ]
     wanted.sort(key=lambda each: each[0] not in options.repeated)  # pairs first, side by side in time
     results = {each: train_and_score(options, *each) for each in wanted}
-    print("| strategy | seed | images seen | img/s | peak MiB | part change, mean / longest, ms | "
-          "longest other wait, ms | `test` mAP | accuracy | `valid` mAP | accuracy |")  # fmt: skip
-    print("| --- " * 11 + "|")
+    print("| strategy | seed | images seen | img/s | a CPU second | peak MiB "
+          "| part change, mean / longest, ms | longest other wait, ms "
+          "| `test` mAP | accuracy | `valid` mAP | accuracy |")  # fmt: skip
+    print("| --- " * 12 + "|")
     for strategy in options.strategies:
         for seed in options.seeds:
             if (strategy, seed) in results:
@@ -115,7 +120,9 @@ def train_and_score(options: argparse.Namespace, strategy: str, seed: int) -> Re
         stored = json.loads(kept.read_text())["result"]
         return Result(**stored | {name: tuple(stored[name]) for name in ("valid", "test")})
     shutil.rmtree(run, ignore_errors=True)
+    before = cpu_seconds()
     rows = train(options, strategy, seed, run)
+    computed = cpu_seconds() - before
     answers, labels = answers_of(run), str(options.data / "test.json")
     scores = run / "test-scores.json"
     for command in (
@@ -123,7 +130,8 @@ def train_and_score(options: argparse.Namespace, strategy: str, seed: int) -> Re
         ("evaluate", str(answers), "--labels", labels, "--save", str(scores)),
     ):
         subprocess.run([*DIGITSPOT, *command], check=True)
-    result = summarise(Run(run), max(used for _, used in rows), json.loads(scores.read_text()))
+    peak = max(used for _, used in rows)
+    result = summarise(Run(run), computed, peak, json.loads(scores.read_text()))
     kept.write_text(json.dumps({"result": asdict(result), "memory": rows}))
     return result
 
@@ -145,7 +153,13 @@ def train(options: argparse.Namespace, strategy: str, seed: int, run: Path) -> l
     return follow([*program, *flags, "--schedule.branch-epochs"])
 
 
-def summarise(run: Run, peak: int, scores: Mapping[str, Mapping[str, float]]) -> Result:
+def cpu_seconds() -> float:
+    """Return what all processes computed that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def summarise(run: Run, computed: float, peak: int, scores: Mapping[str, Mapping[str, float]]) -> Result:
     metrics = run.metrics()
     valid = [row for row in metrics if row["kind"] == "valid"][-1]
     rounds = [row for row in metrics if row["kind"] == "round"]
@@ -153,6 +167,7 @@ def summarise(run: Run, peak: int, scores: Mapping[str, Mapping[str, float]]) ->
     return Result(
         images_seen=valid["images_seen"],
         images_per_s=valid["images_seen"] / valid["seconds"],
+        images_per_cpu_s=valid["images_seen"] / computed,
         peak_mib=peak / 2**20,
         change_ms=changes[1:],  # the first wait is for the loader's start
         longest_other_ms=max(
