@@ -124,6 +124,7 @@ def test_records_of_parts_say_their_cycle_and_what_is_unseen(
             assert row["of"] == "valid"
         if row["kind"] == "round":
             assert row["wait_seconds"] >= 0
+            assert row["longest_wait_seconds"] >= row["usual_wait_seconds"] >= 0
 
 
 def test_a_plateau_of_parts_counts_rounds(config: Config, small_data: Path, tmp_path: Path) -> None:

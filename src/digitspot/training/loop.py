@@ -151,7 +151,12 @@ class Trainer:
 
     def _end_round(self, part: int) -> None:
         place, loss = self.place, self.place.prequential.end_round()
-        waits = {"wait_seconds": self._waits[0], "usual_wait_seconds": median(self._waits[1:] or [0.0])}
+        first, *others = self._waits
+        waits = {
+            "wait_seconds": first,
+            "usual_wait_seconds": median(others or [0.0]),
+            "longest_wait_seconds": max(others, default=0.0),
+        }
         self._log("round", part=part, loss=loss, rate_factor=self._rate_factor(), **waits)
         if self.config.counts_rounds:
             improved = place.plateau.observe_round(
