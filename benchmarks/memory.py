@@ -144,17 +144,18 @@ def load(config: Config, data: Path, num_cycles: int, phase: Path) -> None:
     hand_back_freed_memory()
     phase.write_text("start")
     time.sleep(SETTLE_SECONDS)
+    phase.write_text("begin")
     planned = (batch for epoch in range(num_cycles) for batch in plan.epoch(epoch))
     batches = start_loading(samples, config, planned)
-    begun, part, waits = time.monotonic(), -1, []
+    begun, waits = time.monotonic(), []
     for cycle in range(num_cycles):
         phase.write_text(f"cycle {cycle + 1}")
-        for wanted in plan.epoch(cycle):
+        for num in plan.batches_per_part(cycle):
             start = time.monotonic()
             next(batches)
-            if wanted.part != part:
-                waits.append(time.monotonic() - start)
-            part = wanted.part
+            waits.append(time.monotonic() - start)
+            for _ in range(num - 1):
+                next(batches)
     images = sum(map(plan.num_batches, range(num_cycles))) * config.train.batch_size
     slowest = f", longest wait at a change {1000 * max(waits[1:]):.0f} ms" if waits[1:] else ""
     print(f"{images / (time.monotonic() - begun):.0f} img/s{slowest}", file=sys.stderr)

@@ -23,11 +23,15 @@ from digitspot.data.sampler import Batch, BatchPlan, update_groups
 from digitspot.data.samples import Samples
 from digitspot.preprocess import Prepared, prepare, stack, stacked_shape
 from digitspot.structures import FloatArray, ImageArray, IntArray
-from digitspot.training.allocator import give_back_freed_memory
+from digitspot.training.allocator import give_back_freed_memory, hand_back_freed_memory
 
 NICENESS = 10
 """Loader processes give way to the training: one that interrupts a thread of an operation stops all of
 them. On two cores 10 % (`resnet18_fpn`) to 15 % (`nano`) faster (docs/measurements.md)."""
+
+HAND_BACK_EVERY = 8
+"""Pictures after which a loader process hands back what it has freed, in about a millisecond. The heap of a
+process that has read many labels is full of holes, and what is made for a picture wanders over them all."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,11 @@ class TrainingBatches(Dataset[TensorBatch]):
 
     def make(self, batch: Batch, read: Callable[[int], ImageArray]) -> TensorBatch:
         """Augment, resize and stack the pictures of one batch, which `read` gives by place."""
-        samples = [self._sample(index, read(index), batch) for index in batch.indices]
+        samples = []
+        for number, index in enumerate(batch.indices):
+            if get_worker_info() is not None and number % HAND_BACK_EVERY == 0:
+                hand_back_freed_memory()
+            samples.append(self._sample(index, read(index), batch))
         pictures = [picture for picture, _, _ in samples]
         targets = [
             {"boxes": torch.from_numpy(boxes), "labels": torch.from_numpy(labels)}
@@ -219,9 +227,15 @@ def start_loading(
         pin_memory=pin,
         worker_init_fn=_stand_back_for_the_trainer,
     )
-    loaded = iter(loader)
-    gc.unfreeze()
-    return (batch for batch in loaded if batch is not None)
+    return _loaded(iter(loader))
+
+
+def _loaded(batches: Iterator[TensorBatch | None]) -> Iterator[TensorBatch]:
+    """Yield the batches; to the end, garbage collection stays off what was there at the fork."""
+    try:
+        yield from (batch for batch in batches if batch is not None)
+    finally:
+        gc.unfreeze()
 
 
 def _stand_back_for_the_trainer(_: int) -> None:
