@@ -24,7 +24,7 @@ COMMANDS = {
     "predict": "pictures to pred.json and pred.csv",
     "evaluate": "score pred.json and pred.csv against labels",
     "export": "a model to one ONNX file, read without torch",
-    "data": "convert, check and pack data sets",
+    "data": "convert, check, look at and pack data sets",
 }
 INTERRUPTED = 130
 """What shells use for a program that SIGINT ended."""
