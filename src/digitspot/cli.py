@@ -25,7 +25,7 @@ COMMANDS = {
     "evaluate": "score pred.json and pred.csv against labels",
     "calibrate": "fit the reader to a model or to COCO results: numbers and their probabilities",
     "export": "a model to one ONNX file, read without torch",
-    "data": "convert, check and pack data sets",
+    "data": "convert, check, look at and pack data sets",
 }
 INTERRUPTED = 130
 """What shells use for a program that SIGINT ended."""

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from digitspot.boxes import box_ious
-from digitspot.structures import Detections, Digit, FloatArray, ImageArray, Reading
+from digitspot.structures import Detections, Digit, FloatArray, ImageArray, IntArray, Reading
 
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
@@ -114,15 +114,42 @@ def draw_overlay(
         An RGB image with a header strip and a margin, about 540 px wide for a small photograph.
     """
     layout = _arrange(image.shape[1], image.shape[0])
-    canvas = Image.new("RGB", layout.canvas_wh, _GROUND)
-    resample = Image.Resampling.BICUBIC if layout.scale > 1 else Image.Resampling.LANCZOS
-    canvas.paste(Image.fromarray(image).convert("RGB").resize(layout.photo_wh, resample), layout.origin)
+    canvas = _enlarged(image, layout)
     pen = _Pen(canvas)
     if detections is not None:
         for box in _left_out(detections, reading):
             pen.rectangle(layout.place(box.tolist()), _TEXT, width=1, alpha=110)
     _draw_digits(pen, layout, reading.digits)
     _draw_header(pen, reading, truth)
+    return pen.finish()
+
+
+def draw_labels(
+    image: ImageArray, boxes: FloatArray, labels: IntArray, number: str | None, note: str = ""
+) -> Image.Image:
+    """Draw labelled digits on an enlarged copy of the photograph.
+
+    Args:
+        image: uint8 `[H, W, 3]`.
+        boxes: float32 `[N, 4]` in its pixels.
+        labels: int64 `[N]`, digit + 1.
+        number: Written to the left of the header; None says that there is none.
+        note: Written to the right of it, such as the file name.
+    """
+    layout = _arrange(image.shape[1], image.shape[0])
+    canvas = _enlarged(image, layout)
+    pen = _Pen(canvas)
+    digits = [
+        Digit(text=str(label - 1), box=(box[0], box[1], box[2], box[3]), score=1.0, probability=1.0)
+        for label, box in zip(labels.tolist(), boxes.tolist(), strict=True)
+    ]
+    _draw_digits(pen, layout, digits, scored=False)
+    pen.rectangle((0, 0, canvas.width, _HEADER_HEIGHT), _HEADER)
+    text = number if number is not None else "no number"
+    size = _fitting_size(text, 28 if number is not None else 21, canvas.width * 0.5)
+    pen.text((16, _HEADER_HEIGHT / 2), text, _TEXT if number is not None else _FAINT, size, "lm")
+    room = canvas.width - 48 - _font(size).getlength(text)
+    pen.text((canvas.width - 16, _HEADER_HEIGHT / 2), note, _FAINT, _fitting_size(note, 18, room), "rm")
     return pen.finish()
 
 
@@ -157,6 +184,14 @@ def _arrange(width: int, height: int) -> _Layout:
     return _Layout(scale=scale, photo_wh=photo_wh, canvas_wh=canvas_wh)
 
 
+def _enlarged(image: ImageArray, layout: _Layout) -> Image.Image:
+    """Return the canvas with the photograph in its place."""
+    canvas = Image.new("RGB", layout.canvas_wh, _GROUND)
+    resample = Image.Resampling.BICUBIC if layout.scale > 1 else Image.Resampling.LANCZOS
+    canvas.paste(Image.fromarray(image).convert("RGB").resize(layout.photo_wh, resample), layout.origin)
+    return canvas
+
+
 def _left_out(detections: Detections, reading: Reading) -> FloatArray:
     """Return the boxes of the detections that stand where the reading has no digit."""
     read = np.array([digit.box for digit in reading.digits], np.float32).reshape(-1, 4)
@@ -164,14 +199,14 @@ def _left_out(detections: Detections, reading: Reading) -> FloatArray:
     return np.asarray(detections.boxes[~covered & (detections.scores >= _MIN_FAINT_SCORE)], np.float32)
 
 
-def _draw_digits(pen: _Pen, layout: _Layout, digits: Sequence[Digit]) -> None:
+def _draw_digits(pen: _Pen, layout: _Layout, digits: Sequence[Digit], scored: bool = True) -> None:
     """Box every digit, and put a chip with the digit (and its score, where all have room) above or below."""
     places = [layout.place(digit.box) for digit in digits]
     for digit, place in zip(digits, places, strict=True):
         pen.rectangle(place, _DARK, width=3.5, radius=4, alpha=150)
         pen.rectangle(place, DIGIT_COLOURS[int(digit.text)], width=2, radius=3)
     room = [place[2] - place[0] + 4 for place in places]
-    scored = all(_chip_width(digit, True) <= width for digit, width in zip(digits, room, strict=True))
+    scored &= all(_chip_width(digit, True) <= width for digit, width in zip(digits, room, strict=True))
     taken: list[Box] = []
     for digit, place in zip(digits, places, strict=True):
         chip = _choose_chip(place, _chip_width(digit, scored), pen.canvas.size, [*taken, *places])

@@ -1,4 +1,4 @@
-"""`digitspot data`: convert, check and pack data sets."""
+"""`digitspot data`: convert, check, look at and pack data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from digitspot.commands import data_convert
+from digitspot.commands import data_convert, data_look
 from digitspot.commands.options import parse, print_json, print_table
 from digitspot.config import DataConfig
 from digitspot.data.check import CheckReport, Row, check_data
@@ -47,7 +47,13 @@ class PackOptions:
 
 def run(arguments: list[str]) -> None:
     """Run a subcommand."""
-    commands = {"convert": data_convert.run, "check": _check, "pack": _pack}
+    commands = {
+        "convert": data_convert.run,
+        "check": _check,
+        "stats": data_look.stats,
+        "preview": data_look.preview,
+        "pack": _pack,
+    }
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):
         print(

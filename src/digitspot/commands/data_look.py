@@ -1,0 +1,109 @@
+"""`digitspot data stats` and `digitspot data preview`: pictures of a data set for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from PIL import Image
+
+from digitspot.commands.options import parse, print_table
+from digitspot.config import AugmentConfig, load_recipe
+from digitspot.data.check import SPLITS
+from digitspot.data.coco import find_split, labels_path_of, read_labels
+from digitspot.data.statistics import Statistics, measure
+from digitspot.errors import ConfigError, DataError
+from digitspot.files import check_writable, writing_whole
+from digitspot.preview import augmentation_sheet, choose_images, preview_sheet
+from digitspot.progress import tracking
+from digitspot.statistics_figure import draw_statistics
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsOptions:
+    """Draw one figure of digit sizes, counts, lengths, positions and aspect, the splits side by side."""
+
+    path: Annotated[Path, tyro.conf.Positional]
+    """A data set in the homework's layout, or one label file."""
+    output: Path = Path("stats.png")
+    """Where the figure goes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewOptions:
+    """Draw pictures with their boxes and numbers on one sheet; or what augmentation does to them."""
+
+    path: Annotated[Path, tyro.conf.Positional]
+    """A data set in the homework's layout."""
+    split: str = "train"
+    """Which split."""
+    images: int = 24
+    """How many pictures, chosen at random."""
+    augmented: int = 0
+    """Beside each picture, this many of its views in training, one of each epoch."""
+    recipe: Path | None = None
+    """Whose augmentation; none is the default one."""
+    columns: int = 4
+    """Pictures in a row; with --augmented, a row is a picture's views."""
+    seed: int = 0
+    """Of the choice and of the augmentation."""
+    output: Path = Path("preview.png")
+    """Where the sheet goes."""
+
+
+def stats(arguments: list[str]) -> None:
+    """Measure a data set and draw the figure."""
+    options = parse(StatsOptions, "data stats", arguments)
+    check_writable(options.output.absolute().parent)
+    splits = _measured(options.path)
+    _save(draw_statistics(options.path.name or str(options.path), splits), options.output)
+    rows = [
+        (name, str(each.num_images), str(len(each.heights)), " ".join(map(str, each.lengths.tolist())))
+        for name, each in splits.items()
+    ]
+    print_table(str(options.path), ("split", "images", "digits", "images of 0, 1, 2 ... digits"), rows)
+    print(options.output)
+
+
+def preview(arguments: list[str]) -> None:
+    """Draw a sheet."""
+    options = parse(PreviewOptions, "data preview", arguments)
+    if options.images < 1 or options.columns < 1 or options.augmented < 0:
+        raise ConfigError("--images and --columns must be 1 or more, --augmented 0 or more")
+    check_writable(options.output.absolute().parent)
+    split = find_split(options.path, options.split)
+    images = choose_images(read_labels(split.labels_path), options.images, options.seed)
+    with tracking("drawing") as show:
+        if options.augmented:
+            config = load_recipe(options.recipe).augment if options.recipe else AugmentConfig()
+            sheet = augmentation_sheet(
+                images, split.images_dir, config, options.augmented, options.seed, show
+            )
+        else:
+            sheet = preview_sheet(images, split.images_dir, options.columns, show)
+    _save(sheet, options.output)
+    print(options.output)
+
+
+def _measured(path: Path) -> dict[str, Statistics]:
+    """Measure every split that has labels."""
+    if path.is_file():
+        return {path.stem: measure(read_labels(path))}
+    if not path.is_dir():
+        raise DataError(f"{path}: no such file or folder")
+    paths = {name: labels_path_of(path, name) for name in SPLITS}
+    splits = {name: measure(read_labels(each)) for name, each in paths.items() if each.is_file()}
+    if not splits:
+        raise DataError(f"{path}: no train.json, valid.json or test.json")
+    return splits
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    """Write a picture, in the format of its ending."""
+    kind = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower())
+    if kind is None:
+        raise ConfigError(f"--output {path}: the ending must be .png, .jpg or .webp")
+    with writing_whole(path, "wb") as file:
+        image.save(file, kind)

@@ -1,0 +1,94 @@
+"""Labelled pictures to look at, and what augmentation does to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from digitspot.config import AugmentConfig
+from digitspot.data.images import decode_image
+from digitspot.data.labels import LabelledImage, LabelSet
+from digitspot.overlays import contact_sheet, draw_labels
+from digitspot.structures import FloatArray, ImageArray, IntArray
+
+Progress = Callable[[int, int], None]
+View = tuple[ImageArray, FloatArray, IntArray]
+"""A picture, its boxes and their labels."""
+
+
+def choose_images(labels: LabelSet, num: int, seed: int) -> list[LabelledImage]:
+    """Choose pictures at random, in the file's order."""
+    rows = np.random.default_rng(seed).permutation(len(labels))[:num]
+    return [labels.images[row] for row in sorted(rows.tolist())]
+
+
+def preview_sheet(
+    images: Sequence[LabelledImage], images_dir: Path, columns: int, progress: Progress
+) -> Image.Image:
+    """Draw pictures with their boxes, numbers and file names.
+
+    Raises:
+        DataError: A picture cannot be decoded.
+    """
+    drawn = []
+    for image in images:
+        view = (decode_image(images_dir / image.file_name), image.boxes, image.labels)
+        drawn.append(draw_labels(*view, image.number, image.file_name))
+        progress(len(drawn), len(images))
+    return contact_sheet(drawn, columns)
+
+
+def augmentation_sheet(
+    images: Sequence[LabelledImage],
+    images_dir: Path,
+    config: AugmentConfig,
+    num_epochs: int,
+    seed: int,
+    progress: Progress,
+) -> Image.Image:
+    """Draw each picture as it is and, beside it, as a training with this seed sees it in its first epochs.
+
+    Raises:
+        DataError: A picture cannot be decoded.
+    """
+    drawn = []
+    for number, image in enumerate(images, 1):
+        pixels = decode_image(images_dir / image.file_name)
+        drawn.append(draw_labels(pixels, image.boxes, image.labels, image.number, image.file_name))
+        for epoch in range(num_epochs):
+            view = _augmented(pixels, image, config, seed, epoch)
+            drawn.append(draw_labels(*view, image.number, f"epoch {epoch + 1}"))
+        progress(number, len(images))
+    return contact_sheet(_level(drawn, num_epochs + 1), num_epochs + 1)
+
+
+def _augmented(
+    pixels: ImageArray, image: LabelledImage, config: AugmentConfig, seed: int, epoch: int
+) -> View:
+    from digitspot.data.augment import augment, build_augmentation, keep_visible  # needs torch
+
+    own = ~image.crowd
+    key = (seed, epoch, image.image_id)
+    changed, boxes = augment(build_augmentation(config), pixels, image.boxes[own], key)
+    boxes, keep = keep_visible(boxes, (changed.shape[0], changed.shape[1]))
+    # At the picture's own size: a view that shows more is shrunk before the network sees it.
+    (height, width), (old_height, old_width) = changed.shape[:2], pixels.shape[:2]
+    scale = np.array([old_width / width, old_height / height] * 2, np.float32)
+    resized = Image.fromarray(changed).resize((old_width, old_height), Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.uint8), boxes * scale, image.labels[own][keep]
+
+
+def _level(drawn: Sequence[Image.Image], columns: int) -> list[Image.Image]:
+    """Extend pictures to the height of their row, so that rows stay level."""
+    level = []
+    for start in range(0, len(drawn), columns):
+        row = drawn[start : start + columns]
+        height = max(image.height for image in row)
+        for image in row:
+            taller = Image.new("RGB", (image.width, height), image.getpixel((1, image.height - 1)))
+            taller.paste(image)
+            level.append(taller)
+    return level
