@@ -29,12 +29,13 @@ CATEGORIES = [{"id": digit + 1, "name": str(digit)} for digit in range(10)]
 
 
 def make_split(folder: Path, name: str, images: int = 2) -> dict[str, Any]:
-    """Write a split of grey pictures with one digit each; return its labels."""
+    """Write a split of noise, each picture its own, with one digit each; return its labels."""
     (folder / name).mkdir(parents=True)
+    random = np.random.default_rng(sum(name.encode()))
     document: dict[str, Any] = {"images": [], "annotations": [], "categories": CATEGORIES}
     for number in range(1, images + 1):
         file_name = f"{number}.png"
-        Image.fromarray(np.full((40, 80, 3), 90, np.uint8)).save(folder / name / file_name)
+        Image.fromarray(random.integers(0, 256, (40, 80, 3), np.uint8)).save(folder / name / file_name)
         document["images"].append({"id": number, "file_name": file_name, "width": 80, "height": 40})
         document["annotations"].append(
             {
