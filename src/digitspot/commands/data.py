@@ -1,4 +1,4 @@
-"""`digitspot data`: check and pack data sets."""
+"""`digitspot data`: generate, check and pack data sets."""
 
 from __future__ import annotations
 
@@ -46,16 +46,22 @@ class PackOptions:
 
 def run(arguments: list[str]) -> None:
     """Run a subcommand."""
-    commands = {"check": _check, "pack": _pack}
+    commands = {"check": _check, "pack": _pack, "synth": _synth}
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):
-        print("usage: digitspot data check|pack PATH [options]      (--help after each explains it)")
+        print("usage: digitspot data check|pack|synth PATH [options]      (--help after each explains it)")
         return
     if name not in commands:
         near = difflib.get_close_matches(name, commands, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Commands: {', '.join(commands)}."
         raise ConfigError(f"no command 'data {name}'", hint=hint)
     commands[name](arguments[1:])
+
+
+def _synth(arguments: list[str]) -> None:
+    from digitspot.commands import synth  # the generator is not needed by the others
+
+    synth.run(arguments)
 
 
 def _check(arguments: list[str]) -> None:
