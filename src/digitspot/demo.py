@@ -14,9 +14,10 @@ from digitspot.config import (
     ScheduleConfig,
     TrainConfig,
 )
+from digitspot.cores import num_cores
 from digitspot.data.coco import read_labels, read_results
 from digitspot.data.readings import read_readings
-from digitspot.data.synthesize import synthesize
+from digitspot.data.synth.write import synthesize
 from digitspot.errors import ConfigError
 from digitspot.evaluation.answers import Scores, evaluate_answers
 from digitspot.files import check_writable, writing_whole
@@ -67,7 +68,16 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None) -> Scores:
         raise ConfigError(f"{output} already holds something", hint="Choose a new folder with --output.")
     check_writable(output)
     with tracking("generating photographs") as show:
-        synthesize(output / "data", train=NUM_TRAIN, valid=NUM_VALID, test=NUM_TEST, seed=seed, progress=show)
+        synthesize(
+            output / "data",
+            train=NUM_TRAIN,
+            valid=NUM_VALID,
+            test=NUM_TEST,
+            seed=seed,
+            domain="plates",
+            workers=num_cores(),
+            progress=show,
+        )
     length = replace(DEMO_CONFIG.train, seed=seed, epochs=epochs or DEMO_CONFIG.train.epochs)
     start_training(replace(DEMO_CONFIG, train=length), output / "data", output / "run")
     answers, labels_path = output / "answers", output / "data" / "test.json"

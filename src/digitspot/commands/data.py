@@ -1,4 +1,4 @@
-"""`digitspot data`: convert, check, look at and pack data sets."""
+"""`digitspot data`: generate, convert, check, look at and pack data sets."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class PackOptions:
 def run(arguments: list[str]) -> None:
     """Run a subcommand."""
     commands = {
+        "synth": _synth,
         "convert": data_convert.run,
         "check": _check,
         "stats": data_look.stats,
@@ -65,6 +66,12 @@ def run(arguments: list[str]) -> None:
         hint = f"Did you mean {near[0]!r}?" if near else f"Commands: {', '.join(commands)}."
         raise ConfigError(f"no command 'data {name}'", hint=hint)
     commands[name](arguments[1:])
+
+
+def _synth(arguments: list[str]) -> None:
+    from digitspot.commands import synth  # the generator is not needed by the others
+
+    synth.run(arguments)
 
 
 def _check(arguments: list[str]) -> None:

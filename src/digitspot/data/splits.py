@@ -17,7 +17,7 @@ from digitspot.data.pack_plan import plan_pack
 from digitspot.data.picture_files import PictureFiles
 from digitspot.data.samples import Merged, Samples
 from digitspot.data.seen import Seen
-from digitspot.errors import DataError
+from digitspot.errors import ConfigError, DataError
 from digitspot.progress import stderr, tracking
 from digitspot.structures import IntArray
 
@@ -35,6 +35,9 @@ def open_split(data: Path, name: str, config: DataConfig) -> Pack:
     Raises:
         DataError: Labels or pictures cannot be used, or there is no box to learn or to measure on.
     """
+    made = data / f"{name}.pack"
+    if made.is_dir():
+        return _open_made(made, config)
     labels, images_dir = _read(data, name)
     console = stderr()
     with tracking(f"packing {name}") as show:
@@ -46,6 +49,16 @@ def open_split(data: Path, name: str, config: DataConfig) -> Pack:
             progress=show,
             announce=lambda plan: console.print(plan.describe(), markup=False),
         )
+
+
+def _open_made(path: Path, config: DataConfig) -> Pack:
+    """Open a pack that is part of a data set, which has no picture files to make another from."""
+    if config.longest_side is not None:
+        raise ConfigError(
+            f"{path} holds pictures as they are, and data.longest_side is {config.longest_side}",
+            hint="Leave data.longest_side out.",
+        )
+    return Pack.open(path)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""`digitspot data synth`: generated photographs of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from digitspot.commands.options import parse
+from digitspot.cores import num_cores
+from digitspot.data.synth.typefaces import typefaces_in
+from digitspot.data.synth.write import synthesize
+from digitspot.errors import ConfigError
+from digitspot.progress import tracking
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthOptions:
+    """Generate photographs of numbers with exact boxes, as a data set to train on.
+
+    Ctrl-C keeps what is done; the same command goes on from there, and the result is the same to the byte.
+    """
+
+    output: Annotated[Path, tyro.conf.Positional]
+    """A new folder."""
+    images: int = 2000
+    """Pictures of all splits together."""
+    seed: int = 0
+    """Other seeds give other pictures, without end."""
+    domain: Literal["houses", "meters", "displays", "jerseys", "plates", "mixed"] = "houses"
+    """What they show. plates are house numbers that are easy to read; mixed is houses, meters, displays and
+    jerseys in turn."""
+    boxes: Literal["ink", "loose"] = "ink"
+    """Boxes tight around the ink, or loose ones as people drew SVHN's, to train on together with those."""
+    valid_share: float = 0.1
+    """How many of the pictures are for validation."""
+    test_share: float = 0.0
+    """How many are for testing, set in typefaces that no other picture shows."""
+    pack: bool = False
+    """Write packs that trainings read at once, and no picture files."""
+    typefaces: Path | None = None
+    """A folder of further fonts (.ttf, .otf), such as the system's."""
+    workers: int | None = None
+    """Processes; none is one for every core."""
+
+
+def run(arguments: list[str]) -> None:
+    """Generate a data set."""
+    options = parse(SynthOptions, "data synth", arguments)
+    sizes = split_sizes(options.images, options.valid_share, options.test_share)
+    more = typefaces_in(options.typefaces) if options.typefaces else ()
+    with tracking("generating photographs") as show:
+        written = synthesize(
+            options.output,
+            **sizes,
+            seed=options.seed,
+            domain=options.domain,
+            packed=options.pack,
+            loose=options.boxes == "loose",
+            more_typefaces=more,
+            workers=num_cores() if options.workers is None else options.workers,
+            progress=show,
+        )
+    counts = ", ".join(f"{len(labels)} {name}" for name, labels in written.items())
+    print(f"{options.output}: {counts}")
+
+
+def split_sizes(images: int, valid_share: float, test_share: float) -> dict[str, int]:
+    """Deal pictures to splits.
+
+    Raises:
+        ConfigError: There is no picture, or the shares are not within 0 to 1.
+
+    >>> split_sizes(2000, 0.1, 0.0)
+    {'train': 1800, 'valid': 200, 'test': 0}
+    """
+    if images < 1 or min(valid_share, test_share) < 0 or valid_share + test_share > 1:
+        raise ConfigError(
+            f"{images} images, {valid_share} of them for validation and {test_share} for testing",
+            hint="At least one image, and shares that are 0 or more and together at most 1.",
+        )
+    valid, test = round(images * valid_share), round(images * test_share)
+    return {"train": images - valid - test, "valid": valid, "test": test}

@@ -1,0 +1,1 @@
+"""Generated photographs of numbers: letterforms, surfaces, domains, the camera, and what writes them."""
