@@ -69,6 +69,17 @@ def test_it_reads_what_was_written(
     assert_holds(read(tmp_path / "digitStruct.mat"), entries)
 
 
+@pytest.mark.parametrize(("folder", "split"), [("test", "test"), ("test_of_mine", "train")])
+def test_the_folder_alone_names_the_split(folder: str, split: str, tmp_path: Path) -> None:
+    (tmp_path / folder).mkdir()
+    path = tmp_path / folder / "digitStruct.mat"
+    write_digit_struct(path, random_entries(3))
+    assert run(["data", "convert", str(path), str(tmp_path / "out"), "--valid-share", "0"]) == 0
+    assert [each.name for each in (tmp_path / "out").glob("*.json") if each.stem != "conversion"] == [
+        f"{split}.json"
+    ]
+
+
 def test_one_entry_and_none(tmp_path: Path) -> None:
     path = tmp_path / "digitStruct.mat"
     write_digit_struct(path, [("7.png", [(10.0, 1.0, 2.0, 3.0, 4.0)])])

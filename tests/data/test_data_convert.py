@@ -23,6 +23,7 @@ from foreign_formats import (
 )
 
 import digitspot.data.convert_write
+from digitspot.cli import run
 from digitspot.data.check import check_data
 from digitspot.data.coco import read_labels
 from digitspot.data.convert import Division, convert
@@ -232,3 +233,32 @@ def test_several_formats_in_one_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"several formats: coco \(test.json\), voc"):
         read_source(tmp_path / "in", None, (), lambda done, total: None)
     assert convert(tmp_path / "in", tmp_path / "out", source_format="voc").format == "voc"
+
+
+def test_classes_txt_beside_the_pictures(tmp_path: Path) -> None:
+    """As labelImg and Label Studio write them: no data.yaml, no splits."""
+    photos = [photo for photo in make_photos() if photo.split == "train"]
+    write_yolo(photos, tmp_path / "made")
+    for name in ("images", "labels"):
+        (tmp_path / "made" / "train" / name).rename(tmp_path / "made" / name)
+    (tmp_path / "made" / "data.yaml").unlink()
+    (tmp_path / "made" / "classes.txt").write_text("\n".join(str(digit) for digit in range(10)))
+    (tmp_path / "made" / "labels" / "5.txt").unlink()
+    done = convert(tmp_path / "made", tmp_path / "out", division=Division(valid_share=0))
+    digits = sum(len(photo.boxes) for photo in photos if photo.name != "5.png")
+    assert done.counts == {"train": (5, digits)}
+    assert done.notes == {"pictures without a label file, taken as without digits": 1}
+
+
+def test_the_command_tells_what_it_did(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_coco(make_photos(), tmp_path / "in")
+    write_voc(make_photos(), tmp_path / "in")
+    arguments = [str(tmp_path / "in"), str(tmp_path / "out"), "--from", "voc", "--to", "yolo", "--skip", "7"]
+    assert run(["data", "convert", *arguments]) == 0
+    out, err = capfd.readouterr()
+    assert "train" in out
+    assert "read as voc; class=digit: 0=0" in err
+    assert (tmp_path / "out" / "data.yaml").is_file()
+    assert run(["data", "convert", *arguments]) == 3
+    assert "--overwrite" in capfd.readouterr().err
+    assert run(["data", "convert", *arguments, "--overwrite"]) == 0

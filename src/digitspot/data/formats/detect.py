@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from digitspot.data.coco import read_json
 from digitspot.data.formats import boxes_csv, coco_source, digit_struct, tianchi, voc, yolo
-from digitspot.data.formats.source import Collection, Progress, split_name
+from digitspot.data.formats.source import SPLIT_NAMES, Collection, Progress
 from digitspot.errors import DataError
 
 Format = Literal["digitstruct", "coco", "yolo", "voc", "tianchi", "csv"]
@@ -138,7 +138,7 @@ def _read_mat(paths: list[Path], folder: Path, skip: tuple[str, ...], progress: 
     """Read one file for each split, named by its folder: `train/digitStruct.mat`."""
     whole = Collection()
     for path in paths:
-        split = split_name(path.parent.name) or ("train" if len(paths) > 1 else None)
+        split = SPLIT_NAMES.get(path.parent.name.lower()) or ("train" if len(paths) > 1 else None)
         part = digit_struct.read_digit_struct(path, split, progress)
         whole.images += part.images
         whole.classes |= part.classes

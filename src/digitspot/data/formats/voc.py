@@ -7,7 +7,15 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from digitspot.data.formats.source import Classes, Collection, Progress, check_count, inner_path, split_name
+from digitspot.data.formats.source import (
+    SPLIT_NAMES,
+    Classes,
+    Collection,
+    Progress,
+    check_count,
+    inner_path,
+    split_name,
+)
 from digitspot.errors import DataError
 
 _MAX_BYTES = 16 << 20
@@ -103,7 +111,7 @@ def _split_lists(folder: Path) -> dict[str, str]:
 
 def _split_by_folder(path: Path, folder: Path) -> str | None:
     names = path.relative_to(folder).parts[:-1]
-    return next((name for name in names if split_name(name)), None)
+    return next((name for name in names if name.lower() in SPLIT_NAMES), None)
 
 
 def parse_xml(path: Path) -> Element:
