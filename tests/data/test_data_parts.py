@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections import deque
 from pathlib import Path
@@ -22,7 +23,7 @@ from digitspot.errors import DataError
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     folder = tmp_path_factory.mktemp("parts")
-    return build_pack(write_split(folder, num=60), folder / "train", folder / "packs")
+    return build_pack(write_split(folder, num=60, side=80), folder / "train", folder / "packs")
 
 
 def plan_of(pack: Pack, parts: int, size: int = 4) -> BatchPlan:
@@ -69,6 +70,31 @@ def test_a_buffer_is_not_read_into_while_its_batches_are_in_the_making(pack: Pac
         np.testing.assert_array_equal(
             memory.image(placed.slot, placed.batch.indices[0]), pack.image(placed.batch.indices[0])
         )
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_REMOVE"), reason="only Linux gives shared pages back")
+def test_what_is_released_leaves_its_neighbours(pack: Pack) -> None:
+    """Pages that a picture has to itself read as zeros then; all others are as they were."""
+    memory = PartMemory(pack, int(pack.num_bytes.sum()))
+    for slot in (0, 1):
+        memory.read(slot, range(60))
+    released = [3, 4, 20, 59]
+    memory.release(1, released)
+    ends = np.cumsum(pack.num_bytes) + memory.capacity
+    cleared = 0
+    for i in range(60):
+        np.testing.assert_array_equal(memory.image(0, i), pack.image(i))
+        found, expected = memory.image(1, i).ravel(), pack.image(i).ravel()
+        if i in released:
+            pages = (ends[i] - len(expected) + np.arange(len(expected))) // mmap.PAGESIZE
+            inner = (pages > pages[0]) & (pages < pages[-1])
+            cleared += inner.sum()
+            assert not found[inner].any()
+            expected = np.where(found == 0, 0, expected)
+        np.testing.assert_array_equal(found, expected)
+    assert cleared > 0
+    memory.read(1, range(60))
+    np.testing.assert_array_equal(memory.image(1, 20), pack.image(20))
 
 
 def test_forked_processes_see_what_is_read_later(pack: Pack) -> None:

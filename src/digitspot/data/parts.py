@@ -37,7 +37,8 @@ class PartMemory:
     """Two buffers that forked processes share, each for the pictures of a part.
 
     The memory is anonymous and shared: processes forked after it was made see what is read into it
-    later, and it is theirs together once. Pages count from the first time that they are written to.
+    later, and it is theirs together once. Pages count from the first time that they are written to, until
+    they are released.
 
     Args:
         samples: What the parts are of.
@@ -46,13 +47,15 @@ class PartMemory:
 
     samples: Samples
     capacity: int
+    _memory: mmap.mmap = field(init=False, repr=False)
     _pixels: npt.NDArray[np.uint8] = field(init=False, repr=False)
     _starts: IntArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         num = len(self.samples)
-        self._pixels = _shared(NUM_SLOTS * self.capacity).reshape(NUM_SLOTS, self.capacity)
-        self._starts = _shared(NUM_SLOTS * num * 8).view(np.int64).reshape(NUM_SLOTS, num)
+        self._memory, pixels = _shared(NUM_SLOTS * self.capacity)
+        self._pixels = pixels.reshape(NUM_SLOTS, self.capacity)
+        self._starts = _shared(NUM_SLOTS * num * 8)[1].view(np.int64).reshape(NUM_SLOTS, num)
 
     def read(self, slot: int, places: Sequence[int]) -> None:
         """Read pictures into a buffer, in the place of what it held.
@@ -74,13 +77,28 @@ class PartMemory:
         start = int(self._starts[slot, i])
         return self._pixels[slot, start : start + 3 * height * width].reshape(height, width, 3).copy()
 
+    def release(self, slot: int, places: Sequence[int]) -> None:
+        """Give the pages of pictures back to the system, for all processes; what shares a page stays.
+
+        Where the system cannot (only Linux can), they stay until the buffer is read into again.
+        """
+        if not hasattr(mmap, "MADV_REMOVE"):
+            return
+        for i in places:
+            start = slot * self.capacity + int(self._starts[slot, i])
+            first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+            end = (start + int(3 * self.samples.sizes_hw[i].prod())) // mmap.PAGESIZE * mmap.PAGESIZE
+            if first < end:
+                self._memory.madvise(mmap.MADV_REMOVE, first, end - first)
+
 
 class PartFeed:
     """Planned batches in order, each given out when its part is in memory; None where there is to wait.
 
-    A buffer is read into again once no batch of its part can still be in the making: whoever asks for
-    another batch has got all but the last `ahead - 1`. Where a part has fewer batches than that, None is
-    given out, to be answered with nothing.
+    Whoever asks for another batch has got all but the last `ahead - 1`. The pictures of a batch that was got
+    are released, and a buffer is read into again once none of its part can still be in the making; half of
+    the part that is trained on is gone by then, so that both take one and a half. Where a part has too few
+    batches, None is given out, to be answered with nothing.
 
     Args:
         batches: What to give out.
@@ -96,26 +114,36 @@ class PartFeed:
         rounds = (list(batches) for _, batches in groupby(self.batches, lambda each: (each.epoch, each.part)))
         batches, slot = next(rounds, []), 0
         given = before = 0  # all that was given out, and what had been when this part began
+        making: deque[PlacedBatch | None] = deque()
         with ThreadPoolExecutor(1, "reading parts") as reader:
             reading = self._read(reader, batches, slot)
             while batches:
                 following: list[Batch] | None = None
                 reading.result()
                 left = deque(batches)
+                wait = max(self.ahead - 1 if before else 0, len(batches) // 2)
                 while left or following is None:
-                    if following is None and given - before >= (self.ahead - 1 if before else 0):
+                    while len(making) >= self.ahead:
+                        self._release(making.popleft())
+                    if following is None and given - before >= wait:
                         following = next(rounds, [])
                         reading = self._read(reader, following, 1 - slot)
                         continue
-                    yield PlacedBatch(left.popleft(), slot) if left else None
+                    making.append(PlacedBatch(left.popleft(), slot) if left else None)
+                    yield making[-1]
                     given += 1
                 batches, slot, before = following, 1 - slot, given
+
+    def _release(self, placed: PlacedBatch | None) -> None:
+        if placed is not None:
+            self.memory.release(placed.slot, placed.batch.indices)
 
     def _read(self, reader: ThreadPoolExecutor, batches: list[Batch], slot: int) -> Future[None]:
         places = sorted({i for batch in batches for i in batch.indices})
         return reader.submit(self.memory.read, slot, places)
 
 
-def _shared(num_bytes: int) -> npt.NDArray[np.uint8]:
-    """Return zeros that forked processes share, uint8 `[num_bytes]`."""
-    return np.frombuffer(mmap.mmap(-1, max(1, num_bytes)), np.uint8)[:num_bytes]
+def _shared(num_bytes: int) -> tuple[mmap.mmap, npt.NDArray[np.uint8]]:
+    """Return zeros that forked processes share, and them as uint8 `[num_bytes]`."""
+    memory = mmap.mmap(-1, max(1, num_bytes))
+    return memory, np.frombuffer(memory, np.uint8)[:num_bytes]
