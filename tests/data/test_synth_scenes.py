@@ -41,7 +41,7 @@ def ink_seen(scene: Scene, place: int) -> FloatArray:
 def test_ink_fills_its_box(domain: str) -> None:
     """Rendered another way than boxes are measured: at most a pixel, or a pixel of the canvas, apart."""
     num = 0
-    for seed in range(12):
+    for seed in range(7):
         scene = scene_of(domain, seed)
         for place, box in enumerate(scene.boxes):
             rows, columns = np.nonzero(ink_seen(scene, place) >= 0.5)
@@ -49,12 +49,12 @@ def test_ink_fills_its_box(domain: str) -> None:
             coarse = scene.digit_height / scene.canvas.scale
             np.testing.assert_allclose(box, drawn, atol=max(1.0, 1.5 * coarse))
             num += 1
-    assert num > 12
+    assert num > 7
 
 
 @pytest.mark.parametrize("domain", sorted(DOMAINS))
 def test_boxes_stay_in_the_picture_and_say_what_is_there(domain: str) -> None:
-    for index in range(25):
+    for index in range(10):
         picture = take_photograph(1, "train", index, subject_of("train", domain))
         height, width = picture.image.shape[:2]
         assert picture.image.dtype == np.uint8
@@ -85,11 +85,11 @@ def test_ink_stands_out_of_its_ground() -> None:
 )
 def test_sizes_are_like_svhn(framing: Framing, expected: tuple[int, int, int]) -> None:
     """SVHN's medians of width, height and box height."""
-    scenes = [draw_house(np.random.default_rng(seed), TRAIN_TYPEFACES, framing) for seed in range(150)]
+    scenes = [draw_house(np.random.default_rng(seed), TRAIN_TYPEFACES, framing) for seed in range(90)]
     boxes = np.concatenate([scene.loose_boxes for scene in scenes])
     sizes = [scene.view.size_hw[::-1] for scene in scenes]
     medians = (*np.median(sizes, axis=0), np.median(boxes[:, 3] - boxes[:, 1]))
-    np.testing.assert_allclose(medians, expected, rtol=0.2)
+    np.testing.assert_allclose(medians, expected, rtol=0.25)
 
 
 def test_numbers_have_all_lengths_digits_zeros_and_none() -> None:

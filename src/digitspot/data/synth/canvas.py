@@ -174,6 +174,12 @@ class Canvas:
         return round(left), round(top), round(right) - 1, round(bottom) - 1
 
 
+def corners_of(box: Box) -> DoubleArray:
+    """Return the four corners of a box, `[4, 2]`."""
+    left, top, right, bottom = box
+    return np.array([(left, top), (right, top), (left, bottom), (right, bottom)], np.float64)
+
+
 def inset(box: Box, by: float) -> Box:
     """Return a box whose sides lie further in."""
     return box[0] + by, box[1] + by, box[2] - by, box[3] - by

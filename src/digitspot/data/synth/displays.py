@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from digitspot.data.synth.camera import choose_viewpoint
-from digitspot.data.synth.canvas import Box, Canvas, inset
+from digitspot.data.synth.canvas import Box, Canvas, corners_of, inset
 from digitspot.data.synth.colours import pick, vary
 from digitspot.data.synth.lettering import Glyph, extent, moved, scaled, set_line
 from digitspot.data.synth.scene import Framing, Scene, canvas_of, choose_font, choose_pixels, frame, numbered
@@ -16,7 +16,7 @@ from digitspot.data.synth.segments import BLANK, DotFace, SegmentFace
 from digitspot.data.synth.shapes import Face, FontFace
 from digitspot.data.synth.surfaces import clouds, draw_wall
 from digitspot.data.synth.typefaces import Typeface
-from digitspot.structures import DoubleArray, FloatArray
+from digitspot.structures import FloatArray
 
 DISPLAY_FRAMING = Framing(digit_height=32, around=0.9, around_spread=0.7, aspect=2.2)
 
@@ -58,7 +58,7 @@ def draw_display(rng: np.random.Generator, typefaces: Sequence[Typeface], framin
     rows = _choose_rows(rng, face)
     pixels = choose_pixels(rng, framing)
     pane = inset(extent(rows.blanks), -float(rng.uniform(0.12, 0.45)))
-    points = np.concatenate([_corners(pane), *(glyph.outline for glyph in rows.digits)])
+    points = np.concatenate([corners_of(pane), *(glyph.outline for glyph in rows.digits)])
     view = frame(rng, choose_viewpoint(rng, pixels, tilt=0.9), points, framing)
     canvas = canvas_of(rng, view, pixels)
     _case(rng, canvas, pane, choose_font(rng, typefaces))
@@ -217,7 +217,3 @@ def _darken(rng: np.random.Generator, canvas: Canvas, pane: Box, rows: _Rows) ->
     canvas.shade(canvas.shifted(lit, rng.uniform(0.02, 0.06)), rng.uniform(0.05, 0.25))
     canvas.paint(lit, np.asarray(ink, np.float32), float(rng.uniform(0.7, 1.0)))
     canvas.shade(canvas.softened(canvas.rectangle(pane, 0.03, 0.08), 0.06), rng.uniform(0.1, 0.4))
-
-
-def _corners(box: Box) -> DoubleArray:
-    return np.array([(box[0], box[1]), (box[2], box[1]), (box[0], box[3]), (box[2], box[3])])

@@ -10,7 +10,7 @@ import numpy as np
 
 from digitspot.data.synth import lettering
 from digitspot.data.synth.camera import Bend, choose_viewpoint
-from digitspot.data.synth.canvas import Canvas
+from digitspot.data.synth.canvas import Box, Canvas, corners_of
 from digitspot.data.synth.colours import ink_on, luma
 from digitspot.data.synth.lettering import Glyph, extent, moved, scaled, set_line
 from digitspot.data.synth.mounting import Mounting, emboss, outline, paint_on, screw_on
@@ -36,7 +36,7 @@ from digitspot.data.synth.scenery import furnish, write_word
 from digitspot.data.synth.shapes import Face, FontFace
 from digitspot.data.synth.surfaces import draw_wall
 from digitspot.data.synth.typefaces import Typeface
-from digitspot.structures import DoubleArray, FloatArray
+from digitspot.structures import FloatArray
 
 LENGTH_SHARES = (0.15, 0.56, 0.24, 0.045, 0.005)
 """How often a number has 1 to 5 digits; between SVHN's train and test."""
@@ -49,8 +49,8 @@ LETTERS = ("A", "B", "C", "D", "E", "F", "H", "K", "R", "T", "BIS", "TER")
 LETTER_SHARE = 0.09
 """Of numbers set in type; a pen draws no letters."""
 
-LAYOUTS = ("line", "steps", "arc", "stack", "rows", "several")
-LAYOUT_SHARES = (0.915, 0.04, 0.02, 0.01, 0.005, 0.01)
+LAYOUTS = ("line", "steps", "arc", "stack", "upright", "rows", "several")
+LAYOUT_SHARES = (0.91, 0.04, 0.02, 0.01, 0.005, 0.005, 0.01)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def _draw(rng: np.random.Generator, typefaces: Sequence[Typeface], framing: Fram
         glyphs = _with_letter(rng, face, glyphs)
     pixels = choose_pixels(rng, framing)
     view = choose_viewpoint(rng, pixels, tilt=style.tilt, bend=_round(rng, style))
-    points = [glyph.outline for glyph in glyphs] or [_corners(extent(glyphs))]
+    points = [glyph.outline for glyph in glyphs] or [corners_of(extent(glyphs))]
     view = frame(rng, view, np.concatenate(points), framing)
     canvas = canvas_of(rng, view, pixels)
     canvas.pixels[:] = draw_wall(rng, canvas.size_hw, canvas.scale)
@@ -144,6 +144,9 @@ def _arrange(rng: np.random.Generator, face: Face, number: str, style: Style) ->
     if layout in ("rows", "several") and len(number) > 1:
         return _two_numbers(rng, face, number, squeeze, below=layout == "rows")
     line = lettering.set_line(face, number, squeeze=squeeze, tracking=tracking)
+    if layout == "upright":
+        angle = float(rng.choice([-1, 1])) * math.pi / 2
+        return lettering.centred([lettering.turned(glyph, angle) for glyph in line])
     if layout == "arc":
         line = lettering.bent(line, float(rng.uniform(2.0, 5.0)))
     if layout == "steps":
@@ -190,7 +193,7 @@ def _fix(
     rng: np.random.Generator,
     canvas: Canvas,
     glyphs: Sequence[Glyph],
-    plate: tuple[tuple[float, float, float, float], str] | None,
+    plate: tuple[Box, str] | None,
     style: Style,
 ) -> None:
     """Fix the digits to a plate, to tiles, or to the wall itself."""
@@ -215,7 +218,3 @@ def _mean_colour(canvas: Canvas, glyphs: Sequence[Glyph]) -> FloatArray:
     """Return the mean colour behind characters, `[3]`."""
     cover = canvas.rectangle(extent(glyphs)) > 0
     return np.asarray(canvas.pixels[cover].mean(axis=0), np.float32)
-
-
-def _corners(box: tuple[float, float, float, float]) -> DoubleArray:
-    return np.array([(box[0], box[1]), (box[2], box[1]), (box[0], box[3]), (box[2], box[3])])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from digitspot.data.synth.camera import choose_viewpoint
-from digitspot.data.synth.canvas import Box, Canvas, inset
+from digitspot.data.synth.canvas import Box, Canvas, corners_of, inset
 from digitspot.data.synth.colours import pick, vary
 from digitspot.data.synth.lettering import Glyph, moved, scaled, set_line
 from digitspot.data.synth.scene import (
@@ -24,7 +24,7 @@ from digitspot.data.synth.scene import (
 from digitspot.data.synth.shapes import EM, Face, FontFace, make_shape
 from digitspot.data.synth.surfaces import clouds, metal, plain
 from digitspot.data.synth.typefaces import Typeface
-from digitspot.structures import DoubleArray, FloatArray
+from digitspot.structures import FloatArray
 
 METER_FRAMING = Framing(digit_height=27, around=1.2, around_spread=0.7, aspect=2.6)
 
@@ -81,7 +81,7 @@ def draw_meter(rng: np.random.Generator, typefaces: Sequence[Typeface], framing:
     squeeze = _fit(face, register.pitch * 0.78)
     pixels = choose_pixels(rng, framing)
     window = register.window
-    view = frame(rng, choose_viewpoint(rng, pixels, tilt=0.8), _corners(inset(window, -0.15)), framing)
+    view = frame(rng, choose_viewpoint(rng, pixels, tilt=0.8), corners_of(inset(window, -0.15)), framing)
     canvas = canvas_of(rng, view, pixels)
     _dial(rng, canvas, window, choose_font(rng, typefaces))
     glyphs = _turn_wheels(rng, canvas, register, face, squeeze)
@@ -235,7 +235,3 @@ def _round_off(rng: np.random.Generator, canvas: Canvas, window: Box) -> None:
     if rng.random() < 0.4:
         gleam = np.clip(clouds(rng, canvas.size_hw, canvas.scale * 2)[..., 0], 0, 2)
         canvas.pixels += (gleam * rng.uniform(8, 36))[..., None]
-
-
-def _corners(box: Box) -> DoubleArray:
-    return np.array([(box[0], box[1]), (box[2], box[1]), (box[0], box[3]), (box[2], box[3])])
