@@ -42,6 +42,10 @@ class DataConfig:
     untouched_share: float = 0.1
     """merge_valid: share of `valid` that stays untouched, the same for every seed. With 0 the last model is
     kept, and its reader is fitted to a part that was scored in the first cycle."""
+    also: tuple[str, ...] = ()
+    """Further data sets whose `train` is trained on, too, such as generated ones."""
+    also_epochs: int | None = None
+    """also: only in the first so many epochs; later ones show the data set alone. None is in all."""
     workers: int = 1
     """Processes that prepare batches; 0 prepares them in the training process."""
     read_ahead: int = 2

@@ -165,3 +165,15 @@ def test_no_update_is_of_two_parts() -> None:
     groups = update_groups(batches, 2)
     assert [batch for group in groups for batch in group] == batches
     assert [len(group) for group in groups] == [2, 2, 1] * 3
+
+
+@pytest.mark.parametrize("num_parts", [1, 3])
+def test_images_of_the_first_epochs_only(num_parts: int) -> None:
+    planned = replace(plan(64, 8), num_parts=num_parts, num_lasting=24, early_epochs=2)
+    shown = [set(images(planned.epoch(epoch))) for epoch in range(4)]
+    assert [max(each) >= 24 for each in shown] == [True, True, False, False]
+    assert shown[3] == set(range(24)), "all that last, in parts of whole batches"
+    for epoch in range(4):
+        assert len(planned.epoch(epoch)) == planned.num_batches(epoch)
+    with pytest.raises(ConfigError, match="parts is 25, but there are 24 pictures"):
+        replace(planned, num_parts=25)

@@ -53,6 +53,24 @@ def test_of_merged_validation_only_the_untouched_slice_is_unseen(small_data: Pat
     assert unseen(Seen(), train, {1, 2}, only_unseen=False) == {1, 2}, "nothing is known"
 
 
+def test_another_data_set_is_trained_on_besides(small_data: Path, tmp_path: Path) -> None:
+    """Its pictures come after the data set's own, its ids do not collide, and they are remembered as seen."""
+    other = tmp_path / "other"
+    labels = read_labels(small_data / "valid.json")
+    write_labels(replace(labels, categories=CategoryMap((10, *range(1, 10)))), other / "train.json")
+    (other / "train").symlink_to(small_data / "valid")
+    for strategy in ("pack", "files", "prepared"):
+        data = opened(small_data, tmp_path / "packs", also=(str(other),), strategy=strategy, parts=2)
+        alone = opened(small_data, tmp_path / "packs", strategy=strategy, parts=2)
+        assert (data.samples.num_own, len(data.samples)) == (24, 32)
+        assert len(set(data.samples.image_ids.tolist())) == 32
+        assert data.samples.categories == alone.samples.categories
+        np.testing.assert_array_equal(data.samples.image(3), alone.samples.image(3))
+        assert data.samples.file_names[24:].tolist() != data.samples.file_names[:8].tolist()
+        assert len(data.seen.keys) == 32
+        assert len(data.seen.among(labels)) == 8
+
+
 def test_a_key_is_of_what_the_labels_say(tmp_path: Path) -> None:
     """The frame may have cut boxes or not, and the file may have been written again."""
     boxes = np.array([[-3, 2.1, 10.251, 30], [12, -1, 20, 50], [60, 1, 70, 9]], np.float32)

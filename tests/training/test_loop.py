@@ -178,6 +178,7 @@ def test_merged_validation(
         ("data", {"hold_out": True}, "data.hold_out needs parts that are kept"),
         ("data", {"strategy": "parts", "hold_out": True}, "data.hold_out needs parts that are kept"),
         ("data", {"merge_valid": True, "untouched_share": 0.0}, "leaves nothing to validate on"),
+        ("data", {"also_epochs": 2}, "data.also_epochs is 2, but data.also names no data set"),
         ("train", {"score_parts": True}, "score_parts needs parts"),
         ("input", {"long_side": 0}, "input.long_side is 0, must be at least 1"),
         ("train", {"ema_decay": 1.5}, "train.ema_decay is 1.5"),

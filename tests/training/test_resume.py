@@ -93,7 +93,8 @@ PARTS = [
 def test_killed_under_parts_with_background_reading(
     small_recipe: Path, small_data: Path, tmp_path: Path
 ) -> None:
-    start = ["train", small_recipe, "--data", small_data, *PARTS, "--data.workers", 2, "--output"]
+    also = ["--data.also", small_data, "--data.also-epochs", 2]  # longer epochs, then shorter ones
+    start = ["train", small_recipe, "--data", small_data, *PARTS, *also, "--data.workers", 2, "--output"]
     digitspot(*start, tmp_path / "whole")
     delays = [random.Random(time.time_ns()).uniform(0, 1.0) for _ in range(2)]
     kills = kill_and_resume(

@@ -50,6 +50,9 @@ class BatchPlan:
         num_parts: Parts that the images are dealt into, one trained on after the other.
         deal: Whether they are dealt anew in each epoch.
         hold_out: Whether one part after the other is left out of an epoch.
+        num_lasting: Images that every epoch shows; those after them are of the first `early_epochs` only.
+            None is all.
+        early_epochs: See there.
     """
 
     aspects: npt.NDArray[np.float64]
@@ -59,16 +62,23 @@ class BatchPlan:
     num_parts: int = 1
     deal: Literal["each_cycle", "once"] = "each_cycle"
     hold_out: bool = False
+    num_lasting: int | None = None
+    early_epochs: int = 0
 
     def __post_init__(self) -> None:
-        if self.num_parts > max(1, len(self.aspects)):
-            raise ConfigError(
-                f"data.parts is {self.num_parts}, but there are {len(self.aspects)} pictures to deal"
-            )
+        fewest = len(self.aspects) if self.num_lasting is None else self.num_lasting
+        if self.num_parts > max(1, fewest):
+            raise ConfigError(f"data.parts is {self.num_parts}, but there are {fewest} pictures to deal")
+
+    def num_images(self, epoch: int) -> int:
+        """Return how many images an epoch deals, the first ones of the pack."""
+        if self.num_lasting is None or epoch < self.early_epochs:
+            return len(self.aspects)
+        return self.num_lasting
 
     def parts(self, epoch: int) -> list[IntArray]:
-        """Return the images of each part, rising; as many in each epoch, one more in the first parts."""
-        num = len(self.aspects)
+        """Return the images of each part, rising; one more in the first parts."""
+        num = self.num_images(epoch)
         if self.num_parts == 1:
             return [np.arange(num)]
         key = [self.seed, epoch if self.deal == "each_cycle" else 0, DEALING]
@@ -83,7 +93,7 @@ class BatchPlan:
 
     def batches_per_part(self, epoch: int) -> list[int]:
         """Return the batches of each part in an epoch; a part of fewer images than a batch has one."""
-        large, small = divmod(len(self.aspects), self.num_parts)[::-1]
+        large, small = divmod(self.num_images(epoch), self.num_parts)[::-1]
         sizes = [small + 1] * large + [small] * (self.num_parts - large)
         nums = [max(1, size // self.batch_size) for size in sizes]
         return [0 if part == self.held_out(epoch) else num for part, num in enumerate(nums)]

@@ -55,11 +55,15 @@ class Samples(ABC):
     Args:
         index: The columns.
         categories: The label file's category ids.
+
+    Attributes:
+        num_own: How many are the data set's own; those after them are of others, trained on besides.
     """
 
     def __init__(self, index: Index, categories: CategoryMap) -> None:
         self._index = index
         self.categories = categories
+        self.num_own = len(index.image_ids)
 
     def __len__(self) -> int:
         return len(self._index.image_ids)
@@ -147,7 +151,7 @@ class Merged(Samples):
     Ids that would stand twice are raised above all of the sources before.
 
     Args:
-        sources: Samples of the same categories, and the places to take, `[n]`.
+        sources: Samples, and the places to take, `[n]`. The first ones' categories are everyone's.
     """
 
     def __init__(self, sources: Sequence[tuple[Samples, IntArray]]) -> None:

@@ -93,6 +93,10 @@ def open_training(data: Path, config: Config) -> TrainingData:
         merged = np.setdiff1d(places, untouched)
         samples, places = Merged([(samples, np.arange(len(samples))), (valid, merged)]), untouched
         stderr().print(f"{len(merged)} pictures of valid are trained on, {len(untouched)} are kept untouched")
+    num_own = len(samples)
+    if config.data.also:
+        others = [_open(Path(other), "train", config.data) for other in config.data.also]
+        samples = Merged([(each, np.arange(len(each))) for each in (samples, *others)])
     seen = Seen.of(samples)
     if config.data.strategy == "prepared":
         from digitspot.data.prepared import open_or_prepare  # needs torch
@@ -100,6 +104,7 @@ def open_training(data: Path, config: Config) -> TrainingData:
         with tracking("preparing train") as show:
             root = _pack_root(config.data)
             samples = open_or_prepare(samples, config.augment, config.train.seed, root, show)
+    samples.num_own = num_own
     return TrainingData(samples, valid, places, seen)
 
 

@@ -15,6 +15,7 @@ RANGES = (
     ("data", "parts", 1, inf),
     ("data", "untouched_share", 0, 0.9),
     ("data", "longest_side", 1, inf),
+    ("data", "also_epochs", 1, inf),
     ("input", "short_side", 1, inf),
     ("input", "long_side", 1, inf),
     ("input", "multiple", 1, inf),
@@ -97,6 +98,11 @@ def check_config(config: Config) -> None:
 
 def _check_parts(config: Config) -> None:
     data = config.data
+    if data.also_epochs is not None and not data.also:
+        raise ConfigError(
+            f"data.also_epochs is {data.also_epochs}, but data.also names no data set",
+            hint="Give one: --data.also DIR.",
+        )
     if data.in_parts and data.workers and "fork" not in multiprocessing.get_all_start_methods():
         raise ConfigError(
             f"data.strategy {data.strategy} with data.workers {data.workers}: this system does not fork",

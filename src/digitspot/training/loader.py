@@ -157,6 +157,8 @@ def plan_batches(samples: Samples, config: Config) -> BatchPlan:
         num_parts=data.parts if data.in_parts else 1,
         deal=data.deal,
         hold_out=data.hold_out,
+        num_lasting=None if data.also_epochs is None else samples.num_own,
+        early_epochs=data.also_epochs or 0,
     )
 
 

@@ -65,6 +65,8 @@ def start_training(config: Config, data: Path, output: Path) -> Run:
         Interrupted: On Ctrl-C, after the state was saved.
     """
     check_config(config)
+    also = tuple(str(Path(other).resolve()) for other in config.data.also)
+    config = replace(config, data=replace(config.data, also=also))
     run = Run(output)
     if run.started:
         raise ConfigError(
