@@ -39,10 +39,9 @@ def draw(curves: Mapping[str, Curve], path: Path) -> None:
     below.set_ylabel("less that on valid")
     below.axhline(0, color=STYLES["valid"]["color"], linewidth=1)
     below.set_xlabel("updates")
-    above.scatter(
-        [], [], s=14, facecolors="white", edgecolors=GREY, label="hollow: had been trained on before"
-    )
-    above.legend(frameon=False, loc="upper right")
+    hollow = {"s": 14, "facecolors": "white", "edgecolors": GREY}
+    above.scatter([], [], label="hollow: had been trained on before", **hollow)
+    above.legend(loc="upper right", facecolor="white", edgecolor="none", framealpha=1)
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e4e4e4", linewidth=0.6)
