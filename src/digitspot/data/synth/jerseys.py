@@ -26,7 +26,7 @@ from digitspot.data.synth.surfaces import clouds, foliage, grain, plain
 from digitspot.data.synth.typefaces import Typeface
 from digitspot.structures import FloatArray
 
-JERSEY_FRAMING = Framing(digit_height=34, around=1.3, around_spread=0.55, aspect=0.95)
+JERSEY_FRAMING = Framing(digit_height=34, around=0.95, around_spread=0.5, aspect=0.95)
 
 TEAM_COLOURS: tuple[Colour, ...] = (
     (196, 24, 34), (20, 44, 130), (240, 240, 240), (22, 22, 26), (250, 204, 30), (20, 110, 60),
@@ -115,7 +115,7 @@ def _player(rng: np.random.Generator, canvas: Canvas, cloth: FloatArray) -> Floa
     for side in (-1, 1):  # an arm, bare from the elbow on
         shoulder, elbow = side * half * 0.92, side * (half + rng.uniform(0.35, 1.0))
         arm = [(shoulder, top + 0.5), (elbow, top + 1.9 + lean * side), (elbow + side * 0.2, top + 4)]
-        canvas.paint(canvas.polygon(arm, 0.55), skin)
+        _limb(rng, canvas, canvas.polygon(arm, 0.62), skin)
     left_sleeve = _sleeve(canvas, -1, half, top)
     right_sleeve = _sleeve(canvas, 1, half, top)
     torso = canvas.polygon(
@@ -129,11 +129,18 @@ def _player(rng: np.random.Generator, canvas: Canvas, cloth: FloatArray) -> Floa
         canvas.paint(np.asarray(np.maximum(left_sleeve, right_sleeve) * (1 - torso), np.float32), other)
     collar = canvas.ellipse((-0.44, top - 0.14, 0.44, top + 0.16))
     canvas.paint(collar, _other(rng, cloth) if rng.random() < 0.5 else cloth * 0.8)
-    canvas.paint(canvas.rectangle((-0.34, top - 0.7, 0.34, top + 0.07), 0.1), skin * 0.85)
-    head = canvas.ellipse((-0.6, top - 1.9, 0.6, top - 0.3))
-    canvas.paint(head, pick(rng, HAIR))
-    canvas.pixels += (canvas.relief(head, 0.2) * head * rng.uniform(5, 30))[..., None]
+    _limb(rng, canvas, canvas.rectangle((-0.34, top - 0.7, 0.34, top + 0.07), 0.1), skin * 0.85)
+    hair = np.asarray(pick(rng, HAIR) + clouds(rng, canvas.size_hw, canvas.scale * 0.12) * 12, np.float32)
+    _limb(rng, canvas, canvas.ellipse((-0.6, top - 1.9, 0.6, top - 0.3)), hair)
     return body
+
+
+def _limb(rng: np.random.Generator, canvas: Canvas, cover: FloatArray, colour: FloatArray) -> None:
+    """Paint a part of the body, round: lit from one side, darker towards its edges."""
+    canvas.paint(canvas.softened(cover, 0.05), colour)
+    inner = np.clip(canvas.softened(cover, 0.3) * 2 - 1, 0, 1)
+    canvas.pixels *= (1 - cover * (1 - inner) * rng.uniform(0.2, 0.45))[..., None]
+    canvas.pixels += (canvas.relief(cover, 0.25) * cover * rng.uniform(5, 30))[..., None]
 
 
 def _sleeve(canvas: Canvas, side: int, half: float, top: float) -> FloatArray:
