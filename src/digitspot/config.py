@@ -42,6 +42,8 @@ class DataConfig:
     untouched_share: float = 0.1
     """merge_valid: share of `valid` that stays untouched, the same for every seed. With 0 the last model is
     kept, and its reader is fitted to a part that was scored in the first cycle."""
+    images: int | None = None
+    """Train on so many pictures of `train` only, drawn at random, the same for every seed; none is all."""
     also: tuple[str, ...] = ()
     """Further data sets whose `train` is trained on, too, such as generated ones."""
     also_epochs: int | None = None

@@ -53,6 +53,16 @@ def test_of_merged_validation_only_the_untouched_slice_is_unseen(small_data: Pat
     assert unseen(Seen(), train, {1, 2}, only_unseen=False) == {1, 2}, "nothing is known"
 
 
+def test_fewer_pictures_are_the_same_ones_each_time(small_data: Path, tmp_path: Path) -> None:
+    chosen = [opened(small_data, tmp_path, images=images) for images in (5, 5, 9, 99)]
+    names = [data.samples.file_names.tolist() for data in chosen]
+    assert [len(set(each)) for each in names] == [5, 5, 9, 24]
+    assert names[0] == names[1]
+    assert set(names[0]) < set(names[2]), "more pictures are those and others"
+    assert len(chosen[0].seen.keys) == 5
+    assert len(chosen[0].valid) == 8
+
+
 def test_another_data_set_is_trained_on_besides(small_data: Path, tmp_path: Path) -> None:
     """Its pictures come after the data set's own, its ids do not collide, and they are remembered as seen."""
     other = tmp_path / "other"

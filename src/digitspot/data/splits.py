@@ -85,6 +85,9 @@ def open_training(data: Path, config: Config) -> TrainingData:
         DataError: Labels or pictures cannot be used.
     """
     samples, valid = _open(data, "train", config.data), _open(data, "valid", config.data)
+    if config.data.images is not None:
+        samples = Merged([(samples, _draw(len(samples), config.data.images))])
+        stderr().print(f"{len(samples)} of them are trained on")
     places = np.arange(len(valid))
     if config.data.merge_valid:
         if samples.categories != valid.categories:
@@ -115,8 +118,12 @@ def untouched_places(num: int, share: float) -> IntArray:
         num: Pictures of `valid`.
         share: How many of them; at least one, where it is above 0.
     """
-    chosen = np.random.default_rng(0).permutation(num)[: math.ceil(num * share)]
-    return np.sort(chosen).astype(np.int64)
+    return _draw(num, math.ceil(num * share))
+
+
+def _draw(num: int, chosen: int) -> IntArray:
+    """Choose places at random, rising, the same whenever there are as many."""
+    return np.sort(np.random.default_rng(0).permutation(num)[:chosen]).astype(np.int64)
 
 
 def _open(data: Path, name: str, config: DataConfig) -> Samples:

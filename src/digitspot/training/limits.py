@@ -15,6 +15,7 @@ RANGES = (
     ("data", "parts", 1, inf),
     ("data", "untouched_share", 0, 0.9),
     ("data", "longest_side", 1, inf),
+    ("data", "images", 1, inf),
     ("data", "also_epochs", 1, inf),
     ("input", "short_side", 1, inf),
     ("input", "long_side", 1, inf),
