@@ -79,6 +79,7 @@ def main() -> None:
     data = replace(config.data, strategy=options.strategy, parts=options.parts, workers=workers)
     config = replace(config, data=data)
     folder: Path = options.data or options.output / "data"
+    options.output.mkdir(parents=True, exist_ok=True)
     phase = options.output / "phase.txt"
     if options.load:
         load(config, folder, options.cycles, phase)
