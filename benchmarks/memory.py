@@ -131,7 +131,7 @@ def report_training(rows: Sequence[Row], run: Run) -> None:
 def train_command(options: argparse.Namespace, config: Config, data: Path, run: Path) -> list[str]:
     budget = [] if options.train == "none" else ["--train.memory-budget", options.train]
     strategy = ["--data.strategy", options.strategy, "--data.parts", str(options.parts)]
-    program = [sys.executable, "-c", "from digitspot.cli import main; main()", "train", str(options.recipe)]
+    program = [sys.executable, "-m", "digitspot", "train", str(options.recipe)]
     workers = ["--data.workers", str(config.data.workers)]
     return [*program, "--data", str(data), "--output", str(run), *strategy, *workers, *budget]
 

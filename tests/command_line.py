@@ -9,7 +9,7 @@ import sys
 
 def command(*arguments: object) -> list[str]:
     """Return the command line that runs digitspot with these arguments."""
-    return [sys.executable, "-c", "from digitspot.cli import main; main()", *map(str, arguments)]
+    return [sys.executable, "-m", "digitspot", *map(str, arguments)]
 
 
 def digitspot(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:

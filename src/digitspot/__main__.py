@@ -1,0 +1,5 @@
+"""`python -m digitspot`: the command line."""
+
+from digitspot.cli import main
+
+main()
