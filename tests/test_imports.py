@@ -111,15 +111,7 @@ def test_light_imports(statement: str, absent: set[str], reason: str) -> None:
 
 
 def test_the_package_imports_within_its_share() -> None:
-    """Time of its own and of what it loads, by the interpreter's clock: under 0.3 s, the best of three."""
-    seconds = []
-    for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-X", "importtime", "-c", "import digitspot"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        line = next(row for row in done.stderr.splitlines() if row.split("|")[-1].strip() == "digitspot")
-        seconds.append(int(line.split("|")[1]) / 1e6)
-    assert min(seconds) < 0.3
+    """Computing time of its own and of what it loads: under 0.3 s, whatever else the machine does."""
+    program = "import time; start = time.process_time(); import digitspot; print(time.process_time() - start)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 0.3
