@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import platform
 import subprocess
 import sys
 
@@ -103,3 +104,33 @@ def test_the_guard() -> None:
     assert str(Memory(2**31, used=2**20)) == "1 MiB of 2.00 GiB"
     assert str(Memory(None, used=2**20)) == "1 MiB"
     assert str(Memory(2**31)) == ""
+
+
+FREED = """
+import ctypes
+from digitspot.training.allocator import keep_freed_memory
+from digitspot.training.memory import Memory, used_bytes
+assert keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+pieces = [libc.malloc(2**20) for _ in range(200)]
+for piece in pieces:
+    ctypes.memset(piece, 1, 2**20)
+for piece in pieces[:-1]:
+    libc.free(piece)
+full = used_bytes()
+memory = Memory(full)
+memory.look()
+print(full, memory.peak, memory.used, memory.exceeded)
+"""
+
+
+@needs_linux
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_memory_that_can_be_handed_back_stops_no_training() -> None:
+    done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
+    full, peak, used, exceeded = done.stdout.split()
+    assert int(peak) > 0.95 * int(full)
+    assert int(used) < int(full) - 150 * 2**20
+    assert exceeded == "False"
