@@ -66,8 +66,8 @@ def _pss_bytes(pid: int) -> int:
 
 
 HAND_BACK_SHARE, GUARD_SHARE = 0.8, 0.985
-"""Of the budget: above the first, freed memory is handed back; above the second in spite of that, the training
-stops. Between two looks `nano` was seen to grow by 160 MiB, where the shape of its batches changed."""
+"""Of the budget: above the first, freed memory is handed back; above the second in spite of that, the
+training stops. Between two looks `nano` was seen to grow by 160 MiB, where its batches changed shape."""
 
 
 @dataclass
