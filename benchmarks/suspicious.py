@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +21,14 @@ import numpy as np
 from digitspot.config import load_recipe
 from digitspot.data.coco import find_split, read_labels, write_labels
 from digitspot.data.labels import LabelledImage
+from digitspot.evaluation.suspicions import Suspect, find_suspects, write_suspects
 from digitspot.folds import predict_out_of_fold
+from digitspot.preview import suspect_sheet
 
 KINDS = ("class", "dropped", "shifted")
 SHIFT = (0.2, 0.4)
+SHARES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+NUM_DRAWN = 60
 NUM_VALID = 200
 """Pictures that each model is validated on, once."""
 
@@ -79,7 +85,43 @@ def main() -> None:
     (args.output / "planted.json").write_text(json.dumps(planted))
     recipe = load_recipe(args.recipe)
     config = replace(recipe, model=replace(recipe.model, weights=args.weights))
-    predict_out_of_fold(args.output / "data", config, 2, args.output / "check")
+    found = predict_out_of_fold(args.output / "data", config, 2, args.output / "check")
+    labels = read_labels(args.output / "data" / "train.json")
+    suspects = find_suspects(labels.images, found)
+    write_suspects(args.output / "suspects.csv", suspects)
+    for name, chosen in (
+        ("first.png", suspects[:NUM_DRAWN]),
+        ("own.png", [each for each in suspects if each.image.image_id not in planted][:NUM_DRAWN]),
+    ):
+        sheet = suspect_sheet(chosen, args.output / "data" / "train", 6, lambda done, total: None)
+        sheet.save(args.output / name)
+    report(suspects, planted)
+
+
+def report(suspects: Sequence[Suspect], planted: dict[int, str]) -> None:
+    """Print what is found among the first shares of the list, and what is expected of them."""
+    kinds = np.array([planted.get(each.image.image_id, "") for each in suspects])
+    probabilities = np.array([each.probability for each in suspects])
+    names = " | ".join(f"{kind} found" for kind in KINDS)
+    print(f"| first | pictures | faulty | of all faulty | {names} | expected faulty |")
+    print("| --- " * (5 + len(KINDS)) + "|")
+    for share in SHARES:
+        top = kinds[: round(share * len(kinds))]
+        recalls = " | ".join(f"{(top == kind).sum() / (kinds == kind).sum():.3f}" for kind in KINDS)
+        recall, expected = (top != "").sum() / (kinds != "").sum(), probabilities[: len(top)].sum()
+        print(
+            f"| {share:.0%} | {len(top)} | {(top != '').mean():.3f} | {recall:.3f} | {recalls} "
+            f"| {expected:.0f} |"
+        )
+    print()
+    top = suspects[: round(0.08 * len(suspects))]
+    for kind in (*KINDS, ""):
+        said = Counter(
+            each.suspicions[0].kind if each.suspicions else "-"
+            for each in top
+            if planted.get(each.image.image_id, "") == kind
+        )
+        print(f"among the first 8 %, {kind or 'nothing planted'}: {dict(said.most_common())}")
 
 
 if __name__ == "__main__":

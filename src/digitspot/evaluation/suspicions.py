@@ -27,7 +27,7 @@ from digitspot.structures import Detections, DoubleArray
 Kind = Literal["other digit", "box out of place", "digit without box", "box without digit"]
 Box = tuple[float, float, float, float]
 
-MIN_PROBABILITY = 0.05
+MIN_PROBABILITY = 0.02
 """Less probable faults count for their picture and are not listed."""
 
 COLUMNS = (
@@ -84,6 +84,8 @@ def find_suspects(images: Sequence[LabelledImage], found: Mapping[int, Detection
     Returns:
         All pictures, the most suspicious first; equal ones in the order given.
     """
+    if not images:
+        return []
     pairs = pair(images, found)
     by_kind: dict[Kind, DoubleArray] = {
         "other digit": class_odds(pairs),
