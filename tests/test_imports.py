@@ -34,6 +34,7 @@ RANKS: dict[str, int] = {
     "statistics_figure": 10,
     "predict": 10,
     "calibrate": 10,
+    "folds": 11,
     "plots": 11,
     "ablate": 12,
     "report": 12,

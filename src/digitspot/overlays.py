@@ -137,19 +137,42 @@ def draw_labels(
         note: Written to the right of it, such as the file name.
     """
     layout = _arrange(image.shape[1], image.shape[0])
-    canvas = _enlarged(image, layout)
-    pen = _Pen(canvas)
-    digits = [
-        Digit(text=str(label - 1), box=(box[0], box[1], box[2], box[3]), score=1.0, probability=1.0)
-        for label, box in zip(labels.tolist(), boxes.tolist(), strict=True)
-    ]
-    _draw_digits(pen, layout, digits, scored=False)
-    pen.rectangle((0, 0, canvas.width, _HEADER_HEIGHT), _HEADER)
-    text = number if number is not None else "no number"
-    size = _fitting_size(text, 28 if number is not None else 21, canvas.width * 0.5)
-    pen.text((16, _HEADER_HEIGHT / 2), text, _TEXT if number is not None else _FAINT, size, "lm")
-    room = canvas.width - 48 - _font(size).getlength(text)
-    pen.text((canvas.width - 16, _HEADER_HEIGHT / 2), note, _FAINT, _fitting_size(note, 18, room), "rm")
+    pen = _Pen(_enlarged(image, layout))
+    _draw_labelled(pen, layout, boxes, labels)
+    _draw_title(pen, number if number is not None else "no number", number is None, note)
+    return pen.finish()
+
+
+def draw_suspect(
+    image: ImageArray,
+    boxes: FloatArray,
+    labels: IntArray,
+    doubts: Sequence[tuple[Box | None, str | None, Box | None]],
+    number: str | None,
+    note: str,
+) -> Image.Image:
+    """Draw labelled digits, those in doubt framed in red, with what a detector found instead in white.
+
+    Args:
+        image, boxes, labels, number, note: As of `draw_labels`.
+        doubts: The labelled box, the digit predicted and its box; None where there is none.
+    """
+    layout = _arrange(image.shape[1], image.shape[0])
+    pen = _Pen(_enlarged(image, layout))
+    for labelled, _, _ in doubts:
+        if labelled is not None:
+            pen.rectangle(layout.place(labelled), _WRONG, width=6, radius=6)
+    _draw_labelled(pen, layout, boxes, labels)
+    for _, predicted, box in doubts:
+        if predicted is None or box is None:
+            continue
+        place = layout.place(box)
+        pen.rectangle(place, _DARK, width=3, alpha=170)
+        pen.rectangle(place, _TEXT, width=1.5)
+        middle, bottom = (place[0] + place[2]) / 2, place[3]
+        pen.rectangle((middle - 10, bottom - 24, middle + 10, bottom - 2), _TEXT, radius=4)
+        pen.text((middle, bottom - 13), predicted, _DARK, 17, "mm")
+    _draw_title(pen, number if number is not None else "no number", number is None, note)
     return pen.finish()
 
 
@@ -172,6 +195,24 @@ def contact_sheet(images: Sequence[Image.Image], columns: int) -> Image.Image:
             sheet.paste(image.convert("RGB"), (left, top))
             top += image.height + _GAP
     return sheet
+
+
+def _draw_labelled(pen: _Pen, layout: _Layout, boxes: FloatArray, labels: IntArray) -> None:
+    digits = [
+        Digit(text=str(label - 1), box=(box[0], box[1], box[2], box[3]), score=1.0, probability=1.0)
+        for label, box in zip(labels.tolist(), boxes.tolist(), strict=True)
+    ]
+    _draw_digits(pen, layout, digits, scored=False)
+
+
+def _draw_title(pen: _Pen, text: str, faint: bool, note: str) -> None:
+    """Write the number to the left of the header, a note to the right."""
+    pen.rectangle((0, 0, pen.canvas.width, _HEADER_HEIGHT), _HEADER)
+    size = _fitting_size(text, 21 if faint else 28, pen.canvas.width * 0.5)
+    pen.text((16, _HEADER_HEIGHT / 2), text, _FAINT if faint else _TEXT, size, "lm")
+    room = pen.canvas.width - 48 - _font(size).getlength(text)
+    place = (pen.canvas.width - 16, _HEADER_HEIGHT / 2)
+    pen.text(place, note, _FAINT, _fitting_size(note, 18, room), "rm")
 
 
 def _arrange(width: int, height: int) -> _Layout:

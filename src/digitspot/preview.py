@@ -11,7 +11,8 @@ from PIL import Image
 from digitspot.config import AugmentConfig
 from digitspot.data.images import decode_image
 from digitspot.data.labels import LabelledImage, LabelSet
-from digitspot.overlays import contact_sheet, draw_labels
+from digitspot.evaluation.suspicions import Suspect
+from digitspot.overlays import contact_sheet, draw_labels, draw_suspect
 from digitspot.structures import FloatArray, ImageArray, IntArray
 
 Progress = Callable[[int, int], None]
@@ -39,6 +40,26 @@ def preview_sheet(
         drawn.append(draw_labels(*view, image.number, image.file_name))
         progress(len(drawn), len(images))
     return contact_sheet(drawn, columns)
+
+
+def suspect_sheet(
+    suspects: Sequence[Suspect], images_dir: Path, columns: int, progress: Progress
+) -> Image.Image:
+    """Draw pictures whose labels may be wrong: labels, those in doubt in red, what was predicted in white.
+
+    Raises:
+        DataError: A picture cannot be decoded.
+    """
+    drawn = []
+    for rank, suspect in enumerate(suspects, 1):
+        image = suspect.image
+        doubts = [(each.labelled_box, each.predicted, each.predicted_box) for each in suspect.suspicions]
+        kind = suspect.suspicions[0].kind if suspect.suspicions else "nothing in particular"
+        note = f"{rank}: {image.file_name}, {kind}, {suspect.probability:.2f}"
+        pixels = decode_image(images_dir / image.file_name)
+        drawn.append(draw_suspect(pixels, image.boxes, image.labels, doubts, image.number, note))
+        progress(rank, len(suspects))
+    return contact_sheet(_level(drawn, columns), columns)
 
 
 def augmentation_sheet(

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from digitspot.data.check_labels import label_findings, scale_findings
 from digitspot.data.check_repeats import SeenPicture, repeat_findings
 from digitspot.data.coco import Split, find_split, labels_path_of, read_json
 from digitspot.data.images import IMAGE_SUFFIXES, decode_image, list_images
+from digitspot.data.labels import LabelledImage
 from digitspot.data.pack_plan import size_problem
 from digitspot.data.repeats import Fingerprint, fingerprint
 from digitspot.data.rules import Finding, Findings, Severity
@@ -133,6 +135,7 @@ def check_data(path: Path, *, progress: Progress | None = None, workers: int | N
             hint="Give a folder with train.json and train/, or a label file.",
         )
     jobs = _jobs_of_folder(path) if path.is_dir() else [_read_split(path.stem, _beside(path))]
+    _check_scales(jobs)
     total, done = sum(len(job.pictures) for job in jobs), 0
     seen: list[SeenPicture] = []
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:  # Pillow decodes without the GIL
@@ -158,15 +161,19 @@ class _Job:
     """A split whose label file is checked and whose pictures, with their sizes, are yet to be."""
 
     name: str
+    place: str
     table: LabelTable | None
     num_pictures: int
     pictures: list[_Picture]
     findings: list[Finding]
 
+    def images(self) -> tuple[LabelledImage, ...]:
+        """Return the pictures that the label file lists and that can be used."""
+        return self.table.images() if self.table else ()
+
     def numbers(self) -> dict[str, str]:
         """Return what the labels of each file read, "" where it has no box."""
-        images = self.table.images() if self.table else ()
-        return {image.file_name: image.number or "" for image in images}
+        return {image.file_name: image.number or "" for image in self.images()}
 
     def result(self) -> SplitCheck:
         return SplitCheck(
@@ -177,6 +184,14 @@ class _Job:
             categories=str(self.table.categories) if self.table else None,
             findings=tuple(self.findings),
         )
+
+
+def _check_scales(jobs: list[_Job]) -> None:
+    """Compare the splits' digits in size."""
+    found = scale_findings({job.name: job.images() for job in jobs}, {job.name: job.place for job in jobs})
+    for job in jobs:
+        if job.name in found:
+            job.findings.append(found[job.name])
 
 
 def _beside(labels_path: Path) -> Split:
@@ -192,7 +207,9 @@ def _jobs_of_folder(data: Path) -> list[_Job]:
             jobs.append(_read_split(name, find_split(data, name)))
         except DataError as error:
             missing = Finding("incomplete splits", "error", str(data), str(error).removeprefix(f"{data}: "))
-            jobs.append(_Job(name=name, table=None, num_pictures=0, pictures=[], findings=[missing]))
+            jobs.append(
+                _Job(name=name, place="", table=None, num_pictures=0, pictures=[], findings=[missing])
+            )
     return jobs
 
 
@@ -214,7 +231,14 @@ def _read_split(name: str, split: Split) -> _Job:
         findings.append(_missing_folder(split))
     if not found and split.images_dir.is_dir():
         findings.append(Finding("empty splits", "error", str(split.images_dir), "holds no pictures"))
-    return _Job(name=name, table=table, num_pictures=len(found), pictures=pictures, findings=findings)
+    return _Job(
+        name=name,
+        place=str(split.labels_path),
+        table=table,
+        num_pictures=len(found),
+        pictures=pictures,
+        findings=findings,
+    )
 
 
 def _read_table(name: str, path: Path) -> tuple[LabelTable | None, list[Finding]]:
@@ -230,6 +254,7 @@ def _read_table(name: str, path: Path) -> tuple[LabelTable | None, list[Finding]
         for row in np.flatnonzero(np.bincount(table.owners, minlength=len(table.image_ids)) == 0).tolist():
             image = f"image {table.image_ids[row]}, {table.file_names[row]}"
             findings.warn("images without boxes", f"{image} has no usable box")
+        findings += label_findings(table.images(), str(path))
     return table, findings
 
 

@@ -16,9 +16,8 @@ from digitspot.data.convert_write import RECORD, Pictures, Target, write_data_se
 from digitspot.data.formats.archives import is_archive, unpacked
 from digitspot.data.formats.detect import Format, read_source
 from digitspot.data.formats.source import SourceImage
-from digitspot.data.grouping import divide, group_pictures
-from digitspot.data.images import decode_image, image_size
-from digitspot.data.repeats import Fingerprint, fingerprint
+from digitspot.data.grouping import divide, fingerprints, group_pictures
+from digitspot.data.images import image_size
 from digitspot.errors import DataError
 from digitspot.files import check_writable, write_error
 from digitspot.progress import tracking
@@ -184,8 +183,8 @@ def _divided(images: list[SourceImage], there: Set[Path], division: Division) ->
     pool = [row for row, split in enumerate(given) if split == "train"]
     if pool and "valid" not in given and any(shares.values()):
         chosen = [images[row] for row in pool]
-        prints = _fingerprints(chosen) if all(image.path in there for image in chosen) else None
-        groups = group_pictures([image.path for image in chosen], prints)
+        paths = [image.path for image in chosen]
+        groups = group_pictures(paths, fingerprints(paths) if there >= set(paths) else None)
         for row, split in zip(pool, divide(groups, shares, division.seed), strict=True):
             given[row] = split
     return {
@@ -193,16 +192,6 @@ def _divided(images: list[SourceImage], there: Set[Path], division: Division) ->
         for name in SPLITS
         if name in given
     }
-
-
-def _fingerprints(images: Sequence[SourceImage]) -> list[Fingerprint]:
-    """Decode pictures to compare them."""
-    prints = []
-    with tracking("comparing pictures") as show, ThreadPoolExecutor(num_cores()) as pool:
-        for each in pool.map(lambda image: fingerprint(decode_image(image.path)), images):
-            prints.append(each)
-            show(len(prints), len(images))
-    return prints
 
 
 def _install(aside: Path, output: Path) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from digitspot.data.repeats import Fingerprint, find_repeats, join_pairs
+from digitspot.cores import num_cores
+from digitspot.data.images import decode_image
+from digitspot.data.repeats import Fingerprint, find_repeats, fingerprint, join_pairs
 from digitspot.errors import ConfigError
+from digitspot.progress import tracking
 from digitspot.structures import IntArray
 
 _ROBOFLOW = re.compile(r"^(.+)\.rf\.[0-9A-Za-z]{8,}\.[A-Za-z]+$")
@@ -24,6 +28,20 @@ def source_name(name: str) -> str:
     """
     match = _ROBOFLOW.match(name)
     return match[1] if match else name
+
+
+def fingerprints(paths: Sequence[Path]) -> list[Fingerprint]:
+    """Decode pictures to compare them.
+
+    Raises:
+        DataError: One cannot be decoded.
+    """
+    prints = []
+    with tracking("comparing pictures") as show, ThreadPoolExecutor(num_cores()) as pool:
+        for each in pool.map(lambda path: fingerprint(decode_image(path)), paths):
+            prints.append(each)
+            show(len(prints), len(paths))
+    return prints
 
 
 def group_pictures(paths: Sequence[Path], prints: Sequence[Fingerprint] | None) -> IntArray:

@@ -1,0 +1,189 @@
+"""`digitspot data check`: everything that is wrong or odd, and which labels to look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digitspot.commands.options import parse, print_json, print_table
+from digitspot.config import Config, load_recipe
+from digitspot.data.check import CheckReport, Row, check_data
+from digitspot.data.coco import Split, find_split, read_labels, read_results
+from digitspot.data.labels import LabelSet
+from digitspot.errors import ConfigError, DataError
+from digitspot.evaluation.suspicions import Suspect, Suspicion, find_suspects, suspect_rows, write_suspects
+from digitspot.files import check_writable, writing_whole
+from digitspot.preview import suspect_sheet
+from digitspot.progress import tracking
+from digitspot.structures import Detections
+
+MAX_LINES = 20
+"""Findings of one kind that the table shows."""
+LIST, SHEET = "suspects.csv", "suspects.png"
+SHEET_COLUMNS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions:
+    """List everything that is wrong or odd in labels and pictures; exits 3 when training could not run.
+
+    digitspot data check DATA
+    digitspot data check DATA --recipe recipes/nano.yaml --output doubts
+
+    With a recipe, or with predictions that are there already, pictures are ranked by how probable it is that
+    their labels are wrong: suspects.csv, and suspects.png to look at.
+    """
+
+    path: Annotated[Path, tyro.conf.Positional]
+    """A data set in the homework's layout, or one label file."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    recipe: Path | None = None
+    """Train on a part of `train`, predict the rest, and the other way round; goes on where it was cut off."""
+    folds: int = 2
+    """--recipe: parts; each is predicted by a model that was trained on the others."""
+    epochs: int | None = None
+    """--recipe: takes the place of the recipe's."""
+    weights: str | None = None
+    """--recipe: where each model starts, in the recipe's place; none that were trained on these pictures."""
+    predictions: Path | None = None
+    """COCO results (pred.json), down to low scores, of a model that was not trained on these pictures: those
+    of the label file given, or of `train`."""
+    output: Path | None = None
+    """--recipe, --predictions: folder for the list, the sheet, and what is trained."""
+    sheet: int = 48
+    """Pictures on the sheet."""
+
+
+def run(arguments: list[str]) -> None:
+    """Check a data set."""
+    options = parse(CheckOptions, "data check", arguments)
+    output = _checked_output(options)
+    with tracking("checking") as show:
+        report = check_data(options.path, progress=show)
+    if not options.json:
+        _print_report(report)
+    suspects = _rank(options, output) if output is not None and report.can_train else []
+    if options.json:
+        print_json({**report.to_dict(), "suspicions": suspect_rows(suspects)})
+    elif suspects and output is not None:
+        _print_suspects(suspects)
+        print(output)
+    if not report.can_train:
+        errors = sum(row.count for row in report.rows() if row.severity == "error")
+        raise DataError(
+            f"{options.path}: training could not run, {errors} errors", hint="See the table above."
+        )
+
+
+def _checked_output(options: CheckOptions) -> Path | None:
+    """Return where the ranking goes, None where none is asked for."""
+    if options.recipe is not None and options.predictions is not None:
+        raise ConfigError("--recipe and --predictions", hint="Give the one or the other.")
+    ranks = options.recipe is not None or options.predictions is not None
+    if ranks != (options.output is not None):
+        raise ConfigError(
+            "--output is missing" if ranks else "--output without --recipe or --predictions",
+            hint="digitspot data check DATA --recipe RECIPE --output FOLDER",
+        )
+    if options.recipe is None and (options.epochs is not None or options.weights is not None):
+        raise ConfigError("--epochs and --weights change a recipe: --recipe is missing")
+    if options.sheet < 1:
+        raise ConfigError(f"--sheet {options.sheet}: must be 1 or more")
+    if options.recipe is not None and not options.path.is_dir():
+        raise ConfigError(f"{options.path}: --recipe needs a data set with `train` and `valid`")
+    if options.output is not None:
+        check_writable(options.output)
+    return options.output
+
+
+def _rank(options: CheckOptions, output: Path) -> list[Suspect]:
+    """Rank the pictures, and write the list and the sheet."""
+    split = _split(options.path)
+    labels = read_labels(split.labels_path)
+    suspects = find_suspects(labels.images, _predictions(options, labels, output))
+    write_suspects(output / LIST, suspects)
+    if split.images_dir.is_dir():
+        with tracking("drawing") as show:
+            sheet = suspect_sheet(suspects[: options.sheet], split.images_dir, SHEET_COLUMNS, show)
+        with writing_whole(output / SHEET, "wb") as file:
+            sheet.save(file, "PNG")
+    return suspects
+
+
+def _split(path: Path) -> Split:
+    if path.is_dir():
+        return find_split(path, "train")
+    return Split(labels_path=path, images_dir=path.with_suffix(""))
+
+
+def _predictions(options: CheckOptions, labels: LabelSet, output: Path) -> dict[int, Detections]:
+    if options.predictions is not None:
+        return read_results(options.predictions, labels)
+    from digitspot.folds import predict_out_of_fold  # needs torch
+
+    return predict_out_of_fold(options.path, _recipe(options), options.folds, output)
+
+
+def _recipe(options: CheckOptions) -> Config:
+    assert options.recipe is not None
+    config = load_recipe(options.recipe)
+    if options.epochs is not None:
+        config = replace(config, train=replace(config.train, epochs=options.epochs))
+    if options.weights is not None:
+        config = replace(config, model=replace(config.model, weights=options.weights))
+    return config
+
+
+def _print_report(report: CheckReport) -> None:
+    rows = [
+        (split.name, str(split.images), str(split.boxes), str(split.pictures), split.categories or "-")
+        for split in report.splits
+    ]
+    print_table(str(report.path), ("split", "images", "boxes", "files", "digit=category_id"), rows)
+    findings = [line for row in report.rows() for line in _lines(report, row)]
+    if findings:
+        print_table("findings", ("split", "severity", "kind", "count", "finding"), findings)
+    else:
+        print("no findings")
+
+
+def _lines(report: CheckReport, row: Row) -> list[tuple[str, str, str, str, str]]:
+    """Return the findings of one kind, a line each; of a kind with many, the first ones."""
+    found = [
+        str(finding)
+        for split in report.splits
+        for finding in split.findings
+        if (split.name, finding.severity, finding.kind) == (row.split, row.severity, row.kind)
+    ]
+    lines: list[tuple[str, str, str, str, str]]
+    lines = [(row.split, row.severity, row.kind, str(row.count), found[0])]
+    lines += [("", "", "", "", text) for text in found[1:MAX_LINES]]
+    if len(found) > MAX_LINES:
+        lines.append(("", "", "", "", f"... and {len(found) - MAX_LINES} more: --json lists all"))
+    return lines
+
+
+def _print_suspects(suspects: Sequence[Suspect]) -> None:
+    rows = [
+        (
+            str(rank),
+            suspect.image.file_name,
+            f"{suspect.probability:.3f}",
+            suspect.image.number or "none",
+            "; ".join(map(_told, suspect.suspicions)),
+        )
+        for rank, suspect in enumerate(suspects[:MAX_LINES], 1)
+    ]
+    expected = sum(suspect.probability for suspect in suspects)
+    title = f"pictures to look at first; by these probabilities about {expected:.0f} have a fault"
+    print_table(title, ("rank", "picture", "probability", "labelled", "what"), rows)
+
+
+def _told(suspicion: Suspicion) -> str:
+    digits = f"{suspicion.labelled or ''} > {suspicion.predicted or ''}".strip(" >")
+    return f"{suspicion.kind} ({digits}) {suspicion.probability:.2f}"
