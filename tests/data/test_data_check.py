@@ -191,9 +191,9 @@ def test_test_split_may_lack_labels_and_does_not_stop_training(data: Path) -> No
 
 
 @pytest.mark.svhn
-def test_svhn_sample_is_clean() -> None:
+def test_svhn_sample_has_oddities_but_no_errors() -> None:
     report = check_data(Path(os.environ["DIGITSPOT_SVHN"]))
-    assert report.rows() == []
+    assert {level for _, level, _ in counts(report)} == {"warning"}
     assert [(split.images, split.boxes) for split in report.splits] == [
         (8119, 18546),
         (900, 2057),
