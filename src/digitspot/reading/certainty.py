@@ -17,7 +17,7 @@ CORE_NAMES = (
     "always", "number", "class", "weakest", "left_out", "runner_up",
     "no_digit", "one", "three", "four_or_more", "gap", "overlap", "uneven", "off_line",
 )  # fmt: skip
-SHAPE_NAMES = ("weakest_logit", "mean_logit", "entropy", "rows", "widest", "narrowest", "has_one", "repeats")
+SHAPE_NAMES = ("weakest_logit", "entropy", "rows", "widest", "narrowest", "has_one")
 NUMBER_NAMES = (*CORE_NAMES, *SHAPE_NAMES, *frame.NUMBER_NAMES)
 """The first speak for any detector; how far the others do, the fit finds out."""
 DIGIT_NAMES = ("always", "part", "class")
@@ -67,13 +67,11 @@ def describe_number(
             np.std(log_heights) if length else 0.0,
             steps[:, 2].max(initial=0),
             _logit(presence[member].min(initial=0.999)),
-            _logit(presence[member]).mean() if length else _logit(np.array(0.999)),
             -float(probabilities @ np.log(np.maximum(probabilities, 1e-12))),
             steps[:, 0].sum(),
             log_widths.max() if length else 0.0,
             log_widths.min() if length else 0.0,
             (digits[member] == 1).any(),
-            len(np.unique(digits[member])) < length,
             *frame.describe_frame(boxes, candidates.size_hw),
         ]
     )

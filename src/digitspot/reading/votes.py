@@ -12,7 +12,7 @@ from digitspot.reading.certainty import softmax
 from digitspot.structures import Reading
 
 CORRELATION = 0.5
-"""How far frames of one number are right or wrong together (docs/measurements.md)."""
+"""How far frames of one number are right or wrong together: a guess, not fitted to any burst."""
 NUM_OTHERS = 10
 """Over how many other numbers a wrong reading is spread: how far two frames that agree by mistake
 surprise."""
