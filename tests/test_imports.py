@@ -17,6 +17,7 @@ RANKS: dict[str, int] = {
     "cores": 2,
     "files": 2,
     "boxes": 2,
+    "fusion": 3,
     "progress": 2,
     "config": 2,
     "preprocess": 3,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ from digitspot.errors import DataError
 from digitspot.files import writing_whole
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings, fit_settings
+from digitspot.runtime.several_sizes import at_sizes
 from digitspot.structures import Detections, FloatArray, ImageArray
 
 Progress = Callable[[int, int], None]
@@ -41,7 +42,10 @@ def calibrate_results(results: Path, labels: Path) -> ReadingSettings:
 
 
 def calibrate_model(
-    model: Path, labels: Path, progress: Progress = lambda done, total: None
+    model: Path,
+    labels: Path,
+    progress: Progress = lambda done, total: None,
+    short_sides: Sequence[int] = (),
 ) -> ReadingSettings:
     """Fit the reader to a model, on pictures as they are and zoomed out.
 
@@ -49,18 +53,20 @@ def calibrate_model(
         model: What `Reader.load` takes.
         labels: A label file beside the folder of its pictures; not those that the model was trained on.
         progress: Called with the views done and their total.
+        short_sides: Input sizes to detect at, now and whenever these settings are read with; empty is the
+            model's own.
 
     Raises:
         CheckpointError: The model cannot be read.
         DataError: Labels or pictures cannot be read.
     """
-    reader = Reader.load(model)
+    runtime = at_sizes(Reader.load(model).own_size_runtime, short_sides)
     truth = read_labels(labels, clip=False)
     views = _views(truth, labels.with_suffix(""))
     found: list[Detections] = []
     boxes: list[FloatArray] = []
     while chunk := list(islice(views, CHUNK)):
-        found += reader.runtime.detect([image for image, _ in chunk])
+        found += runtime.detect([image for image, _ in chunk])
         boxes += [each for _, each in chunk]
         progress(len(found), 2 * len(truth))
     twice = [image for image in truth.images for _ in range(2)]
@@ -70,7 +76,7 @@ def calibrate_model(
         pictures=[image.image_id for image in twice],
         boxes=boxes,
     )
-    return settings
+    return replace(settings, short_sides=tuple(short_sides))
 
 
 def _views(truth: LabelSet, folder: Path) -> Iterator[tuple[ImageArray, FloatArray]]:

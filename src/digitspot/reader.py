@@ -16,9 +16,10 @@ from digitspot.data.labels import CategoryMap
 from digitspot.data.seen import Seen
 from digitspot.errors import ConfigError
 from digitspot.preprocess import Prepared
-from digitspot.reading import Constraint, ReadingSettings, abstain, read_number
+from digitspot.reading import Constraint, ReadingSettings, abstain, read_number, vote
 from digitspot.runtime import Runtime
 from digitspot.runtime.exported import ExportedRuntime
+from digitspot.runtime.several_sizes import at_sizes
 from digitspot.structures import Detections, Reading
 
 RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
@@ -44,12 +45,13 @@ class Reader:
     """Reads numbers in pictures.
 
     Args:
-        runtime: Finds digits.
-        settings: How digits become a number.
+        runtime: Finds digits, at the model's own input size.
+        settings: How digits become a number, and at which input sizes they are looked for.
         categories: The category ids of the labels that the model was trained on.
         seen: The pictures that it was trained on.
 
     Attributes:
+        runtime: Finds digits as the settings say.
         constraint: What is known of the numbers; None is nothing.
         abstain_below: Readings of a smaller probability are not answered.
     """
@@ -57,7 +59,8 @@ class Reader:
     def __init__(
         self, runtime: Runtime, settings: ReadingSettings, categories: CategoryMap, seen: Seen | None = None
     ) -> None:
-        self.runtime = runtime
+        self.own_size_runtime = runtime
+        self.runtime = at_sizes(runtime, settings.short_sides)
         self.settings = settings
         self.categories = categories
         self.seen = seen or Seen()
@@ -102,6 +105,15 @@ class Reader:
         """
         [detections] = self.runtime.detect([decode_image(source)])
         return self._read(detections)
+
+    def read_burst(self, sources: Iterable[ImageSource]) -> Reading:
+        """Read the one number that several pictures show, as frames of a video or a burst; see `vote`.
+
+        Raises:
+            DataError: A picture cannot be read.
+        """
+        frames = [each.reading for each in self.read_whole(sources)]
+        return abstain(vote(frames), self.abstain_below)
 
     def read_many(self, sources: Iterable[ImageSource], batch_size: int = 32) -> Iterator[Reading]:
         """Read the numbers in many pictures, in order.

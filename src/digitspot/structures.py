@@ -27,12 +27,14 @@ class Detections:
         labels: int64 `[N]`, the model's index: digit + 1, in 1..10.
         scores: float32 `[N]`, in 0..1.
         class_probs: float32 `[N, 11]`, background first, or None where the detector does not say.
+        size_hw: (height, width) of the image, or None where it is not known.
     """
 
     boxes: FloatArray
     labels: IntArray
     scores: FloatArray
     class_probs: FloatArray | None = None
+    size_hw: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         num = len(self.boxes)
@@ -47,7 +49,11 @@ class Detections:
         """Return the rows that a mask or index array names, in its order."""
         probs = None if self.class_probs is None else self.class_probs[keep]
         return Detections(
-            boxes=self.boxes[keep], labels=self.labels[keep], scores=self.scores[keep], class_probs=probs
+            boxes=self.boxes[keep],
+            labels=self.labels[keep],
+            scores=self.scores[keep],
+            class_probs=probs,
+            size_hw=self.size_hw,
         )
 
     @classmethod

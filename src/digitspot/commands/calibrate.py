@@ -41,6 +41,9 @@ class CalibrateOptions:
     output: Path | None = None
     """The file to write: a model, or for results a reader, which `evaluate --reader` takes. None replaces the
     model's own reader."""
+    short_sides: tuple[int, ...] = ()
+    """Look at every picture at these input sizes, of the shorter side in pixels, and fuse what is found, now
+    and whenever the model reads; each costs its share of pixels. None is the model's own size."""
 
 
 def run(arguments: list[str]) -> None:
@@ -48,14 +51,18 @@ def run(arguments: list[str]) -> None:
     options = parse(CalibrateOptions, "calibrate", arguments)
     if options.output is not None:
         check_writable(options.output.parent)
+    if any(short_side < 16 for short_side in options.short_sides):
+        raise ConfigError(f"--short-sides {options.short_sides}: need 16 pixels or more")
     if is_results(options.detector):
+        if options.short_sides:
+            raise ConfigError("--short-sides needs a model", hint="`digitspot fuse` joins results.")
         if options.output is None:
             raise ConfigError("--output is missing", hint="Results hold no reader; name a file for it.")
         settings, path = calibrate_results(options.detector, options.labels), options.output
         write_settings(settings, path)
     else:
         with tracking("reading") as show:
-            settings = calibrate_model(options.detector, options.labels, show)
+            settings = calibrate_model(options.detector, options.labels, show, options.short_sides)
         path = store_settings(settings, options.detector, options.output)
     _report(settings)
     print(path)

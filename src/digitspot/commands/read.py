@@ -27,6 +27,8 @@ class ReadOptions(AnswerOptions):
     """A run folder (its best model), a checkpoint, or an exported .onnx."""
     json: bool = False
     """Print number, probability and digits of each picture as JSON."""
+    burst: bool = False
+    """The pictures are frames of one number: print that, once."""
     show: bool = False
     """Open each picture with its boxes and number in the system's viewer."""
 
@@ -36,7 +38,16 @@ def run(arguments: list[str]) -> None:
     options = parse(ReadOptions, "read", arguments)
     if not options.images:
         raise ConfigError("no picture given", hint="digitspot read PICTURE... --model RUN")
+    if options.burst and options.show:
+        raise ConfigError("--burst and --show", hint="A burst has one answer and many pictures.")
     reader = options.load(options.model)
+    if options.burst:
+        reading = reader.read_burst(options.images)
+        if options.json:
+            print_json({"images": [str(path) for path in options.images], **asdict(reading)})
+        else:
+            print(reading.text or "")
+        return
     documents = []
     for path, read in zip(options.images, reader.read_whole(options.images), strict=True):
         if options.json:

@@ -98,7 +98,7 @@ def read_results(path: Path, labels: LabelSet) -> dict[int, Detections]:
         if problem := _result_problem(row, known, labels):
             findings.error("bad results", f"results[{position}] {problem}")
     _raise_first(findings, "Each row needs image_id, category_id, bbox [x, y, width, height] and score.")
-    return _group_results(list(usable.values()), labels.categories)
+    return _group_results(list(usable.values()), labels)
 
 
 def _result_problem(row: dict[str, Any], known: set[int], labels: LabelSet) -> str | None:
@@ -113,8 +113,9 @@ def _result_problem(row: dict[str, Any], known: set[int], labels: LabelSet) -> s
     return None
 
 
-def _group_results(rows: list[dict[str, Any]], categories: CategoryMap) -> dict[int, Detections]:
-    labels_by_id = {category_id: label for label, category_id in enumerate(categories.ids, 1)}
+def _group_results(rows: list[dict[str, Any]], labels: LabelSet) -> dict[int, Detections]:
+    labels_by_id = {category_id: label for label, category_id in enumerate(labels.categories.ids, 1)}
+    sizes_hw = {image.image_id: image.size_hw for image in labels.images}
     xywh = box_column(rows)
     scores = np.array([row["score"] for row in rows], np.float64)
     columns: dict[str, npt.NDArray[Any]] = {
@@ -128,7 +129,9 @@ def _group_results(rows: list[dict[str, Any]], categories: CategoryMap) -> dict[
     for position, row in enumerate(rows):
         rows_of.setdefault(row["image_id"], []).append(position)
     return {
-        image_id: FileDetections(**{name: column[positions] for name, column in columns.items()})
+        image_id: FileDetections(
+            **{name: column[positions] for name, column in columns.items()}, size_hw=sizes_hw[image_id]
+        )
         for image_id, positions in rows_of.items()
     }
 

@@ -4,5 +4,6 @@ from digitspot.reading.constraints import Constraint
 from digitspot.reading.fit import fit_settings
 from digitspot.reading.read import abstain, read_number
 from digitspot.reading.settings import ReadingSettings
+from digitspot.reading.votes import vote
 
-__all__ = ["Constraint", "ReadingSettings", "abstain", "fit_settings", "read_number"]
+__all__ = ["Constraint", "ReadingSettings", "abstain", "fit_settings", "read_number", "vote"]

@@ -2,8 +2,8 @@
 
 A candidate's score is a weighted sum of features of its length, of its places, of each step from one digit
 to the next, and of each pair of its places: a log-linear model (a conditional random field, Lafferty et al.
-2001) small enough to be computed by enumeration. Nothing depends on where in the picture the number is, nor
-on its size: all lengths are in digit heights.
+2001) small enough to be computed by enumeration. All lengths are in digit heights, but for the distance from
+the middle of the picture, where that is known.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from digitspot.reading.frame import CHOICE_NAMES, off_centre
 from digitspot.reading.order import Layout, lay_out
 from digitspot.reading.places import Places
 from digitspot.structures import DoubleArray, IntArray
@@ -25,9 +26,9 @@ LENGTHS = ("no_digit", "one", "two", "three", "four", "five", "six_or_more")
 PLACE_NAMES = ("score", "low_score", "class_share", "behind_best", "odd_height")
 STEP_NAMES = ("new_row", "height_change", "off_line", "gap", "wide_gap", "overlap")
 PAIR_NAMES = ("covered", "shared")
-NAMES = (*LENGTHS, *PLACE_NAMES, *STEP_NAMES, *PAIR_NAMES)
+NAMES = (*LENGTHS, *PLACE_NAMES, *STEP_NAMES, *PAIR_NAMES, *CHOICE_NAMES)
 """The features, in the order of the weights."""
-_SPLITS = np.cumsum([len(LENGTHS), len(PLACE_NAMES), len(STEP_NAMES)])
+_SPLITS = np.cumsum([len(LENGTHS), len(PLACE_NAMES), len(STEP_NAMES), len(PAIR_NAMES)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,8 @@ class Candidates:
         place_features: `[K, F]`, see `PLACE_NAMES`.
         step_features: `[P, F]`, see `STEP_NAMES`.
         pair_features: `[P, F]`, see `PAIR_NAMES`.
+        frame_features: `[C, F]`, see `CHOICE_NAMES`.
+        size_hw: (height, width) of the picture, where it is known.
     """
 
     places: Places
@@ -54,6 +57,8 @@ class Candidates:
     place_features: DoubleArray
     step_features: DoubleArray
     pair_features: DoubleArray
+    frame_features: DoubleArray
+    size_hw: tuple[int, int] | None
 
     @property
     def lengths(self) -> IntArray:
@@ -62,12 +67,13 @@ class Candidates:
 
     def scores(self, weights: DoubleArray) -> DoubleArray:
         """Return the logarithm of each candidate's probability, `[C]`, up to a constant."""
-        by_length, by_place, by_step, by_pair = np.split(weights, _SPLITS)
+        by_length, by_place, by_step, by_pair, by_frame = np.split(weights, _SPLITS)
         return np.asarray(
             by_length[np.minimum(self.lengths, len(LENGTHS) - 1)]
             + self.members @ (self.place_features @ by_place)
             + self.steps @ (self.step_features @ by_step)
             + self.pairs @ (self.pair_features @ by_pair)
+            + self.frame_features @ by_frame
         )
 
     def features(self) -> DoubleArray:
@@ -79,6 +85,7 @@ class Candidates:
                 self.members @ self.place_features,
                 self.steps @ self.step_features,
                 self.pairs @ self.pair_features,
+                self.frame_features,
             ]
         )
 
@@ -88,11 +95,12 @@ class Candidates:
         return ["".join(d for d, part in zip(digits, row, strict=True) if part) for row in self.members]
 
 
-def list_candidates(places: Places) -> Candidates:
+def list_candidates(places: Places, size_hw: tuple[int, int] | None) -> Candidates:
     """Enumerate the subsets of the surest places and describe them.
 
     Args:
         places: The surest first.
+        size_hw: (height, width) of the picture; None where it is not known.
     """
     num_likely = int((places.presence >= 0.5).sum())
     places = places.select(np.arange(min(len(places), max(MAX_FREE, min(num_likely, MAX_PLACES)))))
@@ -109,6 +117,8 @@ def list_candidates(places: Places) -> Candidates:
         place_features=_describe_places(places),
         step_features=_describe_steps(places, layout, first, second),
         pair_features=_describe_pairs(places, first, second),
+        frame_features=off_centre(places.boxes, members, size_hw),
+        size_hw=size_hw,
     )
 
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from digitspot.reading import frame
 from digitspot.reading.candidates import Candidates
 from digitspot.structures import DoubleArray, IntArray
 
-NUMBER_NAMES = (
+CORE_NAMES = (
     "always", "number", "class", "weakest", "left_out", "runner_up",
     "no_digit", "one", "three", "four_or_more", "gap", "overlap", "uneven", "off_line",
 )  # fmt: skip
+SHAPE_NAMES = ("weakest_logit", "entropy", "rows", "widest", "narrowest", "has_one")
+NUMBER_NAMES = (*CORE_NAMES, *SHAPE_NAMES, *frame.NUMBER_NAMES)
+"""The first speak for any detector; how far the others do, the fit finds out."""
 DIGIT_NAMES = ("always", "part", "class")
 
 
@@ -38,12 +42,14 @@ def describe_number(
     """
     member = candidates.members[chosen] > 0
     places = candidates.places
-    odds = places.odds(places.digits if digits is None else digits)[member]
+    digits = places.digits if digits is None else digits
+    odds = places.odds(digits)[member]
     presence, shares = places.presence, places.shares[member] * odds
     second = np.sort(places.digit_scores[member], axis=1)[:, -2]
     steps = candidates.step_features[candidates.steps[chosen] > 0]  # [S, F]
     length = int(member.sum())
-    log_heights = np.log(places.heights[member])
+    boxes, log_heights = places.boxes[member], np.log(places.heights[member])
+    log_widths = np.log(np.maximum(boxes[:, 2] - boxes[:, 0], 1e-6)) - log_heights
     return np.array(
         [
             1.0,
@@ -60,6 +66,13 @@ def describe_number(
             steps[:, 5].max(initial=0),
             np.std(log_heights) if length else 0.0,
             steps[:, 2].max(initial=0),
+            _logit(presence[member].min(initial=0.999)),
+            -float(probabilities @ np.log(np.maximum(probabilities, 1e-12))),
+            steps[:, 0].sum(),
+            log_widths.max() if length else 0.0,
+            log_widths.min() if length else 0.0,
+            (digits[member] == 1).any(),
+            *frame.describe_frame(boxes, candidates.size_hw),
         ]
     )
 

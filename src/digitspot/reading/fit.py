@@ -14,8 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from digitspot.reading.candidates import Candidates, list_candidates
-from digitspot.reading.certainty import describe_digits, describe_number, sigmoid, softmax
-from digitspot.reading.likelihood import fit_choice, fit_logistic
+from digitspot.reading.certainty import (
+    CORE_NAMES,
+    NUMBER_NAMES,
+    describe_digits,
+    describe_number,
+    sigmoid,
+    softmax,
+)
+from digitspot.reading.likelihood import fit_choice, fit_logistic, log_loss
 from digitspot.reading.places import find_places
 from digitspot.reading.selection import tabulate_risk
 from digitspot.reading.settings import (
@@ -28,6 +35,9 @@ from digitspot.reading.style import fit_style
 from digitspot.structures import Detections, DoubleArray, FloatArray, IntArray
 
 NUM_FOLDS = 5
+CORE_RIDGE = 0.03
+RIDGES = (0.03, 0.3, 3.0, 30.0, 300.0)
+"""To choose from for what does not speak for every detector; the last all but switches it off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +98,15 @@ def fit_settings(
     views = [_view(*each, settings.max_iou) for each in zip(detections, numbers, strict=True)]
     fold, num_pictures = _folds(range(len(views)) if pictures is None else pictures)
     readings = _read_by_others(views, fold)
-    probabilities = _probabilities_by_others(readings, fold)
+    tried = {ridge: _probabilities_by_others(readings, fold, ridge) for ridge in RIDGES}
+    ridge = min(tried, key=lambda each: log_loss(tried[each], readings.right))
     digits = fit_logistic(readings.digit_features, readings.digits_right, np.array(PRIOR_DIGIT_WEIGHTS))
     fitted = replace(
         settings,
         weights=_plain(_fit_weights(views)),
-        number_weights=_plain(_fit_number(readings.features, readings.right)),
+        number_weights=_plain(_fit_number(readings.features, readings.right, ridge)),
         digit_weights=_plain(digits),
-        risk=tabulate_risk(probabilities, readings.right, num_views=len(views) / num_pictures),
+        risk=tabulate_risk(tried[ridge], readings.right, num_views=len(views) / num_pictures),
         num_fitted=num_pictures,
         accuracy=float(readings.right.mean()),
     )
@@ -103,7 +114,7 @@ def fit_settings(
 
 
 def _view(detections: Detections, number: str | None, max_iou: float) -> _View:
-    candidates = list_candidates(find_places(detections, max_iou))
+    candidates = list_candidates(find_places(detections, max_iou), detections.size_hw)
     right = np.array([text == (number or "") for text in candidates.texts()])
     return _View(candidates=candidates, features=candidates.features(), right=right, number=number or "")
 
@@ -114,8 +125,10 @@ def _fit_weights(views: Sequence[_View]) -> DoubleArray:
     )
 
 
-def _fit_number(features: DoubleArray, right: npt.NDArray[np.bool_]) -> DoubleArray:
-    return fit_logistic(features, right, np.array(PRIOR_NUMBER_WEIGHTS))
+def _fit_number(features: DoubleArray, right: npt.NDArray[np.bool_], ridge: float) -> DoubleArray:
+    """Fit the weights of `NUMBER_NAMES`; the ridge is that of all but the core ones."""
+    ridges = np.where(np.arange(len(NUMBER_NAMES)) < len(CORE_NAMES), CORE_RIDGE, ridge)
+    return fit_logistic(features, right, np.array(PRIOR_NUMBER_WEIGHTS), ridges)
 
 
 def _folds(pictures: Sequence[Hashable]) -> tuple[IntArray, int]:
@@ -136,12 +149,12 @@ def _read_by_others(views: Sequence[_View], fold: IntArray) -> _Readings:
     return _Readings(**{name: np.concatenate([getattr(each, name) for each in read]) for name in names})
 
 
-def _probabilities_by_others(readings: _Readings, fold: IntArray) -> DoubleArray:
+def _probabilities_by_others(readings: _Readings, fold: IntArray, ridge: float) -> DoubleArray:
     """Return each reading's probability, fitted on the other folds."""
     probabilities = np.zeros(len(fold))
     for each in range(NUM_FOLDS):
         own = fold == each
-        weights = _fit_number(readings.features[~own], readings.right[~own])
+        weights = _fit_number(readings.features[~own], readings.right[~own], ridge)
         probabilities[own] = sigmoid(readings.features[own] @ weights)
     return probabilities
 

@@ -64,7 +64,10 @@ def fit_choice(
 
 
 def fit_logistic(
-    features: DoubleArray, right: npt.NDArray[np.bool_], prior: DoubleArray, ridge: float = 0.03
+    features: DoubleArray,
+    right: npt.NDArray[np.bool_],
+    prior: DoubleArray,
+    ridge: float | DoubleArray = 0.03,
 ) -> DoubleArray:
     """Fit a logistic regression.
 
@@ -72,7 +75,7 @@ def fit_logistic(
         features: `[N, F]`.
         right: `[N]`.
         prior: Weights to start from, which the ridge draws towards, `[F]`.
-        ridge: How much.
+        ridge: How much; one number, or one of each weight.
     """
 
     def loss(weights: DoubleArray) -> tuple[float, DoubleArray, DoubleArray]:
@@ -89,16 +92,22 @@ def fit_logistic(
     return _minimise(loss, prior, ridge) if len(right) else prior
 
 
-def _minimise(loss: Loss, prior: DoubleArray, ridge: float) -> DoubleArray:
+def log_loss(probabilities: DoubleArray, right: npt.NDArray[np.bool_]) -> float:
+    """Return the mean of minus the logarithm of what was thought of what came, 0 or more."""
+    return float(-np.log(np.maximum(np.where(right, probabilities, 1 - probabilities), 1e-12)).mean())
+
+
+def _minimise(loss: Loss, prior: DoubleArray, ridge: float | DoubleArray) -> DoubleArray:
     """Minimise a loss and `ridge / 2` times the squared distance from the prior (Levenberg's damping)."""
+    ridges = np.broadcast_to(ridge, prior.shape)
 
     def penalised(weights: DoubleArray) -> tuple[float, DoubleArray, DoubleArray]:
         value, gradient, hessian = loss(weights)
         away = weights - prior
         return (
-            value + ridge / 2 * float(away @ away),
-            gradient + ridge * away,
-            hessian + ridge * np.eye(len(prior)),
+            value + float(ridges @ away**2) / 2,
+            gradient + ridges * away,
+            hessian + np.diag(ridges),
         )
 
     weights, damping = prior.astype(np.float64), 1e-3
@@ -106,7 +115,7 @@ def _minimise(loss: Loss, prior: DoubleArray, ridge: float) -> DoubleArray:
     for _ in range(MAX_ITERATIONS):
         # With several right candidates the loss is not convex; enough damping makes any step a descent.
         eigenvalues, axes = np.linalg.eigh(hessian)
-        step = axes @ ((axes.T @ gradient) / (np.maximum(eigenvalues, ridge) * (1 + damping)))
+        step = axes @ ((axes.T @ gradient) / (np.maximum(eigenvalues, ridges.min()) * (1 + damping)))
         tried = penalised(weights - step)
         if tried[0] >= value:
             if damping > 1e6:

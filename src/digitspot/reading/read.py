@@ -31,7 +31,7 @@ def read_number(
         The digits in reading order; text None where the most probable is that there is no number, and, with
         probability 0, where a constraint allows none.
     """
-    candidates = list_candidates(find_places(detections, settings.max_iou))
+    candidates = list_candidates(find_places(detections, settings.max_iou), detections.size_hw)
     scores = candidates.scores(_array(settings.weights))
     chosen, digits = int(np.argmax(scores)), candidates.places.digits
     if constraint:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from digitspot.reading.candidates import NAMES
-from digitspot.reading.certainty import DIGIT_NAMES, NUMBER_NAMES
+from digitspot.reading.certainty import CORE_NAMES, DIGIT_NAMES, NUMBER_NAMES
+from digitspot.reading.frame import CHOICE_NAMES
 from digitspot.reading.selection import RiskTable
 from digitspot.reading.style import LabelStyle
 
@@ -17,6 +18,8 @@ def _weights(names: tuple[str, ...], **known: float) -> tuple[float, ...]:
     return tuple(known.get(name, 0.0) for name in names)
 
 
+NUM_EARLIER = {"weights": len(NAMES) - len(CHOICE_NAMES), "number_weights": len(CORE_NAMES)}
+"""Files from before the reader looked at the picture's frame have so many weights, the first."""
 PRIOR_WEIGHTS = _weights(NAMES, score=1.0, class_share=1.0, shared=-1.0)
 """Before anything is fitted, a clear digit is part of the number where its score exceeds 0.5, unless it
 shares its place with another; fitted weights are drawn towards these."""
@@ -35,6 +38,7 @@ class ReadingSettings:
         digit_weights: Of `certainty.DIGIT_NAMES`: what makes a digit right.
         risk: How often readings of each probability were wrong, on pictures that these were fitted without.
         style: How the training labels draw boxes.
+        short_sides: Input sizes whose fused detections these were fitted to; empty is the model's own size.
         num_fitted: Pictures that all this was fitted on; 0 means that it was not.
         accuracy: Share of them read right, each by a reader fitted without it; None where none was fitted.
     """
@@ -45,6 +49,7 @@ class ReadingSettings:
     digit_weights: tuple[float, ...] = PRIOR_DIGIT_WEIGHTS
     risk: RiskTable = field(default_factory=RiskTable)
     style: LabelStyle = field(default_factory=LabelStyle)
+    short_sides: tuple[int, ...] = ()
     num_fitted: int = 0
     accuracy: float | None = None
 
@@ -73,12 +78,17 @@ class ReadingSettings:
             return cls.from_threshold(values["min_score"], values["max_iou"])
         known = {each.name for each in fields(cls)}
         expected = {"weights": NAMES, "number_weights": NUMBER_NAMES, "digit_weights": DIGIT_NAMES}
-        if set(values) != known or any(len(values[key]) != len(names) for key, names in expected.items()):
+        values = {"short_sides": (), **values}
+        if set(values) != known or any(
+            len(values[key]) not in (len(names), NUM_EARLIER.get(key)) for key, names in expected.items()
+        ):
             raise ValueError("the reader's settings are of another version of digitspot")
+        padded = {key: (*map(float, values[key]), *[0.0] * len(names)) for key, names in expected.items()}
         return cls(
             **{
                 **values,
-                **{key: tuple(map(float, values[key])) for key in expected},
+                **{key: padded[key][: len(names)] for key, names in expected.items()},
+                "short_sides": tuple(map(int, values["short_sides"])),
                 "risk": RiskTable.from_dict(values["risk"]),
                 "style": LabelStyle(**values["style"]),
             }

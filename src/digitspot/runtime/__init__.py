@@ -12,8 +12,13 @@ from digitspot.structures import Detections, ImageArray
 class Runtime(Protocol):
     """Finds digits in pictures."""
 
-    def prepare(self, image: ImageArray) -> Prepared:
-        """Resize a picture, uint8 RGB `[H, W, 3]` of any size, for `detect_prepared`; threads may do it."""
+    def prepare(self, image: ImageArray, short_side: int | None = None) -> Prepared:
+        """Resize a picture, uint8 RGB `[H, W, 3]` of any size, for `detect_prepared`; threads may do it.
+
+        Args:
+            image: The picture.
+            short_side: Takes the place of the model's own input size.
+        """
         ...
 
     def detect_prepared(self, pictures: Sequence[Prepared]) -> list[Detections]:

@@ -26,9 +26,9 @@ class BatchRuntime(ABC):
         self.batch_size = batch_size
         self._pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
 
-    def prepare(self, image: ImageArray) -> Prepared:
-        """Resize a picture by the size rule."""
-        return prepare(image, self.rule)
+    def prepare(self, image: ImageArray, short_side: int | None = None) -> Prepared:
+        """Resize a picture by the size rule; see `Runtime.prepare`."""
+        return prepare(image, self.rule, short_side)
 
     def detect(self, images: Sequence[ImageArray]) -> list[Detections]:
         """Return the digits of each picture, boxes in its own pixels; see `Runtime.detect`."""
@@ -51,7 +51,7 @@ class BatchRuntime(ABC):
     def _detect_batch(self, pictures: Sequence[Prepared]) -> list[Detections]:
         found = self._compute(stack(pictures, self.rule.multiple), [picture.size_hw for picture in pictures])
         return [
-            replace(each, boxes=picture.to_original(each.boxes))
+            replace(each, boxes=picture.to_original(each.boxes), size_hw=picture.original_hw)
             for picture, each in zip(pictures, found, strict=True)
         ]
 

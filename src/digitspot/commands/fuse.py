@@ -1,0 +1,74 @@
+"""`digitspot fuse`: join what several runs found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digitspot.calibrate import read_settings
+from digitspot.commands.options import parse
+from digitspot.data.coco import read_labels, read_results, write_numbers, write_results
+from digitspot.data.readings import write_readings
+from digitspot.data.seen import Seen
+from digitspot.errors import ConfigError
+from digitspot.files import check_writable, writing_whole
+from digitspot.fusion import MIN_IOU, fuse_runs
+from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN
+from digitspot.reading import read_number
+from digitspot.reading.style import refine_boxes
+from digitspot.structures import Detections
+
+
+@dataclass(frozen=True, kw_only=True)
+class FuseOptions:
+    """Join the boxes of several runs by weighted box fusion, and read the numbers of what comes out.
+
+    digitspot fuse answers_a answers_b --labels ../data/test.json --output both --reader reader.json
+    """
+
+    answers: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Folders with pred.json, or COCO results files, of the same pictures."""
+    labels: Path
+    """A label file that lists the pictures and the categories."""
+    output: Path
+    """Where the answers go."""
+    reader: Path | None = None
+    """How to read numbers from the boxes, and their style: what `digitspot calibrate` wrote for fused results
+    of other pictures. None writes boxes only."""
+    min_iou: float = MIN_IOU
+    """Boxes of a digit that overlap by more are one."""
+
+
+def run(arguments: list[str]) -> None:
+    """Fuse."""
+    options = parse(FuseOptions, "fuse", arguments)
+    if len(options.answers) < 2:
+        raise ConfigError("fuse needs two answers or more", hint="digitspot fuse A B --labels L --output C")
+    if not 0 < options.min_iou < 1:
+        raise ConfigError(f"--min-iou {options.min_iou:g} is not between 0 and 1")
+    check_writable(options.output)
+    labels = read_labels(options.labels, clip=False)
+    paths = [path / RESULTS if path.is_dir() else path for path in options.answers]
+    found = fuse_runs([read_results(path, labels) for path in paths], options.min_iou)
+    if options.reader:
+        settings = read_settings(options.reader)
+        images = {image.image_id: found.get(image.image_id, Detections.empty()) for image in labels.images}
+        readings = {image_id: read_number(each, settings) for image_id, each in images.items()}
+        write_numbers(options.output / NUMBERS, {key: each.text for key, each in readings.items()})
+        write_readings(options.output / READINGS, readings)
+        found = {image_id: refine_boxes(each, settings.style) for image_id, each in found.items()}
+    write_results(options.output / RESULTS, found, labels.categories)
+    _write_seen(paths, options.output / SEEN)
+    print(options.output)
+
+
+def _write_seen(paths: list[Path], output: Path) -> None:
+    """Write what any of the runs was trained on, so that `evaluate` knows it of the fused answers."""
+    beside = [path.with_name(SEEN) for path in paths if path.with_name(SEEN).exists()]
+    keys = [Seen.from_text(path.read_text(encoding="utf-8"), path).keys for path in beside]
+    if beside:
+        with writing_whole(output) as file:
+            file.write(Seen(frozenset().union(*keys)).to_text())
