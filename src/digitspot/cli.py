@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "train a detector from a recipe",
     "predict": "pictures to pred.json and pred.csv",
     "evaluate": "score pred.json and pred.csv against labels",
+    "ablate": "train variants of a recipe with several seeds, and compare them",
     "calibrate": "fit the reader to a model or to COCO results: numbers and their probabilities",
     "export": "a model to one ONNX file, read without torch",
     "data": "convert, check, look at and pack data sets",
