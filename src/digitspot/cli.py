@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "score pred.json and pred.csv against labels",
     "ablate": "train variants of a recipe with several seeds, and compare them",
     "calibrate": "fit the reader to a model or to COCO results: numbers and their probabilities",
+    "report": "one page that shows how runs or an ablation went",
     "export": "a model to one ONNX file, read without torch",
     "data": "convert, check, look at and pack data sets",
 }

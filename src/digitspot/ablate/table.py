@@ -26,11 +26,13 @@ class Row:
 
     Attributes:
         name: Of the variant.
+        trained_as: The variant whose training it uses.
         results: By the seed's name.
         comparisons: With the baseline, by figure; none for the baseline.
     """
 
     name: str
+    trained_as: str
     results: Mapping[str, Result]
     comparisons: Mapping[Figure, Comparison]
 
@@ -77,6 +79,7 @@ class Row:
         names = ("mean_ap", "accuracy", "images_seen", "seconds", "peak_bytes")
         return {
             "name": self.name,
+            "trained_as": self.trained_as,
             "seeds": {
                 seed: {name: getattr(result, name) for name in names} for seed, result in self.results.items()
             },
@@ -109,7 +112,7 @@ def summarise(study: Study, results: Results) -> list[Row]:
                 )
                 for figure in FIGURES
             }
-        rows.append(Row(variant.name, own, comparisons))
+        rows.append(Row(variant.name, study.trained_as(variant), own, comparisons))
     return rows
 
 
