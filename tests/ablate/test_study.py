@@ -101,3 +101,20 @@ def test_stopping_early_is_no_equal_length(small_data: Path, tmp_path: Path) -> 
     study = read_study(write(tmp_path, variants=variants, settings={"data.pack_root": str(tmp_path)}))
     with pytest.raises(ConfigError, match="early_stopping"):
         equal_lengths(study, small_data)
+
+
+FILES = sorted((Path(__file__).parents[2] / "recipes" / "ablations").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_ablations_that_come_along_can_be_read(path: Path) -> None:
+    study = read_study(path)
+    assert study.baseline.config.model.preset == "nano"
+    assert len({variant.name for variant in study.variants}) == len(study.variants)
+    assert study.answers_only == (path.stem == "score_cut")
+
+
+def test_there_is_one_for_each_question() -> None:
+    assert {path.stem for path in FILES} == {
+        "dropout", "super_resolution", "validation", "parts", "augmentation", "input_size", "score_cut"
+    }  # fmt: skip
