@@ -34,7 +34,7 @@ from digitspot.config import Config, load_recipe
 from digitspot.data.splits import open_training
 from digitspot.training.allocator import hand_back_freed_memory
 from digitspot.training.loader import largest_part, plan_batches, start_loading
-from digitspot.training.memory import size_text
+from digitspot.training.memory import processes_below, size_text
 from digitspot.training.runlog import Run
 
 SETTLE_SECONDS = 4
@@ -167,23 +167,11 @@ def follow(command: Sequence[str], phase: Path) -> list[Row]:
     process = subprocess.Popen(command)
     rows, begun = [], time.monotonic()
     while process.poll() is None:
-        memory = memory_of(below(process.pid))
+        memory = memory_of(processes_below(process.pid))
         rows.append(Row(time.monotonic() - begun, phase.read_text(), *memory, cpu_seconds_of(process.pid)))
         time.sleep(1)
     print(f"exit code {process.returncode}", file=sys.stderr)
     return rows
-
-
-def below(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
-    pids = [pid]
-    try:
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            for child in (thread / "children").read_text().split():
-                pids += below(int(child))
-    except OSError:  # it has just ended
-        pass
-    return pids
 
 
 def memory_of(pids: Sequence[int]) -> tuple[int, int]:

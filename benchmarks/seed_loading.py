@@ -33,8 +33,8 @@ from digitspot.data.splits import open_training
 from digitspot.preprocess import MEAN, STD
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.loader import RemainingBatches, plan_batches, start_loading
-from digitspot.training.memory import parse_size, size_text
-from memory import below, follow
+from digitspot.training.memory import parse_size, processes_below, size_text
+from memory import follow
 from memory_limit import limited
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -148,7 +148,7 @@ def measure(options: argparse.Namespace) -> None:
 def cpu_seconds() -> float:
     """Return what this process and all below it have computed, those that have ended included."""
     ticks = 0
-    for pid in below(os.getpid()):
+    for pid in processes_below(os.getpid()):
         stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         ticks += sum(map(int, stat[11:15]))  # own user and system time, and that of ended children
     return ticks / os.sysconf("SC_CLK_TCK")

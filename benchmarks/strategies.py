@@ -173,7 +173,10 @@ def train(options: argparse.Namespace, strategy: str, seed: int, run: Path) -> l
     }
     flags = [str(item) for name, value in settings.items() for item in (f"--{name}", value)]
     program = [*DIGITSPOT, "train", str(options.recipe), "--data", str(options.data), "--output", str(run)]
-    return follow([*program, *flags, "--schedule.branch-epochs"])
+    phase = run.with_name(f"{run.name}.phase")
+    phase.parent.mkdir(parents=True, exist_ok=True)
+    phase.write_text("train")
+    return [(row.seconds, row.pss) for row in follow([*program, *flags, "--schedule.branch-epochs"], phase)]
 
 
 def cpu_seconds() -> float:

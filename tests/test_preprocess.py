@@ -64,7 +64,7 @@ def test_prepare_leaves_the_picture_alone() -> None:
         prepare(image, InputConfig(short_side=short))
     assert (image == before).all()
     image.flags.writeable = False
-    stack([prepare(image, InputConfig(short_side=20))], 8)
+    stack([prepare(image, InputConfig(short_side=20))], InputConfig(multiple=8))
 
 
 @given(SIDES, SIDES, st.lists(st.tuples(*[st.floats(-1, 2)] * 4), max_size=5))
@@ -87,7 +87,7 @@ def test_stack_normalises_as_torchvision_and_pads_with_the_mean() -> None:
     random = np.random.default_rng(1)
     sizes = [(5, 9), (8, 8), (1, 1)]
     pictures = [Prepared(random.integers(0, 256, (*size, 3), np.uint8), size) for size in sizes]
-    batch = stack(pictures, 8)
+    batch = stack(pictures, InputConfig(multiple=8))
     assert (batch.shape, batch.dtype) == ((3, 3, 8, 16), np.float32)
     for row, picture, (h, w) in zip(batch, pictures, sizes, strict=True):
         pixels = torch.from_numpy(picture.pixels).permute(2, 0, 1).float() / 255
@@ -110,7 +110,7 @@ def test_padded_size(
     sizes: list[tuple[int, int]], multiple: int, expected: tuple[int, int], reason: str
 ) -> None:
     pictures = [Prepared(np.zeros((*size, 3), np.uint8), size) for size in sizes]
-    assert stack(pictures, multiple).shape == (len(sizes), 3, *expected), reason
+    assert stack(pictures, InputConfig(multiple=multiple)).shape == (len(sizes), 3, *expected), reason
 
 
 @given(st.lists(st.tuples(SIDES, SIDES), max_size=40), st.integers(1, 9), st.sampled_from([1, 8, 32]))

@@ -24,7 +24,9 @@ COMMANDS = {
     "predict": "pictures to pred.json and pred.csv",
     "evaluate": "score pred.json and pred.csv against labels",
     "fuse": "join the boxes of several runs",
+    "ablate": "train variants of a recipe with several seeds, and compare them",
     "calibrate": "fit the reader to a model or to COCO results: numbers and their probabilities",
+    "report": "one page that shows how runs or an ablation went",
     "export": "a model to one ONNX file, read without torch",
     "data": "convert, check, look at and pack data sets",
 }

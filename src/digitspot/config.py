@@ -71,6 +71,10 @@ class InputConfig:
     """Batches are padded to multiples of this, the coarsest stride of the network."""
     train_short_sides: tuple[int, ...] = ()
     """Shorter sides to draw from, one per batch, while training; empty uses short_side."""
+    upscale: int = 1
+    """Bicubic enlargement before the size rule, in training and in use: the report's super-resolution."""
+    normalise_twice: bool = False
+    """Normalise the normalised picture again, as the report's super-resolution did; for its ablation only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +129,10 @@ class ModelConfig:
     """Proposals sampled for the box loss."""
     box_positive_fraction: float = 0.25
     """Share of digits among them."""
+    dropout: float = 0.0
+    """Share of values of the box head that an update sets to zero."""
+    dropout_on: Literal["features", "logits"] = "features"
+    """Which values: the features that digits and boxes are told from, or, as the report, the class logits."""
     min_score: float = 0.001
     """Detections below this score are dropped; a ranking wants a low one."""
     max_iou: float = 0.5

@@ -79,14 +79,22 @@ def prepare(image: ImageArray, rule: InputConfig, short_side: int | None = None)
     short = rule.short_side if short_side is None else short_side
     long = round(rule.long_side * short / rule.short_side)
     size_hw = image.shape[0], image.shape[1]
-    height, width = input_size(size_hw, short, long)
-    if (height, width) == size_hw:
+    image = _upscaled(image, rule.upscale)
+    height, width = input_size((image.shape[0], image.shape[1]), short, long)
+    if (height, width) == image.shape[:2]:
         return Prepared(image, size_hw)
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
     return Prepared(np.asarray(resized), size_hw)
 
 
-def stack(images: Sequence[Prepared], multiple: int, out: FloatArray | None = None) -> FloatArray:
+def _upscaled(image: ImageArray, factor: int) -> ImageArray:
+    if factor == 1:
+        return image
+    size_wh = image.shape[1] * factor, image.shape[0] * factor
+    return np.asarray(Image.fromarray(image).resize(size_wh, Image.Resampling.BICUBIC))
+
+
+def stack(images: Sequence[Prepared], rule: InputConfig, out: FloatArray | None = None) -> FloatArray:
     """Normalise and pad pictures into one batch, float32 `[B, 3, H, W]`.
 
     Each picture stands at the top left; H and W are the smallest multiples that hold all.
@@ -94,11 +102,13 @@ def stack(images: Sequence[Prepared], multiple: int, out: FloatArray | None = No
 
     Args:
         images: The pictures.
-        multiple: Of which H and W are.
+        rule: H and W are multiples of its `multiple`.
         out: Zeros of `stacked_shape` to write into, in the place of a new array.
     """
-    batch = np.zeros(stacked_shape(images, multiple), np.float32) if out is None else out
+    batch = np.zeros(stacked_shape(images, rule.multiple), np.float32) if out is None else out
     scale, offset = 1 / (255 * STD), MEAN / STD
+    if rule.normalise_twice:
+        scale, offset = scale / STD, (offset + MEAN) / STD
     for row, image in zip(batch, images, strict=True):
         h, w = image.size_hw
         row[:, :h, :w] = (image.pixels * scale - offset).transpose(2, 0, 1)

@@ -16,7 +16,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
 from torchvision.models.detection.image_list import ImageList
 
-from digitspot.config import ModelConfig
+from digitspot.config import InputConfig, ModelConfig
 from digitspot.detector import Detector, build_detector
 from digitspot.detector.model import pick_device
 from digitspot.detector.presets import RESNET18_ANCHOR_RATIOS, RESNET18_ANCHOR_SIZES
@@ -89,7 +89,7 @@ def test_equals_torchvision(preset: str) -> None:
     torch.manual_seed(1)
     theirs = torchvisions(preset)
     ours = build_detector(ModelConfig(**{**vars(OURS), "preset": preset}))
-    batch = torch.from_numpy(stack(pictures(), 32))
+    batch = torch.from_numpy(stack(pictures(), InputConfig(multiple=32)))
     raw = [torch.from_numpy(picture.pixels).permute(2, 0, 1).float() / 255 for picture in pictures()]
     with torch.no_grad():  # statistics and scores that tell boxes apart
         theirs.train()

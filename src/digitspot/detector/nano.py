@@ -121,6 +121,7 @@ class Nano(Detector):
             nn.Linear(hidden, hidden),
             nn.ReLU(inplace=True),
         )
+        self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.Linear(hidden, NUM_CLASSES)
         self.regress = nn.Linear(hidden, 4)
         for layer in (self.propose, self.classify, self.regress):
@@ -220,7 +221,12 @@ class Nano(Detector):
         """Look at places `[B, K, 4]` again: class logits `[B, K, 11]` and offsets `[B, K, 4]`, in float32."""
         pooled = pool(features, boxes, POOL_STRIDE, POOL_SIZE)
         hidden = self.box_head(pooled.flatten(2))
-        return self.classify(hidden).float(), self.regress(hidden).float()
+        if self.config.dropout_on == "features":
+            hidden = self.dropout(hidden)
+        logits = self.classify(hidden).float()
+        if self.config.dropout_on == "logits":
+            logits = self.dropout(logits)
+        return logits, self.regress(hidden).float()
 
     def score_digits(
         self,

@@ -50,13 +50,36 @@ def build_detector(config: ModelConfig, *, load_weights: bool = True) -> Detecto
     if config.preset == "nano":
         detector = Nano(config)
     else:
-        detector = TorchvisionDetector(_BUILDERS[config.preset](config))
+        network = _BUILDERS[config.preset](config)
+        _set_dropout(network, config)
+        detector = TorchvisionDetector(network)
     if load_weights:
         load_start(detector, config.preset, config.weights)
     detector.set_batch_norm(config.batch_norm)
     if config.trainable_stages is not None:
         _freeze_stages(detector, config)
     return detector
+
+
+def _set_dropout(network: FasterRCNN, config: ModelConfig) -> None:
+    """Let the box predictor drop some of its inputs, or of its class logits; parameters keep their names."""
+    if not config.dropout:
+        return
+    predictor = network.roi_heads.box_predictor
+    predictor.dropout = nn.Dropout(config.dropout)
+    if config.dropout_on == "features":
+        predictor.register_forward_pre_hook(_drop_features)
+    else:
+        predictor.register_forward_hook(_drop_logits)
+
+
+# The dropout is that of the module called: an averaged copy has one of its own, in a mode of its own.
+def _drop_features(predictor: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (predictor.dropout(inputs[0]),)
+
+
+def _drop_logits(predictor: Any, _: tuple[Any, ...], outputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return predictor.dropout(outputs[0]), outputs[1]
 
 
 RESNET_STAGES = ("layer4", "layer3", "layer2", "layer1", "conv1")

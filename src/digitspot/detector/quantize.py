@@ -71,7 +71,7 @@ def feeds(
     """
     for done, path in enumerate(paths, 1):
         picture = prepare(decode_image(path), rule)
-        yield {IMAGES: stack([picture], rule.multiple), SIZES: np.array([picture.size_hw], np.int64)}
+        yield {IMAGES: stack([picture], rule), SIZES: np.array([picture.size_hw], np.int64)}
         progress(done, len(paths))
 
 

@@ -49,7 +49,7 @@ class BatchRuntime(ABC):
         return results
 
     def _detect_batch(self, pictures: Sequence[Prepared]) -> list[Detections]:
-        found = self._compute(stack(pictures, self.rule.multiple), [picture.size_hw for picture in pictures])
+        found = self._compute(stack(pictures, self.rule), [picture.size_hw for picture in pictures])
         return [
             replace(each, boxes=picture.to_original(each.boxes), size_hw=picture.original_hw)
             for picture, each in zip(pictures, found, strict=True)

@@ -105,9 +105,9 @@ class TrainingBatches(Dataset[TensorBatch]):
             {"boxes": torch.from_numpy(boxes), "labels": torch.from_numpy(labels)}
             for _, boxes, labels in samples
         ]
-        multiple = self.config.input.multiple
-        images = _zeros(stacked_shape(pictures, multiple))
-        stack(pictures, multiple, out=images.numpy())
+        rule = self.config.input
+        images = _zeros(stacked_shape(pictures, rule.multiple))
+        stack(pictures, rule, out=images.numpy())
         return TensorBatch(
             images=images,
             sizes_hw=[picture.size_hw for picture in pictures],

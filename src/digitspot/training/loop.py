@@ -138,7 +138,7 @@ class Trainer:
         self.place.seconds += time.monotonic() - start
         self.place.prequential.add(losses["loss"], self.config.train)
         if self.place.step % LOG_EVERY_UPDATES == 0:
-            figures = {**losses, **self.place.prequential.figures()}
+            figures = {**losses, **self.place.prequential.figures(), **self.memory.figures()}
             self._log("train", **figures, rate_factor=factor)
         return losses
 

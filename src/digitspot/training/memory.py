@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from digitspot.errors import ConfigError
 from digitspot.training.allocator import hand_back_freed_memory
 
@@ -49,6 +51,23 @@ def used_bytes() -> int:
     """
     pids = [os.getpid(), *(child.pid or 0 for child in multiprocessing.active_children())]
     return sum(map(_pss_bytes, pids))
+
+
+def tree_bytes(pid: int) -> int:
+    """Return the proportional set size of a process and all below it, 0 where the system does not say."""
+    return sum(map(_pss_bytes, processes_below(pid)))
+
+
+def processes_below(pid: int) -> list[int]:
+    """Return a process and all that descend from it."""
+    pids = [pid]
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in (thread / "children").read_text().split():
+                pids += processes_below(int(child))
+    except OSError:  # it has just ended, or this is no Linux
+        pass
+    return pids
 
 
 def status_bytes(name: str) -> int:
@@ -100,6 +119,16 @@ class Memory:
         if self.budget is not None and self.used > HAND_BACK_SHARE * self.budget:
             hand_back_freed_memory()
             self.used = used_bytes()
+
+    def figures(self) -> dict[str, int]:
+        """Return what is used in MiB, for the records; nothing where this system does not say.
+
+        On a CUDA device also the most that its allocator has held.
+        """
+        figures = {"memory_mib": self.used >> 20} if self.used else {}
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            figures["device_memory_mib"] = torch.cuda.max_memory_reserved() >> 20
+        return figures
 
     @property
     def exceeded(self) -> bool:

@@ -120,7 +120,7 @@ def _sum_of_losses(
     )
     for number, group in enumerate(groups):
         batch = TensorBatch(
-            images=torch.from_numpy(stack([pictures[i] for i in group], runtime.rule.multiple)),
+            images=torch.from_numpy(stack([pictures[i] for i in group], runtime.rule)),
             sizes_hw=[pictures[i].size_hw for i in group],
             targets=[_target(pictures[i], truth[i]) for i in group],
             image_ids=[truth[i].image_id for i in group],

@@ -1,0 +1,77 @@
+"""digitspot's own commands in processes of their own, with their memory followed from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from digitspot.errors import DigitspotError
+from digitspot.training.memory import tree_bytes
+
+LOOK_EVERY_SECONDS = 1.0
+PROGRAM = (
+    sys.executable,
+    "-c",
+    "import sys; sys.stdout = sys.stderr; from digitspot.cli import main; main()",
+)
+"""The command line, its results beside the messages: stdout is for the table."""
+
+
+class StoppedError(Exception):
+    """The user asked to stop; the process has saved what it can."""
+
+
+def run_followed(
+    arguments: Sequence[str], stop: threading.Event, *, device: str | None, log: Path | None
+) -> int:
+    """Run a command to its end.
+
+    Args:
+        arguments: Of `digitspot`.
+        stop: When it is set, the command is interrupted, and waited for.
+        device: The only CUDA device that it sees; None hides none.
+        log: Where its messages go; None shows them.
+
+    Returns:
+        The most bytes that it and all below it had at once (proportional set size), read once a second; 0
+        where this system does not say.
+
+    Raises:
+        StoppedError: It was interrupted.
+        DigitspotError: It failed.
+    """
+    with nullcontext() if log is None else open(log, "a", encoding="utf-8") as messages:
+        # A session of its own: Ctrl-C in the terminal reaches it once, from here.
+        process = subprocess.Popen(
+            [*PROGRAM, *arguments], stderr=messages, env=_environment(device), start_new_session=True
+        )
+        peak = _follow(process, stop)
+    if stop.is_set():
+        raise StoppedError
+    if process.returncode:
+        where = "see above" if log is None else f"see {log}"
+        raise DigitspotError(f"`digitspot {' '.join(arguments)}` ended with {process.returncode}, {where}")
+    return peak
+
+
+def _follow(process: subprocess.Popen[bytes], stop: threading.Event) -> int:
+    peak, interrupted = 0, False
+    while True:
+        try:
+            process.wait(LOOK_EVERY_SECONDS)
+            return peak
+        except subprocess.TimeoutExpired:
+            peak = max(peak, tree_bytes(process.pid))
+        if stop.is_set() and not interrupted:
+            process.send_signal(signal.SIGINT)
+            interrupted = True
+
+
+def _environment(device: str | None) -> Mapping[str, str]:
+    return {**os.environ, **({} if device is None else {"CUDA_VISIBLE_DEVICES": device})}

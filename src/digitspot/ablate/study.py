@@ -1,0 +1,192 @@
+"""The file of an ablation: a recipe, and named variants as overrides of its settings."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from digitspot.config import Config, config_from_dict, config_to_dict, load_recipe
+from digitspot.errors import ConfigError
+from digitspot.training.limits import check_config
+
+ANSWER = "answer."
+"""Overrides that begin so change how the trained model is used; only these sections can change then."""
+ANSWER_SECTIONS = ("input", "model")
+
+Overrides = Mapping[str, Any]
+"""Settings by dotted name, such as `model.dropout`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One thing to compare.
+
+    Attributes:
+        name: As the file has it.
+        config: The training, but for its seed and length.
+        answering: What is changed in the trained model before it answers.
+    """
+
+    name: str
+    config: Config
+    answering: Overrides
+
+    def answering_config(self, trained: Config) -> Config:
+        """Return the configuration that the model answers with."""
+        return override(trained, self.answering, f"variant {self.name!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """An ablation.
+
+    Attributes:
+        name: The file's name without its ending.
+        question: What it is to find out.
+        images: Images that each training sees; None is what the baseline's recipe says.
+        seeds: Each variant is trained with each.
+        split: What the models are scored on.
+        variants: The first is the baseline.
+        unequal: Why variants may see different numbers of images; None allows 5 %.
+    """
+
+    name: str
+    question: str
+    images: int | None
+    seeds: tuple[int, ...]
+    split: str
+    variants: tuple[Variant, ...]
+    unequal: str | None
+
+    @property
+    def baseline(self) -> Variant:
+        """What the others are compared with."""
+        return self.variants[0]
+
+    @property
+    def answers_only(self) -> bool:
+        """Whether the variants are the same training, used differently."""
+        return len({repr(variant.config) for variant in self.variants}) == 1
+
+    def trained_as(self, variant: Variant) -> str:
+        """Return the name of the first variant with the same training."""
+        return next(each.name for each in self.variants if each.config == variant.config)
+
+
+KEYS = ("question", "recipe", "images", "seeds", "split", "settings", "variants", "unequal")
+
+
+def read_study(path: Path, images: int | None = None, seeds: Sequence[int] = ()) -> Study:
+    """Read an ablation's file.
+
+    Args:
+        path: YAML with the keys of `KEYS`; the recipe's path is relative to it. `settings` are overrides of
+            the recipe for all variants, `variants` a mapping of names to overrides, the baseline first.
+        images: Takes the place of the file's.
+        seeds: Likewise, where there are any.
+
+    Raises:
+        ConfigError: The file, its recipe or a setting cannot be used.
+    """
+    document = _read(path)
+    recipe = load_recipe(path.parent / str(document["recipe"]))
+    recipe = replace(recipe, schedule=replace(recipe.schedule, branch_epochs=()))  # a training each
+    recipe = override(recipe, document.get("settings") or {}, f"{path}: settings")
+    variants = tuple(
+        _variant(recipe, str(name), values or {}, path) for name, values in document["variants"].items()
+    )
+    wanted = document.get("images") if images is None else images
+    if wanted is not None and (type(wanted) is not int or wanted < 1):
+        raise ConfigError(f"{path}: images is {wanted!r}, must be a whole number above 0")
+    chosen = tuple(seeds or document.get("seeds") or (0, 1, 2))
+    if not all(type(seed) is int and seed >= 0 for seed in chosen) or len(set(chosen)) < len(chosen):
+        raise ConfigError(f"{path}: seeds are {chosen}, must be different whole numbers")
+    return Study(
+        name=path.stem,
+        question=str(document["question"]),
+        images=wanted,
+        seeds=chosen,
+        split=str(document.get("split", "test")),
+        variants=variants,
+        unequal=document.get("unequal"),
+    )
+
+
+def override(config: Config, overrides: Overrides, place: str) -> Config:
+    """Change settings by dotted name.
+
+    Raises:
+        ConfigError: There is no such setting, or the value has a wrong type.
+    """
+    values = config_to_dict(config)
+    for name, value in overrides.items():
+        section, _, key = str(name).partition(".")
+        if section not in values or key not in values[section]:
+            known = [f"{each}.{item}" for each, items in values.items() for item in items]
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else "Settings are written as model.min_score."
+            raise ConfigError(f"{place}: unknown setting {name!r}", hint=hint)
+        values[section][key] = value
+    return config_from_dict(values, place)
+
+
+def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that differ, by dotted name, with both values."""
+    first, second = asdict(one), asdict(other)
+    return {
+        f"{section}.{key}": (value, second[section][key])
+        for section, values in first.items()
+        for key, value in values.items()
+        if value != second[section][key]
+    }
+
+
+def _variant(recipe: Config, name: str, overrides: Any, path: Path) -> Variant:
+    place = f"{path}: variant {name!r}"
+    if not isinstance(overrides, Mapping):
+        raise ConfigError(
+            f"{place} is {overrides!r}, expected settings", hint="Such as {model.min_score: 0.5}."
+        )
+    if not name or any(character in name for character in "/\\|\n") or name.startswith("."):
+        raise ConfigError(f"{place}: a name is part of file names and tables")
+    answering = {key.removeprefix(ANSWER): overrides[key] for key in overrides if key.startswith(ANSWER)}
+    for key in answering:
+        if key.partition(".")[0] not in ANSWER_SECTIONS:
+            raise ConfigError(
+                f"{place}: {ANSWER}{key} cannot change after the training",
+                hint=f"Only settings of {' and '.join(ANSWER_SECTIONS)} can.",
+            )
+    training = {key: value for key, value in overrides.items() if not key.startswith(ANSWER)}
+    config = override(recipe, training, place)
+    check_config(config)
+    if config.train.max_updates is not None or config.schedule.branch_epochs:
+        raise ConfigError(f"{place}: trials and branches cannot be compared", hint="Leave them out.")
+    check_config(override(config, answering, place))
+    return Variant(name=name, config=config, answering=answering)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(document, Mapping):
+        raise ConfigError(f"{path}: expected keys and values", hint=f"Keys: {', '.join(KEYS)}.")
+    for key in document:
+        if key not in KEYS:
+            near = difflib.get_close_matches(str(key), KEYS, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Keys: {', '.join(KEYS)}."
+            raise ConfigError(f"{path}: unknown key {key!r}", hint=hint)
+    for key in ("question", "recipe", "variants"):
+        if key not in document:
+            raise ConfigError(f"{path} has no {key!r}")
+    if not isinstance(document["variants"], Mapping) or len(document["variants"]) < 2:
+        raise ConfigError(f"{path}: variants must be a mapping of two names or more, the baseline first")
+    return document

@@ -1,0 +1,57 @@
+"""`digitspot report`: one page that shows how runs or an ablation went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digitspot.commands.options import parse
+from digitspot.errors import ConfigError
+from digitspot.files import check_writable
+from digitspot.report.build import write_report
+from digitspot.report.sources import read_subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """Write one HTML page, without any request to the network, and the same in Markdown: scores with
+    intervals, how the training went, where boxes and numbers go wrong, every kind of mistake with pictures,
+    and how to repeat it.
+
+    digitspot report runs/mine --labels DIR/test.json
+    digitspot report runs/one runs/other --answers one other --labels DIR/test.json --output both.html
+    digitspot report runs/dropout --labels DIR/test.json
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run folders side by side, folders of answers, or the folder of one ablation."""
+    labels: Path | None = None
+    """The true labels of the answers, their pictures beside them; without, only trainings are shown."""
+    answers: tuple[Path, ...] = ()
+    """What `digitspot predict` wrote for each run, in their order; none is `answers` in the run."""
+    output: Path = Path("report.html")
+    """The page; the Markdown stands beside it."""
+    mistakes: int = 40
+    """Pictures of each kind of mistake, the surest first."""
+    resamples: int = 1000
+    """Bootstrap resamples over images for the intervals."""
+
+
+def run(arguments: list[str]) -> None:
+    """Write a report."""
+    options = parse(ReportOptions, "report", arguments)
+    if not options.runs:
+        raise ConfigError("no run to report on", hint="digitspot report RUN... --labels test.json")
+    if options.output.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--output {options.output} does not end in .html")
+    if options.mistakes < 0 or options.resamples < 1:
+        raise ConfigError(f"{options.mistakes} mistakes, {options.resamples} resamples: too few")
+    check_writable(options.output.parent)
+    subject = read_subject(options.runs, options.answers, options.labels, options.resamples)
+    for path in write_report(
+        subject, options.output, most_mistakes=options.mistakes, num_resamples=options.resamples
+    ):
+        print(path)

@@ -1,0 +1,123 @@
+"""What stands behind the scores: precision and recall, which digit is taken for which, groups of pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from digitspot.boxes import box_ious
+from digitspot.data.labels import LabelledImage
+from digitspot.evaluation.matching import MIN_IOUS, Matches
+from digitspot.structures import NUM_DIGITS, Detections, DoubleArray, IntArray
+
+NOTHING = NUM_DIGITS
+"""Row and column of "no digit" in a confusion."""
+CONFUSION_MIN_SCORE, CONFUSION_MIN_IOU = 0.5, 0.5
+NORMAL_95 = 1.959964
+
+
+def precision_recall(matches: Matches, min_iou: float) -> tuple[DoubleArray, DoubleArray]:
+    """Return recall and precision, digits pooled, after each detection of a new recall, `[K]` each.
+
+    Unlike COCO's average over digits, a frequent digit counts as often as it stands there.
+
+    Args:
+        matches: What was found.
+        min_iou: One of COCO's thresholds.
+    """
+    threshold = int(np.argmin(np.abs(MIN_IOUS - min_iou)))
+    right, counted = matches.right[0, threshold], matches.counted[0, threshold]
+    hits = np.flatnonzero(right)
+    num_right = np.arange(1, len(hits) + 1)
+    recall = num_right / max(1, int(matches.truth_counted[0].sum()))
+    return recall, num_right / np.cumsum(counted)[hits]
+
+
+def digit_confusion(images: Iterable[LabelledImage], detections: Mapping[int, Detections]) -> IntArray:
+    """Count which true digit was found as which, int64 `[11, 11]`, rows true; the last is "no digit".
+
+    Detections of score 0.5 and above, the best first, take the true digit that they overlap most, whatever
+    its class, if by 0.5 and if nothing took it before.
+    """
+    counts = np.zeros((NUM_DIGITS + 1, NUM_DIGITS + 1), np.int64)
+    for image in images:
+        found = detections.get(image.image_id, Detections.empty())
+        found = found.select(found.scores >= CONFUSION_MIN_SCORE)
+        found = found.select(np.argsort(-found.scores, kind="stable"))
+        real = ~image.crowd
+        truth = image.labels[real] - 1
+        ious = box_ious(found.boxes, image.boxes[real])  # [D, T]
+        free = np.ones(len(truth), bool)
+        for row, label in zip(ious, found.labels.tolist(), strict=True):
+            best = int(np.argmax(row * free)) if len(row) else 0
+            if len(row) and free[best] and row[best] >= CONFUSION_MIN_IOU:
+                free[best] = False
+                counts[truth[best], label - 1] += 1
+            else:
+                counts[NOTHING, label - 1] += 1
+        counts[:, NOTHING] += np.bincount(truth[free], minlength=NUM_DIGITS + 1)
+    return counts
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures that have something in common.
+
+    Attributes:
+        name: What.
+        num_images: How many.
+        accuracy: Share of numbers that are right.
+        low: Lower end of its 95 % interval (Wilson 1927).
+        high: Upper end.
+    """
+
+    name: str
+    num_images: int
+    accuracy: float
+    low: float
+    high: float
+
+
+def groups_by(
+    values: DoubleArray, right: npt.NDArray[np.bool_], edges: Sequence[float], unit: str
+) -> list[Group]:
+    """Group pictures by a value; groups of none are left out.
+
+    Args:
+        values: `[N]`.
+        right: `[N]`.
+        edges: Rising; a group is from one up to below the next, and there is one below and one above all.
+        unit: Written after the names.
+    """
+    place = np.searchsorted(np.array(edges), values, side="right")
+    names = [f"< {edges[0]:g}", *(f"{a:g}–{b:g}" for a, b in pairwise(edges))]
+    names.append(f"≥ {edges[-1]:g}")
+    return [
+        group(f"{name} {unit}".strip(), right[place == number])
+        for number, name in enumerate(names)
+        if (place == number).any()
+    ]
+
+
+def group(name: str, right: npt.NDArray[np.bool_]) -> Group:
+    """Return a group of at least one picture."""
+    num, share = len(right), float(right.mean())
+    z = NORMAL_95**2 / num
+    middle = (share + z / 2) / (1 + z)
+    half = NORMAL_95 / (1 + z) * math.sqrt(share * (1 - share) / num + z / (4 * num))
+    return Group(name, num, share, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def digit_heights(images: Sequence[LabelledImage]) -> DoubleArray:
+    """Return the mean height of each picture's digits in pixels, `[N]`; 0 where there is none."""
+    return np.array(
+        [
+            float((boxes[:, 3] - boxes[:, 1]).mean()) if len(boxes := image.boxes[~image.crowd]) else 0.0
+            for image in images
+        ]
+    )

@@ -1,0 +1,1 @@
+"""One page that shows how a run, several runs or an ablation went."""

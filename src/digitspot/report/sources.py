@@ -1,0 +1,201 @@
+"""What a report is about: runs with their records and answers, or an ablation with those of its variants."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from digitspot.data.coco import read_json, read_labels, read_results
+from digitspot.data.labels import LabelSet
+from digitspot.data.readings import read_readings
+from digitspot.data.seen import Seen, unseen
+from digitspot.errors import DataError
+from digitspot.evaluation.answers import Scores, evaluate_answers
+from digitspot.evaluation.comparison import Trainings
+from digitspot.evaluation.intervals import accuracy_samples, mean_ap_samples
+from digitspot.evaluation.matching import Matches, match_boxes
+from digitspot.evaluation.number_metrics import exact_matches
+from digitspot.predict import READINGS, RESULTS, SEEN
+from digitspot.structures import Detections
+from digitspot.training.runlog import ENVIRONMENT, METRICS, Run
+
+ANSWERS = "answers"
+"""A run's answers are looked for in this folder of it."""
+ABLATION = "ablation.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What was answered, and the truth.
+
+    Attributes:
+        folder: Where the answers are.
+        labels: The truth.
+        detections: By image id.
+        readings: Number and probability by image id as a string.
+        scores: Of all of it.
+    """
+
+    folder: Path
+    labels: LabelSet
+    detections: Mapping[int, Detections]
+    readings: Mapping[str, tuple[str | None, float]]
+    scores: Scores
+
+    @cached_property
+    def matches(self) -> Matches:
+        """Which box found which digit."""
+        return match_boxes(self.labels, self.detections)
+
+    @cached_property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Which numbers are right, `[N]` in the order of the labels."""
+        truth = {str(image.image_id): image.number for image in self.labels.images}
+        return exact_matches(truth, {key: text for key, (text, _) in self.readings.items()})
+
+    def resampled(self, figure: str, num_resamples: int) -> Trainings:
+        """Return "AP" or "accuracy" with its resamples, for a comparison."""
+        if figure == "AP":
+            value, samples = (
+                self.scores.boxes.mean_ap,
+                mean_ap_samples(self.matches, num_resamples=num_resamples),
+            )
+        else:
+            value, samples = (
+                float(self.right.mean()),
+                accuracy_samples(self.right, num_resamples=num_resamples),
+            )
+        return Trainings(values=np.array([value]), samples=samples[None])
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One run, or one folder of answers.
+
+    Attributes:
+        name: Shown everywhere.
+        path: Its folder.
+        metrics: The training's records, in order; none where it is no run.
+        config: Its settings as YAML; "" where there are none.
+        environment: What it ran on.
+        answers: None where there are none, or no labels to compare with.
+    """
+
+    name: str
+    path: Path
+    metrics: Sequence[Mapping[str, Any]] = ()
+    config: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    answers: Answers | None = None
+
+    def records(self, kind: str) -> list[Mapping[str, Any]]:
+        """Return the training's records of a kind."""
+        return [record for record in self.metrics if record["kind"] == kind]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Everything that one report is about.
+
+    Attributes:
+        title: Of the page.
+        sources: Runs side by side.
+        ablation: What `digitspot ablate` found; None for runs.
+    """
+
+    title: str
+    sources: Sequence[Source]
+    ablation: Mapping[str, Any] | None = None
+
+
+def read_subject(
+    paths: Sequence[Path], answers: Sequence[Path], labels_path: Path | None, num_resamples: int
+) -> Subject:
+    """Read what to report on.
+
+    Args:
+        paths: Run folders, folders of answers, or one folder of an ablation.
+        answers: Of each path, in its order; none looks for `answers` in each run.
+        labels_path: The truth; None leaves scores out.
+        num_resamples: Bootstrap resamples over pictures.
+
+    Raises:
+        DataError: There is nothing to report on, or answers and labels cannot be used.
+    """
+    labels = None if labels_path is None else read_labels(labels_path, clip=False)
+    if len(paths) == 1 and (paths[0] / ABLATION).exists():
+        return _read_ablation(paths[0], labels, num_resamples)
+    if answers and len(answers) != len(paths):
+        raise DataError(f"{len(answers)} folders of answers for {len(paths)} runs", hint="Give one for each.")
+    folders = answers or [path / ANSWERS for path in paths]
+    names = _names(paths)
+    sources = [
+        _read_source(name, path, folder, labels, num_resamples)
+        for name, path, folder in zip(names, paths, folders, strict=True)
+    ]
+    return Subject(" and ".join(names) if len(names) < 4 else f"{len(names)} runs", sources)
+
+
+def _read_ablation(path: Path, labels: LabelSet | None, num_resamples: int) -> Subject:
+    """Read the first seed of each variant, and what was found."""
+    document = read_json(path / ABLATION)
+    sources = []
+    for variant in document["variants"]:
+        seed = next(iter(variant["seeds"]))
+        run = path / "trainings" / f"{variant['trained_as']}-{seed}"
+        folder = path / ANSWERS / f"{variant['name']}-{seed}"
+        sources.append(_read_source(variant["name"], run, folder, labels, num_resamples, missing=True))
+    return Subject(f"Ablation: {document['name']}", sources, document)
+
+
+def _read_source(
+    name: str,
+    path: Path,
+    folder: Path,
+    labels: LabelSet | None,
+    num_resamples: int,
+    missing: bool = False,
+) -> Source:
+    if (path / RESULTS).exists() and not (path / METRICS).exists():
+        folder = path
+    run, config, environment = Run(path), path / "config.yaml", path / ENVIRONMENT
+    found = (folder / RESULTS).exists()
+    if not (found or missing or run.started):
+        raise DataError(
+            f"{path} holds neither a training nor answers",
+            hint="`digitspot train` and `digitspot predict` do.",
+        )
+    return Source(
+        name=name,
+        path=path,
+        metrics=run.metrics(),
+        config=config.read_text(encoding="utf-8") if config.exists() else "",
+        environment=json.loads(environment.read_text(encoding="utf-8")) if environment.exists() else {},
+        answers=read_answers(folder, labels, num_resamples) if found and labels is not None else None,
+    )
+
+
+def read_answers(folder: Path, labels: LabelSet, num_resamples: int) -> Answers:
+    """Read answers and score them.
+
+    Raises:
+        DataError: They cannot be used, or the model was trained on the pictures.
+    """
+    said = folder / SEEN
+    unseen(Seen.from_text(said.read_text(), said) if said.exists() else Seen(), labels, None, False)
+    detections, readings = read_results(folder / RESULTS, labels), read_readings(folder / READINGS)
+    scores = evaluate_answers(labels, detections, readings=readings, num_resamples=num_resamples)
+    return Answers(folder, labels, detections, readings, scores)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return the folders' names, with those above where two are the same."""
+    names = [path.resolve().name for path in paths]
+    return [str(path) if names.count(name) > 1 else name for name, path in zip(names, paths, strict=True)]

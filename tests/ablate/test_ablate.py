@@ -1,0 +1,109 @@
+"""A tiny ablation, whole: trained, answered, compared, gone on with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from digitspot.cli import run
+from digitspot.data.coco import read_labels, read_results
+from digitspot.evaluation.coco_metrics import evaluate_boxes
+from small_nano import NANO, RULE
+
+RECIPE = {
+    "data": {"workers": 0},
+    "input": vars(RULE),
+    "model": {**vars(NANO), "rpn_pre_nms_train": 50, "rpn_post_nms_train": 20},
+    "train": {"epochs": 1, "batch_size": 8, "device": "cpu", "precision": "fp32"},
+}
+STUDY = {
+    "question": "Is a higher rate better, and what does a cut cost?",
+    "recipe": "small.yaml",
+    "images": 24,
+    "seeds": [0],
+    "variants": {
+        "as is": {},
+        "high rate": {"optimizer.rate": 0.01},
+        "cut": {"answer.model.min_score": 0.12},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "small.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(RECIPE))))
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(STUDY, sort_keys=False))
+    return path
+
+
+@pytest.fixture(scope="module")
+def output(study: Path, small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("ablation") / "out"
+    assert run(["ablate", str(study), "--data", str(small_data), "--output", str(output)]) == 0
+    return output
+
+
+def test_the_table_says_what_the_answers_score(output: Path, small_data: Path) -> None:
+    document = json.loads((output / "ablation.json").read_text())
+    labels = read_labels(small_data / "test.json", clip=False)
+    assert [each["name"] for each in document["variants"]] == ["as is", "high rate", "cut"]
+    for each in document["variants"]:
+        answers = read_results(output / "answers" / f"{each['name']}-0" / "pred.json", labels)
+        assert each["seeds"]["0"]["mean_ap"] == evaluate_boxes(labels, answers).mean_ap
+        assert each["seeds"]["0"]["images_seen"] == 24
+        if each["name"] == "cut":
+            assert all((found.scores >= 0.12).all() for found in answers.values())
+    assert all("one seed" in row["less_baseline"]["accuracy"]["verdict"] for row in document["variants"][1:])
+    shown = (output / "table.md").read_text()
+    assert STUDY["question"] in shown
+    assert "| high rate | 0 |" in shown
+
+
+def test_the_same_training_is_done_once(output: Path) -> None:
+    folders = {path.name for path in (output / "trainings").iterdir() if path.is_dir()}
+    assert folders == {"as is-0", "high rate-0"}
+
+
+def test_what_is_done_is_not_done_again(output: Path, study: Path, small_data: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*.pt")}
+    shutil.rmtree(output / "answers" / "cut-0")
+    arguments = ["ablate", str(study), "--data", str(small_data), "--output", str(output)]
+    assert run(arguments) == 0
+    assert {
+        path: path.stat().st_mtime_ns
+        for path in output.rglob("*.pt")
+        if path in before and "cut" not in str(path)
+    } == {path: when for path, when in before.items() if "cut" not in str(path)}
+    assert (output / "answers" / "cut-0" / "result.json").exists()
+
+
+def test_other_settings_are_not_mixed_in(
+    output: Path, study: Path, small_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["ablate", str(study), "--data", str(small_data), "--output", str(output), "--images", "48"]
+    assert run(arguments) == 2
+    assert "train.epochs 1, and the ablation now says 2" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_model_that_is_there_is_used_as_each_variant_says(
+    study: Path, small_data: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = {"whole": {}, "all cut": {"answer.model.min_score": 1.0}}
+    path = study.with_name("cut.yaml")
+    path.write_text(yaml.safe_dump({**STUDY, "variants": cut}))
+    model = str(output / "trainings" / "as is-0")
+    common = ["--data", str(small_data), "--output", str(tmp_path / "cut"), "--models", model]
+    assert run(["ablate", str(path), *common]) == 0
+    answers = tmp_path / "cut" / "answers" / "all cut-as is-0"
+    assert json.loads((answers / "pred.json").read_text()) == []
+    with np.load(answers / "samples.npz") as samples:
+        assert not samples["ap_samples"].any()
+    assert run(["ablate", str(study), *common]) == 2
+    assert "takes no --models" in capsys.readouterr().err

@@ -1,0 +1,177 @@
+"""The page of a run, of several and of an ablation: whole, self-contained, and what it says is so."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from digitspot.cli import run
+from digitspot.data.coco import read_labels
+from digitspot.data.readings import read_readings
+
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Checks that elements close in order, and gathers what matters."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [values["id"]] if values.get("id") else []
+        self.targets += [str(values[name]) for name in ("src", "href") if name in values]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def answers(nano_run: Path, small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a network with random weights: every kind of mistake it can make."""
+    folder = tmp_path_factory.mktemp("answers") / "one <b>"
+    assert run(["predict", str(nano_run), str(small_data / "test.json"), "--output", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with records as a training writes them."""
+    folder = tmp_path_factory.mktemp("runs") / "short"
+    folder.mkdir()
+    rows = [
+        {"kind": "train", "step": i, "images_seen": 32 * i, "seconds": 2.0 * i, "prequential_faded": 3 / i,
+         "rate_factor": 1.0, "memory_mib": 900 + i} for i in range(20, 200, 20)
+    ]  # fmt: skip
+    valid = {
+        "kind": "valid",
+        "images_seen": 6400,
+        "seconds": 400,
+        "valid_loss": 0.5,
+        "map": 0.3,
+        "accuracy": 0.6,
+    }
+    rows.append({**valid, "zoomed_map": 0.2, "zoomed_accuracy": 0.5})
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "config.yaml").write_text("train: {epochs: 1}\n")
+    (folder / "environment.json").write_text(json.dumps({"data": "/some where", "packages": {"torch": "2"}}))
+    return folder
+
+
+def report(output: Path, labels: Path, *arguments: object) -> str:
+    words = [
+        "report",
+        *map(str, arguments),
+        "--labels",
+        str(labels),
+        "--output",
+        str(output),
+        "--resamples",
+        "20",
+    ]
+    assert run(words) == 0
+    return output.read_text()
+
+
+def test_a_run_with_answers(trained: Path, answers: Path, small_data: Path, tmp_path: Path) -> None:
+    text = report(tmp_path / "page.html", small_data / "test.json", trained, "--answers", answers)
+    page = Page(text)
+    assert all(target.startswith(("#", "data:")) for target in page.targets), "nothing is asked for"
+    assert not re.search(r"https?://|@import|url\(", text)
+    assert {target[1:] for target in page.targets if target.startswith("#")} <= set(page.ids)
+    assert len(set(page.ids)) == len(page.ids)
+    for title in (
+        "Scores",
+        "Loss",
+        "Memory",
+        "Precision against recall",
+        "Calibration",
+        "Coverage",
+        "Mistakes",
+    ):
+        assert title in text
+    said = " ".join(page.words)
+    assert "--data '/some where'" in said, "commands can be pasted"
+
+    truth = {str(each.image_id): each.number for each in read_labels(small_data / "test.json").images}
+    read = {key: number for key, (number, _) in read_readings(answers / "readings.csv").items()}
+    num_wrong = sum(read[key] != number for key, number in truth.items())
+    assert num_wrong > 0
+    assert text.count('class="card"') == num_wrong
+    assert f"{sum(read[key] == number for key, number in truth.items()) / len(truth):.4f} [" in said
+
+
+def test_several_and_what_names_say_is_only_text(
+    trained: Path, answers: Path, small_data: Path, tmp_path: Path
+) -> None:
+    text = report(tmp_path / "page.html", small_data / "test.json", answers, answers)
+    Page(text)
+    assert "one &lt;b&gt;" in text
+    assert "one <b>" not in text
+    assert "not distinguishable" in text, "the same answers twice"
+    markdown = (tmp_path / "page.md").read_text()
+    assert "| figure |" in markdown
+    assert "not distinguishable" in markdown
+
+
+def test_a_training_alone(trained: Path, tmp_path: Path) -> None:
+    assert run(["report", str(trained), "--output", str(tmp_path / "page.html")]) == 0
+    text = (tmp_path / "page.html").read_text()
+    Page(text)
+    assert "Validation: mAP" in text
+    assert "digitspot predict" in text, "what to do for the rest"
+
+
+def test_an_ablation(answers: Path, small_data: Path, tmp_path: Path) -> None:
+    interval = {"value": 0.03, "low": 0.01, "high": 0.05, "level": 0.95}
+    found = {"over_seeds": interval, "over_images": interval, "together": interval, "verdict": "better"}
+    seed = {"mean_ap": 0.3, "accuracy": 0.6, "images_seen": 24, "seconds": 60.0, "peak_bytes": 2**30}
+    variant = {"name": "none", "trained_as": "none", "seeds": {"0": seed, "1": seed}, "less_baseline": {}}
+    other = {**variant, "name": "on features", "less_baseline": {"mean_ap": found, "accuracy": found}}
+    document = {"name": "dropout", "question": "Why?", "split": "test", "baseline": "none", "unequal": None,
+                "variants": [variant, other], "failures": []}  # fmt: skip
+    (tmp_path / "ablation.json").write_text(json.dumps(document))
+    (tmp_path / "answers").mkdir()
+    (tmp_path / "answers" / "none-0").symlink_to(answers)
+    text = report(tmp_path / "page.html", small_data / "test.json", tmp_path)
+    Page(text)
+    assert "+3.00" in text
+    assert 'class="better"' in text
+    assert "1,024" in text
+    assert "Paired bootstrap over pictures" not in text, "one seed is no verdict beside that of all"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["missing"], 3, "neither a training nor answers"),
+        (["missing", "--output", "page.pdf"], 2, "does not end in .html"),
+        ([], 2, "no run to report on"),
+    ],
+)
+def test_what_is_refused(
+    arguments: list[str], code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert run(["report", *arguments]) == code
+    assert words in " ".join(capsys.readouterr().err.split())
