@@ -52,8 +52,7 @@ def equal_lengths(study: Study, data: Path) -> dict[str, Length]:
                 hint="Set it to 0, or say in the file why that may be: `unequal: ...`.",
             )
         plan = plans[variant.name]
-        epochs = max(1, round(wanted / _images(plan, 1)))
-        lengths[variant.name] = Length(epochs, _images(plan, epochs))
+        lengths[variant.name] = _nearest(plan, wanted)
     _check_equal(study, lengths)
     return lengths
 
@@ -63,6 +62,16 @@ def _plan(config: Config, data: Path) -> BatchPlan:
     strategy = "parts" if config.data.strategy == "prepared" else config.data.strategy
     config = replace(config, data=replace(config.data, strategy=strategy))
     return plan_batches(open_training(data, config).samples, config)
+
+
+def _nearest(plan: BatchPlan, wanted: int) -> Length:
+    """Return the whole epochs that end nearest to so many images; not all of them need have as many."""
+    best = Length(1, _images(plan, 1))
+    while True:
+        longer = Length(best.epochs + 1, best.images + plan.num_batches(best.epochs) * plan.batch_size)
+        if abs(longer.images - wanted) >= abs(best.images - wanted):
+            return best
+        best = longer
 
 
 def _images(plan: BatchPlan, epochs: int) -> int:
