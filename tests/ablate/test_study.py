@@ -44,6 +44,18 @@ def test_variants_are_overrides_of_the_recipe(tmp_path: Path) -> None:
     assert not study.answers_only
 
 
+def test_some_of_the_variants(tmp_path: Path) -> None:
+    study = read_study(write(tmp_path))
+    some = study.only(["cut", "none"])
+    assert [variant.name for variant in some.variants] == ["none", "cut"]
+    assert some.answers_only
+    assert not study.answers_only
+    with pytest.raises(ConfigError, match="no variant 'tiny'"):
+        study.only(["none", "tiny"])
+    with pytest.raises(ConfigError, match="no comparison"):
+        study.only(["none", "none"])
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

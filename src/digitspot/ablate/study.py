@@ -73,6 +73,20 @@ class Study:
         """Whether the variants are the same training, used differently."""
         return len({repr(variant.config) for variant in self.variants}) == 1
 
+    def only(self, names: Sequence[str]) -> Study:
+        """Return the study of some variants, in the file's order; the first of them is the baseline.
+
+        Raises:
+            ConfigError: There is none of a name, or fewer than two are left.
+        """
+        known = [variant.name for variant in self.variants]
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"{self.name} has no variant {name!r}", hint=f"It has: {'; '.join(known)}.")
+        if len(set(names)) < 2:
+            raise ConfigError(f"{self.name}: one variant is no comparison", hint="Name two or more.")
+        return replace(self, variants=tuple(each for each in self.variants if each.name in names))
+
     def trained_as(self, variant: Variant) -> str:
         """Return the name of the first variant with the same training."""
         return next(each.name for each in self.variants if each.config == variant.config)

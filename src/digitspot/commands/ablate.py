@@ -38,6 +38,8 @@ class AblateOptions:
     """A data set in the homework's layout, with labels of the split that is scored."""
     output: Path | None = None
     """Trainings, answers and the table go here; none is runs/ and the file's name."""
+    variants: tuple[str, ...] = ()
+    """Only these of the file's, the first of them the baseline; none is all."""
     images: int | None = None
     """Images that each training sees, to the nearest whole epoch, in the place of the file's."""
     seeds: tuple[int, ...] = ()
@@ -52,6 +54,8 @@ def run(arguments: list[str]) -> None:
     """Run an ablation, or go on with it."""
     options = parse(AblateOptions, "ablate", arguments)
     study = read_study(options.file, options.images, options.seeds)
+    if options.variants:
+        study = study.only(options.variants)
     if not find_split(options.data, study.split).has_labels:
         raise DataError(f"{options.data} has no labels of {study.split}", hint="Name another split.")
     output = options.output or Path("runs") / study.name
