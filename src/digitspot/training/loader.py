@@ -7,6 +7,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -229,15 +230,23 @@ def start_loading(
         pin_memory=pin,
         worker_init_fn=_stand_back_for_the_trainer,
     )
-    return _loaded(iter(loader))
+    handler = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    return _loaded(iter(loader), handler)
 
 
-def _loaded(batches: Iterator[TensorBatch | None]) -> Iterator[TensorBatch]:
-    """Yield the batches; to the end, garbage collection stays off what was there at the fork."""
+def _loaded(batches: Iterator[TensorBatch | None], handler: Any) -> Iterator[TensorBatch]:
+    """Yield the batches; to the end, garbage collection stays off what was there at the fork.
+
+    Then SIGCHLD goes again where it went: with torch's handler left behind, a process that reads with the other
+    runtimes, too, was ended by the kernel at its next child (docs/architecture.md).
+    """
     try:
         yield from (batch for batch in batches if batch is not None)
     finally:
         gc.unfreeze()
+        if handler is not None:
+            with suppress(ValueError):  # not the main thread: torch has set none
+                signal.signal(signal.SIGCHLD, handler)
 
 
 def _stand_back_for_the_trainer(_: int) -> None:
