@@ -237,7 +237,7 @@ def start_loading(
 def _loaded(batches: Iterator[TensorBatch | None], handler: Any) -> Iterator[TensorBatch]:
     """Yield the batches; to the end, garbage collection stays off what was there at the fork.
 
-    Then SIGCHLD goes again where it went: with torch's handler left behind, a process that reads with the other
+    Then SIGCHLD goes again where it went: with torch's handler left behind, a process that reads with other
     runtimes, too, was ended by the kernel at its next child (docs/architecture.md).
     """
     try:
