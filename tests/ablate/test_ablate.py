@@ -107,3 +107,14 @@ def test_a_model_that_is_there_is_used_as_each_variant_says(
         assert not samples["ap_samples"].any()
     assert run(["ablate", str(study), *common]) == 2
     assert "takes no --models" in capsys.readouterr().err
+
+
+def test_a_start_that_is_not_there_is_said_before_anything_is_trained(
+    study: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = study.with_name("start.yaml")
+    path.write_text(yaml.safe_dump({**STUDY, "settings": {"model.weights": "nowhere.pt"}}, sort_keys=False))
+    output = tmp_path / "out"
+    assert run(["ablate", str(path), "--data", str(small_data), "--output", str(output)]) == 4
+    assert "no weights file nowhere.pt" in capsys.readouterr().err
+    assert not (output / "trainings").exists()

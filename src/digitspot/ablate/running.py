@@ -15,6 +15,7 @@ from digitspot.ablate.process import StoppedError, run_followed
 from digitspot.ablate.scoring import Result, answer_and_score, stored_result
 from digitspot.ablate.study import Study, Variant, differences
 from digitspot.config import Config, config_to_yaml, load_recipe
+from digitspot.detector.presets import build_detector
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.files import writing_whole
 from digitspot.progress import Update, stderr, tracking
@@ -225,6 +226,18 @@ def check_models(models: Sequence[Path], study: Study) -> None:
         )
     for model in models:
         load_model(model)
+
+
+def check_starts(study: Study) -> None:
+    """See, before hours of training, that there is what each variant starts from.
+
+    Raises:
+        ConfigError: Its preset has no such weights.
+        CheckpointError: They cannot be read, or are another network's.
+    """
+    starts = {repr(variant.config.model): variant.config.model for variant in study.variants}
+    for start in starts.values():
+        build_detector(start)
 
 
 def visible_devices(names: Sequence[str]) -> Iterator[str | None]:

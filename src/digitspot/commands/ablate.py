@@ -12,7 +12,13 @@ from typing import Annotated
 import tyro
 
 from digitspot.ablate.lengths import equal_lengths
-from digitspot.ablate.running import check_models, plan_trainings, run_trainings, visible_devices
+from digitspot.ablate.running import (
+    check_models,
+    check_starts,
+    plan_trainings,
+    run_trainings,
+    visible_devices,
+)
 from digitspot.ablate.study import read_study
 from digitspot.ablate.table import COLUMNS, DIFFERENCES, summarise, to_dict, to_markdown
 from digitspot.commands.options import parse, print_table
@@ -61,6 +67,8 @@ def run(arguments: list[str]) -> None:
     output = options.output or Path("runs") / study.name
     check_writable(output)
     check_models(options.models, study)
+    if not options.models:
+        check_starts(study)
     lengths = {} if options.models else equal_lengths(study, options.data)
     trainings = plan_trainings(study, lengths, output, options.models)
     stderr().print(f"{study.name}: {study.question}", markup=False)
