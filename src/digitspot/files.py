@@ -10,6 +10,11 @@ from typing import IO, Any
 
 from digitspot.errors import DigitspotError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 @contextmanager
 def writing_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
@@ -57,6 +62,52 @@ def check_writable(folder: Path) -> None:
         for place in missing:
             with suppress(OSError):
                 place.rmdir()
+
+
+@contextmanager
+def claiming(path: Path) -> Iterator[bool]:
+    """Hold a lock file while the block runs; the file is gone afterwards.
+
+    The lock is this process's own (a POSIX record lock): a killed process leaves none, its children hold
+    none, and other machines that share the folder see it. Where the system has no such locks, all is claimed.
+
+    Args:
+        path: The lock file; its folder is made when missing, and removed when nothing else came into it.
+
+    Yields:
+        Whether no other process holds it.
+
+    Raises:
+        DigitspotError: The folder cannot be written.
+    """
+    if fcntl is None:
+        yield True
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "w")  # noqa: SIM115 - closed by the block below
+    except OSError as error:
+        raise write_error(path, error) from error
+    with file:
+        if not _locks(file, path):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            with suppress(OSError):
+                path.unlink()
+            with suppress(OSError):
+                path.parent.rmdir()
+
+
+def _locks(file: IO[str], path: Path) -> bool:
+    """Lock an open file; not so where its last holder has removed it meanwhile."""
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except OSError:
+        return False
 
 
 def write_error(path: Path, error: OSError) -> DigitspotError:

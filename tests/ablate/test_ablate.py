@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +120,22 @@ def test_a_start_that_is_not_there_is_said_before_anything_is_trained(
     assert run(["ablate", str(path), "--data", str(small_data), "--output", str(output)]) == 4
     assert "no weights file nowhere.pt" in capsys.readouterr().err
     assert not (output / "trainings").exists()
+
+
+def test_what_another_process_is_at_is_left_to_it(
+    output: Path, study: Path, small_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (output / "answers" / "cut-0" / "result.json").unlink()
+    arguments = ["ablate", str(study), "--data", str(small_data), "--output", str(output)]
+    held = output / "answers" / "as is-0.lock"
+    hold = f"from fcntl import *; f = open({str(held)!r}, 'w'); lockf(f, LOCK_EX); print(flush=True); input()"
+    command = [sys.executable, "-c", hold]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert run(arguments) == 0
+        assert "left to another process: as is-0" in " ".join(capsys.readouterr().err.split())
+        assert not (output / "answers" / "cut-0" / "result.json").exists()
+        other.kill()
+    assert run(arguments) == 0
+    assert (output / "answers" / "cut-0" / "result.json").exists()

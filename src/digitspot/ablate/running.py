@@ -17,7 +17,7 @@ from digitspot.ablate.study import Study, Variant, differences
 from digitspot.config import Config, config_to_yaml, load_recipe
 from digitspot.detector.presets import build_detector
 from digitspot.errors import ConfigError, DigitspotError
-from digitspot.files import writing_whole
+from digitspot.files import claiming, writing_whole
 from digitspot.progress import Update, stderr, tracking
 from digitspot.training.checkpoint import load_model
 from digitspot.training.runlog import Run
@@ -46,6 +46,11 @@ class Training:
     def finished(self) -> Path:
         """The file that says what the training took, once it is done."""
         return self.run.with_name(f"{self.run.name}.json")
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that does it: several may share the output folder."""
+        return self.answers[0][1].with_name(f"{self.run.name}.lock")
 
 
 def plan_trainings(
@@ -85,7 +90,7 @@ def _answers(variants: Sequence[Variant], name: str, output: Path) -> list[tuple
 def run_trainings(
     trainings: Sequence[Training], data: Path, split: str, devices: Sequence[str | None]
 ) -> tuple[Results, list[str]]:
-    """Do what is not done yet.
+    """Do what is not done yet, and what no other process is at.
 
     Args:
         trainings: In the order to begin them.
@@ -105,6 +110,7 @@ def run_trainings(
     num_done = len(trainings) - len(todo)
     stderr().print(f"{len(trainings)} models, {num_done} of them done before")
     failures: list[str] = []
+    elsewhere: list[str] = []
     stop, free = threading.Event(), SimpleQueue[str | None]()
     for device in devices:
         free.put(device)
@@ -114,7 +120,11 @@ def run_trainings(
             return
         device = free.get()
         try:
-            _do(training, data, split, stop, device, show=len(devices) == 1)
+            with claiming(training.lock) as mine:
+                if mine:
+                    _do(training, data, split, stop, device, show=len(devices) == 1)
+                else:
+                    elsewhere.append(training.run.name)
         except StoppedError:
             pass
         except DigitspotError as error:
@@ -126,6 +136,9 @@ def run_trainings(
     _work_off(work, todo, stop, len(devices))
     for training in todo:
         _read_results(training, data, split, results)
+    if elsewhere:
+        names = ", ".join(elsewhere)
+        stderr().print(f"left to another process: {names}; the same command adds its results", markup=False)
     return results, failures
 
 

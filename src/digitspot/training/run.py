@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -15,7 +17,7 @@ from digitspot.data.splits import open_training
 from digitspot.detector import build_detector
 from digitspot.detector.model import pick_device
 from digitspot.errors import CheckpointError, ConfigError
-from digitspot.files import check_writable
+from digitspot.files import check_writable, claiming
 from digitspot.progress import stderr
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.budget import describe, fit_to_budget
@@ -61,19 +63,21 @@ def start_training(config: Config, data: Path, output: Path) -> Run:
         The run, with `best.pt` to use and `last.pt` to go on from.
 
     Raises:
-        ConfigError, DataError, CheckpointError: See their messages.
+        ConfigError, DataError, CheckpointError: See their messages; another process training in the same
+            folder is one.
         Interrupted: On Ctrl-C, after the state was saved.
     """
     check_config(config)
     also = tuple(str(Path(other).resolve()) for other in config.data.also)
     config = replace(config, data=replace(config.data, also=also))
     run = Run(output)
-    if run.started:
-        raise ConfigError(
-            f"{output} already holds a training",
-            hint=f"Go on with `digitspot train --resume {output}`, or choose another --output.",
-        )
-    _train(config, run, data)
+    with _claimed(run):
+        if run.started:
+            raise ConfigError(
+                f"{output} already holds a training",
+                hint=f"Go on with `digitspot train --resume {output}`, or choose another --output.",
+            )
+        _train(config, run, data)
     return run
 
 
@@ -86,15 +90,27 @@ def resume_training(output: Path, data: Path | None = None, memory_budget: str |
         memory_budget: Takes the place of the run's own, which it was laid out for.
 
     Raises:
-        CheckpointError: There is nothing to go on from.
+        CheckpointError: There is nothing to go on from, or another process is at it.
     """
     run = Run(output)
-    config, data = _what_to_resume(run, data)
-    if memory_budget is not None:
-        config = replace(config, train=replace(config.train, memory_budget=memory_budget))
-        check_config(config)
-    _train(config, run, data)
+    with _claimed(run):
+        config, data = _what_to_resume(run, data)
+        if memory_budget is not None:
+            config = replace(config, train=replace(config.train, memory_budget=memory_budget))
+            check_config(config)
+        _train(config, run, data)
     return run
+
+
+@contextmanager
+def _claimed(run: Run) -> Iterator[None]:
+    """Keep other processes from training into the same folder."""
+    with claiming(run.path / "lock") as mine:
+        if not mine:
+            raise CheckpointError(
+                f"another process is training in {run.path}", hint="Wait for it, or choose another --output."
+            )
+        yield
 
 
 @dataclass(frozen=True)
