@@ -15,12 +15,8 @@ demo: $(VENV)/.installed
 	rm -rf demo
 	$(BIN)/digitspot demo --output demo
 
-# In three processes: in a single one that has trained and read with all runtimes, Linux 6.18 ends pytest itself by a
-# segmentation fault of the kernel's making (SI_KERNEL) while it waits for a child; see docs/architecture.md, "Tests".
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest $(filter-out tests/training/,$(wildcard tests/*/))
-	$(BIN)/python -m pytest $(wildcard tests/test_*.py)
-	$(BIN)/python -m pytest tests/training
+	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
