@@ -141,7 +141,7 @@ def student_t(level: float, freedom: float) -> float:
     >>> round(student_t(0.95, 2), 3), round(student_t(0.95, 1e9), 3)
     (4.303, 1.96)
     """
-    freedom = min(freedom, 1e6)  # the normal distribution, to six digits
+    freedom = min(freedom, 1e4)  # the normal distribution, to three digits
     constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
     # With t = sqrt(freedom) tan(angle) the density is a power of the cosine, and the tails are finite.
     angles = np.linspace(0, math.pi / 2, 20_001)
