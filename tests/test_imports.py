@@ -37,6 +37,7 @@ RANKS: dict[str, int] = {
     "calibrate": 10,
     "folds": 11,
     "plots": 11,
+    "experiments": 11,
     "ablate": 12,
     "report": 12,
     "serve": 12,

@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from digitspot.ablate.lengths import equal_lengths
-from digitspot.ablate.study import override, read_study
+from digitspot.ablate.study import read_study
 from digitspot.config import Config
 from digitspot.errors import ConfigError
+from digitspot.experiments.overrides import override
 
 
 def write(folder: Path, **changes: object) -> Path:

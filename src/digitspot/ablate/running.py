@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from digitspot.ablate.lengths import Length
-from digitspot.ablate.process import StoppedError, run_followed
 from digitspot.ablate.scoring import Result, answer_and_score, stored_result
-from digitspot.ablate.study import Study, Variant, differences
+from digitspot.ablate.study import Study, Variant
 from digitspot.config import Config, config_to_yaml, load_recipe
 from digitspot.errors import ConfigError, DigitspotError
+from digitspot.experiments.lengths import Length
+from digitspot.experiments.overrides import differences
+from digitspot.experiments.process import StoppedError, run_followed
 from digitspot.files import writing_whole
 from digitspot.progress import Update, stderr, tracking
 from digitspot.training.checkpoint import load_model

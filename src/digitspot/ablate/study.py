@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from digitspot.config import Config, config_from_dict, config_to_dict, load_recipe
+from digitspot.config import Config
 from digitspot.errors import ConfigError
+from digitspot.experiments.overrides import Overrides, override, read_document, read_recipe
 from digitspot.training.limits import check_config
 
 ANSWER = "answer."
 """Overrides that begin so change how the trained model is used; only these sections can change then."""
 ANSWER_SECTIONS = ("input", "model")
-
-Overrides = Mapping[str, Any]
-"""Settings by dotted name, such as `model.dropout`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +102,10 @@ def read_study(path: Path, images: int | None = None, seeds: Sequence[int] = ())
     Raises:
         ConfigError: The file, its recipe or a setting cannot be used.
     """
-    document = _read(path)
-    recipe = load_recipe(path.parent / str(document["recipe"]))
-    recipe = replace(recipe, schedule=replace(recipe.schedule, branch_epochs=()))  # a training each
-    recipe = override(recipe, document.get("settings") or {}, f"{path}: settings")
+    document = read_document(path, KEYS, needed=("question", "recipe", "variants"))
+    if not isinstance(document["variants"], Mapping) or len(document["variants"]) < 2:
+        raise ConfigError(f"{path}: variants must be a mapping of two names or more, the baseline first")
+    recipe = read_recipe(document, path)
     variants = tuple(
         _variant(recipe, str(name), values or {}, path) for name, values in document["variants"].items()
     )
@@ -129,35 +124,6 @@ def read_study(path: Path, images: int | None = None, seeds: Sequence[int] = ())
         variants=variants,
         unequal=document.get("unequal"),
     )
-
-
-def override(config: Config, overrides: Overrides, place: str) -> Config:
-    """Change settings by dotted name.
-
-    Raises:
-        ConfigError: There is no such setting, or the value has a wrong type.
-    """
-    values = config_to_dict(config)
-    for name, value in overrides.items():
-        section, _, key = str(name).partition(".")
-        if section not in values or key not in values[section]:
-            known = [f"{each}.{item}" for each, items in values.items() for item in items]
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else "Settings are written as model.min_score."
-            raise ConfigError(f"{place}: unknown setting {name!r}", hint=hint)
-        values[section][key] = value
-    return config_from_dict(values, place)
-
-
-def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that differ, by dotted name, with both values."""
-    first, second = asdict(one), asdict(other)
-    return {
-        f"{section}.{key}": (value, second[section][key])
-        for section, values in first.items()
-        for key, value in values.items()
-        if value != second[section][key]
-    }
 
 
 def _variant(recipe: Config, name: str, overrides: Any, path: Path) -> Variant:
@@ -182,25 +148,3 @@ def _variant(recipe: Config, name: str, overrides: Any, path: Path) -> Variant:
         raise ConfigError(f"{place}: trials and branches cannot be compared", hint="Leave them out.")
     check_config(override(config, answering, place))
     return Variant(name=name, config=config, answering=answering)
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    if not isinstance(document, Mapping):
-        raise ConfigError(f"{path}: expected keys and values", hint=f"Keys: {', '.join(KEYS)}.")
-    for key in document:
-        if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Keys: {', '.join(KEYS)}."
-            raise ConfigError(f"{path}: unknown key {key!r}", hint=hint)
-    for key in ("question", "recipe", "variants"):
-        if key not in document:
-            raise ConfigError(f"{path} has no {key!r}")
-    if not isinstance(document["variants"], Mapping) or len(document["variants"]) < 2:
-        raise ConfigError(f"{path}: variants must be a mapping of two names or more, the baseline first")
-    return document

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import tyro
@@ -18,6 +16,7 @@ from digitspot.ablate.table import COLUMNS, DIFFERENCES, summarise, to_dict, to_
 from digitspot.commands.options import parse, print_table
 from digitspot.data.coco import find_split
 from digitspot.errors import DataError, DigitspotError
+from digitspot.experiments.process import stopping_to_go_on
 from digitspot.files import check_writable, writing_whole
 from digitspot.progress import stderr
 
@@ -67,11 +66,8 @@ def run(arguments: list[str]) -> None:
     for name, length in lengths.items():
         stderr().print(f"  {name}: {length.epochs} epochs, {length.images} images seen", markup=False)
     devices = list(visible_devices(options.devices))
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
+    with stopping_to_go_on():
         results, failures = run_trainings(trainings, options.data, study.split, devices)
-    finally:
-        signal.signal(signal.SIGTERM, before)
     rows = summarise(study, results)
     with writing_whole(output / TABLE) as file:
         file.write(to_markdown(study, rows, failures))
@@ -85,7 +81,3 @@ def run(arguments: list[str]) -> None:
         raise DigitspotError(
             f"{len(failures)} failed: {'; '.join(failures)}", hint="The same command tries them again."
         )
-
-
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt("stopped; the same command goes on")

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import FrameType
 
 from digitspot.errors import DigitspotError
 from digitspot.training.memory import tree_bytes
@@ -25,6 +26,22 @@ PROGRAM = (
 
 class StoppedError(Exception):
     """The user asked to stop; the process has saved what it can."""
+
+
+@contextmanager
+def stopping_to_go_on() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C while the block runs, and say of either that the same command goes on."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("stopped; the same command goes on") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run_followed(
