@@ -12,11 +12,11 @@ from queue import SimpleQueue
 
 from digitspot.ablate.scoring import Result, answer_and_score, stored_result
 from digitspot.ablate.study import Study, Variant
-from digitspot.config import Config, config_to_yaml, load_recipe
+from digitspot.config import Config
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.experiments.lengths import Length
-from digitspot.experiments.overrides import differences
 from digitspot.experiments.process import StoppedError, run_followed
+from digitspot.experiments.trainings import begin_or_resume, check_recipe
 from digitspot.files import writing_whole
 from digitspot.progress import Update, stderr, tracking
 from digitspot.training.checkpoint import load_model
@@ -172,29 +172,18 @@ def _train(
     log: Path | None,
 ) -> None:
     """Begin a training or go on with it; keep the most memory that any stretch of it took."""
-    recipe = training.run.with_name(f"{training.run.name}.yaml")
-    with writing_whole(recipe) as file:
-        file.write(config_to_yaml(config))
-    new = ["train", str(recipe), "--data", str(data), "--output", str(training.run)]
-    resumed = ["train", "--resume", str(training.run), "--data", str(data)]
     started = Run(training.run).started
     stderr().print(f"[bold]{training.run.name}:[/] {'going on' if started else 'training'}")
-    peak = run_followed(resumed if started else new, stop, device=device, log=log)
+    arguments = begin_or_resume(training.run, config, data)
+    peak = run_followed(arguments, stop, device=device, log=log)
     with writing_whole(training.finished) as file:
         json.dump({"peak_bytes": peak, "resumed": started}, file)
 
 
 def _is_finished(training: Training) -> bool:
     """Return whether a training is done; one with other settings must not be taken for it."""
-    recipe = training.run.with_name(f"{training.run.name}.yaml")
-    if recipe.exists() and training.config is not None:
-        changed = differences(load_recipe(recipe), training.config)
-        if changed:
-            name, (before, now) = next(iter(changed.items()))
-            raise ConfigError(
-                f"{training.run} was trained with {name} {before!r}, and the ablation now says {now!r}",
-                hint="Choose another --output, or remove that training and its answers.",
-            )
+    if training.config is not None:
+        check_recipe(training.run, training.config, "ablation")
     return training.finished.exists()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from digitspot.config import Config
 from digitspot.data.sampler import BatchPlan
-from digitspot.data.splits import open_training
+from digitspot.data.splits import TrainingData, open_training
 from digitspot.training.loader import plan_batches
 
 
@@ -24,17 +24,23 @@ class Length:
     images: int
 
 
-def plan_training(config: Config, data: Path) -> BatchPlan:
-    """Return a training's batches, building packs that are missing.
-
-    Pictures prepared for one seed only are as many as the others.
+def open_to_plan(config: Config, data: Path) -> TrainingData:
+    """Open a training's pictures to count them; packs that are missing are built, prepared ones are not.
 
     Raises:
         DataError: Labels or pictures cannot be used.
     """
     strategy = "parts" if config.data.strategy == "prepared" else config.data.strategy
-    config = replace(config, data=replace(config.data, strategy=strategy))
-    return plan_batches(open_training(data, config).samples, config)
+    return open_training(data, replace(config, data=replace(config.data, strategy=strategy)))
+
+
+def plan_training(config: Config, data: Path) -> BatchPlan:
+    """Return a training's batches.
+
+    Raises:
+        DataError: Labels or pictures cannot be used.
+    """
+    return plan_batches(open_to_plan(config, data).samples, config)
 
 
 def length_of(plan: BatchPlan, epochs: int) -> Length:
