@@ -44,13 +44,12 @@ class Outcome:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The table's heads."""
-        figure = FIGURES[self.trials.tuning.recipe.train.select_by]
-        return ("trial", figure, "validations", "images seen", "state", *self.trials.tuning.search)
+        """The heads of a table that a terminal has room for."""
+        return ("trial", FIGURES[self._select_by], "validations", "images seen", "state", "settings")
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return what `columns` name, of each trial."""
-        return [self._row(each) for each in trials_of(self.trials.study)]
+        return [(*self._figures(each), said(self._values(each))) for each in self._begun()]
 
     def write(self) -> None:
         """Write the tables, and the best settings once a trial came to its end."""
@@ -81,8 +80,7 @@ class Outcome:
             f"Best of {self._counts()}: trial {best.number}, {score}.",
             f"Its settings: {said(self._values(best))}.",
         ]
-        own = next(filter(self._is_own, self._whole()), None)
-        if own is not None:
+        for own in filter(self._is_own, self._whole()):
             lines.append(f"The recipe's own settings, trial {own.number}: {own.value:.4f}.")
         lines.append(
             "The best of many, chosen on valid, looks better than it is: part of that is luck with these "
@@ -90,16 +88,20 @@ class Outcome:
         )
         if self._select_by == "accuracy":
             lines.append(self._chance(best))
-        if not self._is_own(best):
-            lines.append(
-                "Whether it is better, on test and with other seeds: "
-                f"digitspot ablate {self.output / CONFIRM} --data {data}"
-            )
-        return lines
+        if self._is_own(best):
+            return [*lines, "No trial came out better than the recipe's own settings."]
+        ablate = f"digitspot ablate {self.output / CONFIRM} --data {data}"
+        return [*lines, f"Whether it is better, on test and with other seeds: {ablate}"]
 
     def to_markdown(self) -> str:
         """Return the table, the best trial marked, with what it is worth."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.rows()]
+        search = self.trials.tuning.search
+        columns = (*self.columns[:-1], *search)
+        rows = [
+            (*self._figures(each), *(shortly(self._values(each).get(name, "-")) for name in search))
+            for each in self._begun()
+        ]
+        lines = [columns, ["---"] * len(columns), *rows]
         table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return f"# {self.trials.tuning.name}\n\n{table}\n\n" + "\n\n".join(self.sentences()) + "\n"
 
@@ -124,7 +126,7 @@ class Outcome:
                     "images_seen": self.trials.images_of(each),
                     "settings": self._values(each),
                 }
-                for each in trials_of(self.trials.study)
+                for each in self._begun()
             ],
         }
 
@@ -132,22 +134,21 @@ class Outcome:
     def _select_by(self) -> str:
         return self.trials.tuning.recipe.train.select_by
 
-    def _row(self, trial: FrozenTrial) -> tuple[str, ...]:
-        values, best = self._values(trial), self.best
-        mark = ", best" if best is not None and trial.number == best.number else ""
+    def _figures(self, trial: FrozenTrial) -> tuple[str, ...]:
+        best = self.best
+        is_best = best is not None and trial.number == best.number
         return (
             str(trial.number),
             "-" if trial.value is None else f"{trial.value:.4f}",
             str(len(trial.intermediate_values)),
             f"{self.trials.images_of(trial):,}",
-            STATES[trial.state] + mark,
-            *(shortly(values.get(name, "-")) for name in self.trials.tuning.search),
+            "best" if is_best else STATES[trial.state],
         )
 
     def _counts(self) -> str:
-        states = Counter(STATES[each.state] for each in trials_of(self.trials.study))
+        states = Counter(STATES[each.state] for each in self._begun())
         each = ", ".join(f"{num} {state}" for state, num in states.items())
-        return f"{states.total()} trials ({each})" if states else "none was begun"
+        return f"{states.total()} trial{'s' * (states.total() != 1)}" + (f" ({each})" if states else "")
 
     def _chance(self, best: FrozenTrial) -> str:
         """Say how far chance in the pictures moves one accuracy, by the binomial distribution."""
@@ -157,11 +158,14 @@ class Outcome:
         near = sum((each.value or 0.0) >= value - margin for each in whole)
         return (
             f"{num} other pictures would move one accuracy by about {margin:.3f} to either side (95 %): "
-            f"{near} of the {len(whole)} whole trials are within that of the best."
+            f"of {len(whole)} whole trials, {near} are within that of the best."
         )
 
+    def _begun(self) -> list[FrozenTrial]:
+        return trials_of(self.trials.study)
+
     def _whole(self) -> list[FrozenTrial]:
-        return [each for each in trials_of(self.trials.study) if each.state == TrialState.COMPLETE]
+        return [each for each in self._begun() if each.state == TrialState.COMPLETE]
 
     def _is_own(self, trial: FrozenTrial) -> bool:
         """Return whether a trial is of the recipe's own settings."""
