@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from rich.markup import escape
 
-from digitspot.errors import ConfigError, DigitspotError
+from digitspot.errors import INTERRUPTED, ConfigError, DigitspotError
 from digitspot.progress import stderr
 
 COMMANDS = {
@@ -33,8 +33,6 @@ COMMANDS = {
 }
 EXTRAS = {"tune": "tune"}
 """The extra that a command needs, training's included; all others need training's at most."""
-INTERRUPTED = 130
-"""What shells use for a program that SIGINT ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -289,6 +292,34 @@ def test_a_training_that_lags_is_stopped_and_its_images_count(
     assert best_trial(study).number == 0  # type: ignore[union-attr]
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the training by /proc")
+def test_a_training_that_is_killed_is_gone_on_with(tuning: Tuning, data: Path, tmp_path: Path) -> None:
+    study = open_study(tmp_path / "journal.log", tuning, "these")
+    one = replace(tuning, trials=1)
+    trials = Trials(study, one, open_pictures(one, data), tmp_path / "trials", lambda: None)
+    begun = trials.path_of(0) / "environment.json"
+
+    def kill() -> int:
+        while not begun.exists():
+            time.sleep(0.01)
+        [training] = [
+            int(pid)
+            for children in Path("/proc/self/task").glob("*/children")
+            for pid in children.read_text().split()
+            if str(trials.path_of(0)) in Path(f"/proc/{pid}/cmdline").read_text()
+        ]
+        os.kill(training, signal.SIGKILL)
+        return begun.stat().st_mtime_ns
+
+    with ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(kill)
+        trials.run()
+    assert study.trials[0].state == TrialState.COMPLETE
+    assert study.trials[0].user_attrs["killed"]
+    assert begun.stat().st_mtime_ns == killed.result()
+    assert trials.spent() == 24
+
+
 def test_trials_that_fail_one_after_the_other_end_the_search(
     tuning: Tuning, data: Path, tmp_path: Path
 ) -> None:
@@ -305,3 +336,13 @@ def test_trials_that_fail_one_after_the_other_end_the_search(
         trials.run()
     assert [each.state for each in study.trials] == [TrialState.FAIL] * 3
     assert trials.spent() == 0
+
+
+def test_a_missing_extra_is_named_with_its_install_line() -> None:
+    program = (
+        "import sys; sys.modules['optuna'] = None; from digitspot.cli import main; main(['tune', 'a.yaml'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment())
+    assert done.returncode == 2
+    assert "needs optuna" in done.stderr
+    assert "pip install 'digitspot[tune]'" in done.stderr

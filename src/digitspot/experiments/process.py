@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
-from digitspot.errors import DigitspotError
+from digitspot.errors import INTERRUPTED, DigitspotError
 from digitspot.training.memory import tree_bytes
 
 LOOK_EVERY_SECONDS = 1.0
@@ -26,6 +26,19 @@ PROGRAM = (
 
 class StoppedError(Exception):
     """The user asked to stop; the process has saved what it can."""
+
+
+class EndedError(DigitspotError):
+    """A command did not come to its end.
+
+    Args:
+        message: Which, and where it said why.
+        killed: Whether a signal ended it, which was not sent from here.
+    """
+
+    def __init__(self, message: str, *, killed: bool) -> None:
+        super().__init__(message)
+        self.killed = killed
 
 
 @contextmanager
@@ -61,7 +74,7 @@ def run_followed(
 
     Raises:
         StoppedError: It was interrupted.
-        DigitspotError: It failed.
+        EndedError: It failed, or was ended by something else.
     """
     with nullcontext() if log is None else open(log, "a", encoding="utf-8") as messages:
         # A session of its own: Ctrl-C in the terminal reaches it once, from here.
@@ -73,7 +86,10 @@ def run_followed(
         raise StoppedError
     if process.returncode:
         where = "see above" if log is None else f"see {log}"
-        raise DigitspotError(f"`digitspot {' '.join(arguments)}` ended with {process.returncode}, {where}")
+        raise EndedError(
+            f"`digitspot {' '.join(arguments)}` ended with {process.returncode}, {where}",
+            killed=process.returncode < 0 or process.returncode == INTERRUPTED,
+        )
     return peak
 
 

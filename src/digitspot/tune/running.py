@@ -16,6 +16,7 @@ from digitspot.data.seen import Seen
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.experiments.lengths import Length, longest_within, open_to_plan, plan_training
 from digitspot.experiments.overrides import Overrides
+from digitspot.experiments.process import EndedError
 from digitspot.experiments.trainings import check_recipe
 from digitspot.progress import Update, stderr, tracking
 from digitspot.training.loader import plan_batches
@@ -24,6 +25,8 @@ from digitspot.tune.search import Tuning
 from digitspot.tune.trial import Follower, images_recorded, images_seen
 from digitspot.tune.words import STATES, said
 
+KILLED = "killed"
+"""Kept with a trial whose training was killed: it is gone on with once, as what killed it may come again."""
 FAILURES_IN_A_ROW = 3
 """A trial may fail by its own settings; so many one after the other fail by something else."""
 
@@ -121,7 +124,7 @@ class Trials:
         return begun or next_trial(self.study, seed)
 
     def _run_trial(self, trial: optuna.Trial, show: Update) -> str | None:
-        """Train to the end, or until the trial lags; return what failed, in words."""
+        """Train to the end, until the trial lags or is killed for the first time; say what failed."""
         values, path = suggest(trial, self.tuning), self.path_of(trial.number)
         stderr().print(f"trial {trial.number}: {said(values)}", markup=False)
         state, score, failure = TrialState.FAIL, None, None
@@ -133,7 +136,11 @@ class Trials:
             follower = Follower(trial, config, path, self._progress(trial.number, show))
             try:
                 state = follower.train(self.pictures.data)
-            except DigitspotError as error:
+            except EndedError as error:
+                if error.killed and not trial.user_attrs.get(KILLED):
+                    trial.set_user_attr(KILLED, True)
+                    stderr().print(f"trial {trial.number} was killed; going on with it", markup=False)
+                    return None
                 failure = str(error)
             if state == TrialState.COMPLETE:
                 score = follower.scores()[-1]
