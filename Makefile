@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,openvino,synth,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,openvino,synth,tune,dev]'
 	touch $@
 
 demo: $(VENV)/.installed

@@ -37,7 +37,9 @@ RANKS: dict[str, int] = {
     "calibrate": 10,
     "folds": 11,
     "plots": 11,
+    "experiments": 11,
     "ablate": 12,
+    "tune": 12,
     "report": 12,
     "serve": 12,
     "demo": 12,
@@ -104,6 +106,7 @@ def loaded_by(statement: str) -> set[str]:
         ("import digitspot.predict", {"torch", "matplotlib", "pycocotools"}, "prediction neither"),
         ("import digitspot.runtime", {"torch"}, "the protocol stands alone"),
         ("import digitspot.preprocess", {"torch"}, "every runtime uses it"),
+        ("from digitspot.commands import ablate, report, train", {"optuna"}, "only tuning searches"),
     ],
 )
 def test_light_imports(statement: str, absent: set[str], reason: str) -> None:

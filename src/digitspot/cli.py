@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from rich.markup import escape
 
-from digitspot.errors import ConfigError, DigitspotError
+from digitspot.errors import INTERRUPTED, ConfigError, DigitspotError
 from digitspot.progress import stderr
 
 COMMANDS = {
@@ -25,13 +25,14 @@ COMMANDS = {
     "evaluate": "score pred.json and pred.csv against labels",
     "fuse": "join the boxes of several runs",
     "ablate": "train variants of a recipe with several seeds, and compare them",
+    "tune": "search settings of a recipe within a budget",
     "calibrate": "fit the reader to a model or to COCO results: numbers and their probabilities",
     "report": "one page that shows how runs or an ablation went",
     "export": "a model to one ONNX file, read without torch",
     "data": "convert, check, look at and pack data sets",
 }
-INTERRUPTED = 130
-"""What shells use for a program that SIGINT ended."""
+EXTRAS = {"tune": "tune"}
+"""The extra that a command needs, training's included; all others need training's at most."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -79,8 +80,9 @@ def _command(name: str) -> Callable[[list[str]], None]:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "digitspot":
             raise
+        extra = EXTRAS.get(name, "train")
         raise ConfigError(
-            f"`digitspot {name}` needs {error.name}", hint="Install it: pip install 'digitspot[train]'."
+            f"`digitspot {name}` needs {error.name}", hint=f"Install it: pip install 'digitspot[{extra}]'."
         ) from error
     command: Callable[[list[str]], None] = module.run
     return command

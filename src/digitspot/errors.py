@@ -5,6 +5,9 @@ of these; the command line prints the message and the hint, without a traceback,
 with the class's code.
 """
 
+INTERRUPTED = 130
+"""The exit code after SIGINT or SIGTERM: what shells use for a program that SIGINT ended."""
+
 
 class DigitspotError(Exception):
     """An error with a message for people: what is wrong, the value, where.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import file_digest
 from pathlib import Path
 from typing import IO, Any
 
@@ -69,7 +70,8 @@ def claiming(path: Path) -> Iterator[bool]:
     """Hold a lock file while the block runs; the file is gone afterwards.
 
     The lock is this process's own (a POSIX record lock): a killed process leaves none, its children hold
-    none, and other machines that share the folder see it. Where the system has no such locks, all is claimed.
+    none (so not flock, which loader processes would go on holding), and other machines that share the folder
+    see it. Where the system has no such locks, all is claimed.
 
     Args:
         path: The lock file; its folder is made when missing, and removed when nothing else came into it.
@@ -105,9 +107,21 @@ def _locks(file: IO[str], path: Path) -> bool:
     """Lock an open file; not so where its last holder has removed it meanwhile."""
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except OSError:
+    except (BlockingIOError, PermissionError):
         return False
+    except OSError:  # this file system has no locks
+        return True
+    return path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+
+
+def digest(path: Path) -> str:
+    """Return sixteen hexadecimal digits that tell a file's content from others (blake2b).
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with open(path, "rb") as file:
+        return file_digest(file, "blake2b").hexdigest()[:16]
 
 
 def write_error(path: Path, error: OSError) -> DigitspotError:

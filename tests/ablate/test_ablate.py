@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ import yaml
 
 from digitspot.cli import run
 from digitspot.data.coco import read_labels, read_results
+from digitspot.data.seen import Seen
+from digitspot.data.splits import open_split
 from digitspot.evaluation.coco_metrics import evaluate_boxes
+from digitspot.training.checkpoint import load_model, save_model
 from small_nano import NANO, RULE
 
 RECIPE = {
@@ -109,6 +113,42 @@ def test_a_model_that_is_there_is_used_as_each_variant_says(
         assert not samples["ap_samples"].any()
     assert run(["ablate", str(study), *common]) == 2
     assert "takes no --models" in capsys.readouterr().err
+
+
+def test_a_start_that_was_exchanged_is_noticed(
+    output: Path, study: Path, small_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = output / "trainings" / "as is-0.json"
+    before = record.read_text()
+    assert json.loads(before)["peak_bytes"] > 2**26
+    changed = json.loads(before)
+    changed["inputs"]["train"] = "0" * 16
+    record.write_text(json.dumps(changed))
+    try:
+        assert run(["ablate", str(study), "--data", str(small_data), "--output", str(output)]) == 2
+        assert "as is-0 was trained with another train" in " ".join(capsys.readouterr().err.split())
+    finally:
+        record.write_text(before)
+
+
+def test_one_that_fails_does_not_end_the_others(
+    study: Path, small_data: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first of two models was trained on the pictures to answer, which the scores refuse."""
+    model = load_model(output / "trainings" / "as is-0")
+    seen = Seen.of(open_split(small_data, "test", model.config.data))
+    save_model(replace(model, seen=seen), tmp_path / "seen.pt")
+    save_model(model, tmp_path / "fair.pt")
+    path = study.with_name("uses.yaml")
+    uses = {"whole": {}, "cut [b]": {"answer.model.min_score": 0.5}}
+    path.write_text(yaml.safe_dump({**STUDY, "variants": uses}, sort_keys=False))
+    models = [str(tmp_path / name) for name in ("seen.pt", "fair.pt")]
+    common = ["--data", str(small_data), "--output", str(tmp_path / "out"), "--models", *models]
+    assert run(["ablate", str(path), *common]) == 1
+    document = json.loads((tmp_path / "out" / "ablation.json").read_text())
+    assert [list(each["seeds"]) for each in document["variants"]] == [["fair"], ["fair"]]
+    assert [each.partition(":")[0] for each in document["failures"]] == ["seen.pt"]
+    assert "trained on" in capsys.readouterr().err
 
 
 def test_a_start_that_is_not_there_is_said_before_anything_is_trained(

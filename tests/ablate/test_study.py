@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from digitspot.ablate.lengths import equal_lengths
-from digitspot.ablate.study import override, read_study
+from digitspot.ablate.study import read_study
 from digitspot.config import Config
 from digitspot.errors import ConfigError
+from digitspot.experiments.overrides import override
 
 
 def write(folder: Path, **changes: object) -> Path:
@@ -38,7 +39,8 @@ def test_variants_are_overrides_of_the_recipe(tmp_path: Path) -> None:
     assert (none.config.train.epochs, none.config.train.batch_size) == (5, 4)
     assert large.config.model.head_channels == 64
     assert cut.config == none.config
-    assert study.trained_as(cut) == "none", "the same training is done once"
+    assert cut.trained_as == "none", "the same training is done once"
+    assert study.only(["large", "cut"]).variants[1].trained_as == "none", "whichever variants are taken"
     assert cut.answering_config(none.config).model.min_score == 0.5
     assert study.seeds == (0, 1, 2)
     assert not study.answers_only
@@ -113,6 +115,32 @@ def test_stopping_early_is_no_equal_length(small_data: Path, tmp_path: Path) -> 
     study = read_study(write(tmp_path, variants=variants, settings={"data.pack_root": str(tmp_path)}))
     with pytest.raises(ConfigError, match="early_stopping"):
         equal_lengths(study, small_data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seeds": 3}, "seeds is 3, must be a list"),
+        ({"settings": ["a"]}, "settings is ['a']"),
+        ({"variants": {"none": {}, "other": {1: 2}}}, "unknown setting '1'"),
+        ({"variants": {"none": {}, "None": {"model.head_channels": 64}}}, "another has that name"),
+        ({"variants": {1: {}, "1": {"model.head_channels": 64}}}, "another has that name"),
+        ({"unequal": ""}, "must say why"),
+        ({"unequal": False}, "must say why"),
+        ({"split": "valid"}, "models are trained or chosen on"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_study(write(tmp_path, **changes))
+    assert words in str(caught.value)
+
+
+def test_a_name_that_stands_twice_is_said_with_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    path.write_text("question: Why?\nrecipe: base.yaml\nvariants:\n  none: {}\n  a: {}\n  a: {}\n")
+    with pytest.raises(ConfigError, match=r"(?s)'a' stands twice.*line 6"):
+        read_study(path)
 
 
 FILES = sorted((Path(__file__).parents[2] / "recipes" / "ablations").glob("*.yaml"))

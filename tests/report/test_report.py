@@ -147,8 +147,15 @@ def test_an_ablation(answers: Path, small_data: Path, tmp_path: Path) -> None:
     seed = {"mean_ap": 0.3, "accuracy": 0.6, "images_seen": 24, "seconds": 60.0, "peak_bytes": 2**30}
     variant = {"name": "none", "trained_as": "none", "seeds": {"0": seed, "1": seed}, "less_baseline": {}}
     other = {**variant, "name": "on features", "less_baseline": {"mean_ap": found, "accuracy": found}}
+    figures = {"columns": ["variant", "peak MiB"], "rows": [["none", "1,024"], ["on features", "1,024"]]}
+    differences = {
+        "columns": ["variant", "difference", "verdict"],
+        "rows": [["on features", "+3.00", "better"]],
+    }
     document = {"name": "dropout", "question": "Why?", "split": "test", "baseline": "none", "unequal": None,
-                "variants": [variant, other], "failures": []}  # fmt: skip
+                "figures": figures, "figures_note": "", "differences": differences, "differences_note": "",
+                "command": ["digitspot", "ablate", "a b.yaml"], "variants": [variant, other],
+                "failures": []}  # fmt: skip
     (tmp_path / "ablation.json").write_text(json.dumps(document))
     (tmp_path / "answers").mkdir()
     (tmp_path / "answers" / "none-0").symlink_to(answers)

@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from digitspot.ablate.lengths import Length
-from digitspot.ablate.process import StoppedError, run_followed
-from digitspot.ablate.scoring import Result, answer_and_score, stored_result
-from digitspot.ablate.study import Study, Variant, differences
-from digitspot.config import Config, config_to_yaml, load_recipe
+from rich.markup import escape
+
+from digitspot.ablate.scoring import Result, answering_command, score_answers, stored_result
+from digitspot.ablate.study import Study, Variant
+from digitspot.ablate.training import Training
 from digitspot.detector.presets import build_detector
 from digitspot.errors import ConfigError, DigitspotError
-from digitspot.files import claiming, writing_whole
-from digitspot.progress import Update, stderr, tracking
+from digitspot.experiments.lengths import Length
+from digitspot.experiments.process import StoppedError, run_followed
+from digitspot.files import claiming
+from digitspot.progress import stderr
 from digitspot.training.checkpoint import load_model
-from digitspot.training.runlog import Run
 
 Results = dict[tuple[str, str], Result]
 """By the variant's name and the seed's, or the model's where none is trained."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """One training, and what is answered with its model.
-
-    Attributes:
-        run: Its folder.
-        name: The seed's name.
-        config: Whole; None where the model is there already.
-        answers: The variants that it is of, and the folder of each one's answers.
-    """
-
-    run: Path
-    name: str
-    config: Config | None
-    answers: Sequence[tuple[Variant, Path]]
-
-    @property
-    def finished(self) -> Path:
-        """The file that says what the training took, once it is done."""
-        return self.run.with_name(f"{self.run.name}.json")
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that does it: several may share the output folder."""
-        return self.answers[0][1].with_name(f"{self.run.name}.lock")
 
 
 def plan_trainings(
@@ -73,13 +48,13 @@ def plan_trainings(
         ]
     trainings = []
     for seed in study.seeds:
-        for variant in study.variants:
-            sharing = [each for each in study.variants if study.trained_as(each) == variant.name]
-            if sharing:
-                train = replace(variant.config.train, seed=seed, epochs=lengths[variant.name].epochs)
-                run = output / "trainings" / f"{variant.name}-{seed}"
-                answers = _answers(sharing, str(seed), output)
-                trainings.append(Training(run, str(seed), replace(variant.config, train=train), answers))
+        for name in dict.fromkeys(variant.trained_as for variant in study.variants):
+            sharing = [variant for variant in study.variants if variant.trained_as == name]
+            config = sharing[0].config
+            train = replace(config.train, seed=seed, epochs=lengths[sharing[0].name].epochs)
+            run = output / "trainings" / f"{name}-{seed}"
+            answers = _answers(sharing, str(seed), output)
+            trainings.append(Training(run, str(seed), replace(config, train=train), answers))
     return trainings
 
 
@@ -90,7 +65,7 @@ def _answers(variants: Sequence[Variant], name: str, output: Path) -> list[tuple
 def run_trainings(
     trainings: Sequence[Training], data: Path, split: str, devices: Sequence[str | None]
 ) -> tuple[Results, list[str]]:
-    """Do what is not done yet, and what no other process is at.
+    """Do what is not done yet.
 
     Args:
         trainings: In the order to begin them.
@@ -119,17 +94,20 @@ def run_trainings(
         if stop.is_set():
             return
         device = free.get()
+        log = None if len(devices) == 1 else training.run.with_name(f"{training.run.name}.log")
         try:
             with claiming(training.lock) as mine:
                 if mine:
-                    _do(training, data, split, stop, device, show=len(devices) == 1)
+                    _do(training, data, split, stop, device, log)
                 else:
                     elsewhere.append(training.run.name)
         except StoppedError:
             pass
-        except DigitspotError as error:
-            failures.append(f"{training.run.name}: {error}")
-            stderr().print(f"[bold red]failed:[/] {failures[-1]}")
+        except Exception as error:  # whatever it is, the others are done
+            if not isinstance(error, DigitspotError):
+                traceback.print_exc()
+            failures.append(f"{training.run.name}: {error or type(error).__name__}")
+            stderr().print(f"[bold red]failed:[/] {escape(failures[-1])}")
         finally:
             free.put(device)
 
@@ -157,63 +135,26 @@ def _work_off(
 
 
 def _do(
-    training: Training, data: Path, split: str, stop: threading.Event, device: str | None, show: bool
-) -> None:
-    log = None if show else training.run.with_name(f"{training.run.name}.log")
-    if training.config is not None and not _is_finished(training):
-        _train(training, training.config, data, stop, device, log)
-    for variant, folder in training.answers:
-        if stored_result(folder) is None:
-            stderr().print(f"[bold]{variant.name}, {training.name}:[/] answering {split}")
-            where = "auto" if device is None else f"cuda:{device}"
-            with tracking("reading") as progress:
-
-                def watch(done: int, total: int, progress: Update = progress) -> None:
-                    progress(done, total)
-                    if stop.is_set():
-                        raise StoppedError
-
-                answer_and_score(training.run, variant, folder, data, split, where, watch)
-
-
-def _train(
     training: Training,
-    config: Config,
     data: Path,
+    split: str,
     stop: threading.Event,
     device: str | None,
     log: Path | None,
 ) -> None:
-    """Begin a training or go on with it; keep the most memory that any stretch of it took."""
-    recipe = training.run.with_name(f"{training.run.name}.yaml")
-    with writing_whole(recipe) as file:
-        file.write(config_to_yaml(config))
-    new = ["train", str(recipe), "--data", str(data), "--output", str(training.run)]
-    resumed = ["train", "--resume", str(training.run), "--data", str(data)]
-    started = Run(training.run).started
-    stderr().print(f"[bold]{training.run.name}:[/] {'going on' if started else 'training'}")
-    peak = run_followed(resumed if started else new, stop, device=device, log=log)
-    with writing_whole(training.finished) as file:
-        json.dump({"peak_bytes": peak, "resumed": started}, file)
-
-
-def _is_finished(training: Training) -> bool:
-    """Return whether a training is done; one with other settings must not be taken for it."""
-    recipe = training.run.with_name(f"{training.run.name}.yaml")
-    if recipe.exists() and training.config is not None:
-        changed = differences(load_recipe(recipe), training.config)
-        if changed:
-            name, (before, now) = next(iter(changed.items()))
-            raise ConfigError(
-                f"{training.run} was trained with {name} {before!r}, and the ablation now says {now!r}",
-                hint="Choose another --output, or remove that training and its answers.",
-            )
-    return training.finished.exists()
+    if training.config is not None and not training.is_finished(data):
+        training.train(training.config, data, stop, device, log)
+    for variant, folder in training.answers:
+        if stored_result(folder) is None:
+            stderr().print(f"[bold]{escape(variant.name)}, {escape(training.name)}:[/] answering {split}")
+            command = answering_command(training.run, variant, folder, data, split, device)
+            run_followed(command, stop, device=device, log=log)
+            score_answers(training.run, variant, folder, data, split, training.peak_bytes)
 
 
 def _read_results(training: Training, data: Path, split: str, results: Results) -> bool:
     """Add what is answered; return whether all is."""
-    finished = training.config is None or _is_finished(training)
+    finished = training.is_finished(data)
     whole = True
     for variant, folder in training.answers:
         result = stored_result(folder) if finished else None
@@ -253,13 +194,29 @@ def check_starts(study: Study) -> None:
         build_detector(start)
 
 
-def visible_devices(names: Sequence[str]) -> Iterator[str | None]:
-    """Return the devices to train on, one training at a time on each: those named, or all CUDA has."""
+def devices_to_use(names: Sequence[str], study: Study) -> list[str | None]:
+    """Return the devices to train on, one training at a time on each: those named, or all that CUDA sees.
+
+    Args:
+        names: Numbers as this process counts them, within `CUDA_VISIBLE_DEVICES` where that is set.
+        study: Its recipes must leave the device open where there are several.
+
+    Raises:
+        ConfigError: There is no such device, or a variant names its own.
+    """
     import torch
 
-    if names:
-        yield from names
-    elif torch.cuda.device_count() > 1:
-        yield from map(str, range(torch.cuda.device_count()))
-    else:
-        yield None
+    count = torch.cuda.device_count()
+    for name in names:
+        if not name.isdecimal() or int(name) >= count:
+            raise ConfigError(f"--devices {name}: CUDA sees {count} devices", hint="They are 0, 1 and so on.")
+    chosen = list(dict.fromkeys(names)) or [str(i) for i in range(count if count > 1 else 0)]
+    for variant in study.variants if chosen else ():
+        if variant.config.train.device not in ("auto", "cuda"):
+            raise ConfigError(
+                f"variant {variant.name!r} trains on {variant.config.train.device}, the ablation on device "
+                f"{', '.join(chosen)}",
+                hint="Leave train.device at auto.",
+            )
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return [visible[int(name)] if visible != [""] else name for name in chosen] or [None]

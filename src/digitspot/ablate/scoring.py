@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,13 @@ from digitspot.evaluation.coco_metrics import PrecisionCurves
 from digitspot.evaluation.intervals import accuracy_samples, mean_ap_samples
 from digitspot.evaluation.matching import match_boxes
 from digitspot.evaluation.number_metrics import exact_matches
-from digitspot.files import writing_whole
-from digitspot.predict import NUMBERS, RESULTS, SEEN, find_pictures, predict
-from digitspot.reader import Precision, Reader
+from digitspot.files import digest, writing_whole
+from digitspot.predict import NUMBERS, RESULTS, SEEN
 from digitspot.structures import DoubleArray
 from digitspot.training.checkpoint import BEST, load_model, save_model
 from digitspot.training.runlog import Run
 
 RESULT, SAMPLES = "result.json", "samples.npz"
-Progress = Callable[[int, int], None]
-"""Called with the pictures done and their total."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,34 +66,51 @@ class Result:
                 )
 
 
-def answer_and_score(
-    model: Path, variant: Variant, folder: Path, data: Path, split: str, device: str, progress: Progress
+def answering_command(
+    model: Path, variant: Variant, folder: Path, data: Path, split: str, device: str | None
+) -> list[str]:
+    """Return the arguments of `digitspot` that answer a split with a model as a variant uses it.
+
+    Args:
+        model: A run or a checkpoint; where the variant uses it differently, a changed one is written.
+        variant: What is answered.
+        folder: Where the answers go.
+        data: The data set.
+        split: What is answered.
+        device: The only one that the process sees; None is what the training had.
+    """
+    trained = load_model(model)
+    if variant.answering:
+        model = folder / "model.pt"
+        save_model(replace(trained, config=variant.answering_config(trained.config)), model)
+    train = trained.config.train
+    return [
+        *("predict", str(model), str(labels_path_of(data, split)), "--output", str(folder)),
+        *("--device", train.device if device is None else "auto"),
+        *("--precision", "bf16" if train.precision == "bf16" else "fp32"),
+    ]
+
+
+def score_answers(
+    model: Path, variant: Variant, folder: Path, data: Path, split: str, peak_bytes: int | None
 ) -> None:
-    """Answer a split with a model as a variant uses it, in the precision of its training, and score it.
+    """Score what was answered, and keep it with what the training took.
 
     Raises:
         DataError: The model was trained on pictures of the split, or something cannot be read.
     """
-    trained = load_model(model)
-    source = model
-    if variant.answering:
-        source = folder / "model.pt"
-        save_model(replace(trained, config=variant.answering_config(trained.config)), source)
-    labels_path = labels_path_of(data, split)
-    precision: Precision = "bf16" if trained.config.train.precision == "bf16" else "fp32"
-    reader = Reader.load(source, device, precision=precision)
-    predict(reader, find_pictures(labels_path), folder, progress=progress)
-    figures = _score(folder, labels_path)
+    figures = _score(folder, labels_path_of(data, split))
     samples = {name: figures.pop(name) for name in ("ap_samples", "accuracy_samples")}
     with writing_whole(folder / SAMPLES, "wb") as file:
         np.savez_compressed(file, **samples)
     made_with = _made_with(model, variant, data, split)
+    cost = {**_cost(model), "peak_bytes": peak_bytes}
     with writing_whole(folder / RESULT) as file:  # last: with it, all is there
-        json.dump({**figures, **_cost(model), "made_with": made_with}, file, indent=1)
+        json.dump({**figures, **cost, "made_with": made_with}, file, indent=1)
 
 
 def stored_result(folder: Path) -> Result | None:
-    """Return what `answer_and_score` left in a folder; None where it did not come to its end."""
+    """Return what `score_answers` left in a folder; None where it did not come to its end."""
     if not (folder / RESULT).exists():
         return None
     with np.load(folder / SAMPLES) as samples:
@@ -122,12 +135,9 @@ def _score(folder: Path, labels_path: Path) -> dict[str, Any]:
 def _cost(model: Path) -> dict[str, Any]:
     """Return what the training took, as far as its folder says."""
     records = [each for each in Run(model).metrics() if "seconds" in each] if model.is_dir() else []
-    finished = model.with_name(f"{model.name}.json")
-    peak = json.loads(finished.read_text())["peak_bytes"] if finished.exists() else 0
     return {
         "images_seen": records[-1]["images_seen"] if records else None,
         "seconds": records[-1]["seconds"] if records else None,
-        "peak_bytes": peak or None,
     }
 
 
@@ -135,11 +145,6 @@ def _made_with(model: Path, variant: Variant, data: Path, split: str) -> dict[st
     return {
         "answering": dict(variant.answering),
         "split": split,
-        "labels": _digest(labels_path_of(data, split)),
-        "model": _digest(model / BEST if model.is_dir() else model),
+        "labels": digest(labels_path_of(data, split)),
+        "model": digest(model / BEST if model.is_dir() else model),
     }
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return file_digest(file, "blake2b").hexdigest()[:16]

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from digitspot.config import Config, config_from_dict, config_to_dict, load_recipe
+from digitspot.config import Config
 from digitspot.errors import ConfigError
+from digitspot.experiments.overrides import Overrides, override, read_document, read_recipe
 from digitspot.training.limits import check_config
 
 ANSWER = "answer."
 """Overrides that begin so change how the trained model is used; only these sections can change then."""
 ANSWER_SECTIONS = ("input", "model")
-
-Overrides = Mapping[str, Any]
-"""Settings by dotted name, such as `model.dropout`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +25,13 @@ class Variant:
         name: As the file has it.
         config: The training, but for its seed and length.
         answering: What is changed in the trained model before it answers.
+        trained_as: The first variant of the file with the same training.
     """
 
     name: str
     config: Config
     answering: Overrides
+    trained_as: str
 
     def answering_config(self, trained: Config) -> Config:
         """Return the configuration that the model answers with."""
@@ -74,7 +71,7 @@ class Study:
         return len({repr(variant.config) for variant in self.variants}) == 1
 
     def only(self, names: Sequence[str]) -> Study:
-        """Return the study of some variants, in the file's order; the first of them is the baseline.
+        """Return the study of some variants, in the file's order, which makes the first of them the baseline.
 
         Raises:
             ConfigError: There is none of a name, or fewer than two are left.
@@ -86,10 +83,6 @@ class Study:
         if len(set(names)) < 2:
             raise ConfigError(f"{self.name}: one variant is no comparison", hint="Name two or more.")
         return replace(self, variants=tuple(each for each in self.variants if each.name in names))
-
-    def trained_as(self, variant: Variant) -> str:
-        """Return the name of the first variant with the same training."""
-        return next(each.name for each in self.variants if each.config == variant.config)
 
 
 KEYS = ("question", "recipe", "images", "seeds", "split", "settings", "variants", "unequal")
@@ -107,60 +100,40 @@ def read_study(path: Path, images: int | None = None, seeds: Sequence[int] = ())
     Raises:
         ConfigError: The file, its recipe or a setting cannot be used.
     """
-    document = _read(path)
-    recipe = load_recipe(path.parent / str(document["recipe"]))
-    recipe = replace(recipe, schedule=replace(recipe.schedule, branch_epochs=()))  # a training each
-    recipe = override(recipe, document.get("settings") or {}, f"{path}: settings")
-    variants = tuple(
-        _variant(recipe, str(name), values or {}, path) for name, values in document["variants"].items()
-    )
+    document = read_document(path, KEYS, needed=("question", "recipe", "variants"))
+    if not isinstance(document["variants"], Mapping) or len(document["variants"]) < 2:
+        raise ConfigError(f"{path}: variants must be a mapping of two names or more, the baseline first")
+    recipe = read_recipe(document, path)
+    variants: list[Variant] = []
+    for name, values in document["variants"].items():
+        variants.append(_variant(recipe, str(name), values or {}, variants, path))
     wanted = document.get("images") if images is None else images
     if wanted is not None and (type(wanted) is not int or wanted < 1):
         raise ConfigError(f"{path}: images is {wanted!r}, must be a whole number above 0")
-    chosen = tuple(seeds or document.get("seeds") or (0, 1, 2))
+    chosen = seeds or document.get("seeds") or (0, 1, 2)
+    if not isinstance(chosen, Sequence) or isinstance(chosen, str):
+        raise ConfigError(f"{path}: seeds is {chosen!r}, must be a list", hint="Such as [0, 1, 2].")
     if not all(type(seed) is int and seed >= 0 for seed in chosen) or len(set(chosen)) < len(chosen):
         raise ConfigError(f"{path}: seeds are {chosen}, must be different whole numbers")
+    split, unequal = str(document.get("split", "test")), document.get("unequal")
+    if split in ("train", "valid"):
+        raise ConfigError(
+            f"{path}: split is {split!r}, which models are trained or chosen on", hint="Score another one."
+        )
+    if unequal is not None and (not isinstance(unequal, str) or not unequal.strip()):
+        raise ConfigError(f"{path}: unequal is {unequal!r}, must say why", hint="Or leave it out.")
     return Study(
         name=path.stem,
         question=str(document["question"]),
         images=wanted,
-        seeds=chosen,
-        split=str(document.get("split", "test")),
-        variants=variants,
-        unequal=document.get("unequal"),
+        seeds=tuple(chosen),
+        split=split,
+        variants=tuple(variants),
+        unequal=unequal,
     )
 
 
-def override(config: Config, overrides: Overrides, place: str) -> Config:
-    """Change settings by dotted name.
-
-    Raises:
-        ConfigError: There is no such setting, or the value has a wrong type.
-    """
-    values = config_to_dict(config)
-    for name, value in overrides.items():
-        section, _, key = str(name).partition(".")
-        if section not in values or key not in values[section]:
-            known = [f"{each}.{item}" for each, items in values.items() for item in items]
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else "Settings are written as model.min_score."
-            raise ConfigError(f"{place}: unknown setting {name!r}", hint=hint)
-        values[section][key] = value
-    return config_from_dict(values, place)
-
-
-def differences(one: Config, other: Config) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that differ, by dotted name, with both values."""
-    first, second = asdict(one), asdict(other)
-    return {
-        f"{section}.{key}": (value, second[section][key])
-        for section, values in first.items()
-        for key, value in values.items()
-        if value != second[section][key]
-    }
-
-
-def _variant(recipe: Config, name: str, overrides: Any, path: Path) -> Variant:
+def _variant(recipe: Config, name: str, overrides: Any, before: Sequence[Variant], path: Path) -> Variant:
     place = f"{path}: variant {name!r}"
     if not isinstance(overrides, Mapping):
         raise ConfigError(
@@ -168,6 +141,11 @@ def _variant(recipe: Config, name: str, overrides: Any, path: Path) -> Variant:
         )
     if not name or any(character in name for character in "/\\|\n") or name.startswith("."):
         raise ConfigError(f"{place}: a name is part of file names and tables")
+    if name.lower() in (other.name.lower() for other in before):
+        raise ConfigError(
+            f"{place}: another has that name", hint="Capitals do not tell folders apart everywhere."
+        )
+    overrides = {str(key): value for key, value in overrides.items()}
     answering = {key.removeprefix(ANSWER): overrides[key] for key in overrides if key.startswith(ANSWER)}
     for key in answering:
         if key.partition(".")[0] not in ANSWER_SECTIONS:
@@ -181,26 +159,5 @@ def _variant(recipe: Config, name: str, overrides: Any, path: Path) -> Variant:
     if config.train.max_updates is not None or config.schedule.branch_epochs:
         raise ConfigError(f"{place}: trials and branches cannot be compared", hint="Leave them out.")
     check_config(override(config, answering, place))
-    return Variant(name=name, config=config, answering=answering)
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    if not isinstance(document, Mapping):
-        raise ConfigError(f"{path}: expected keys and values", hint=f"Keys: {', '.join(KEYS)}.")
-    for key in document:
-        if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Keys: {', '.join(KEYS)}."
-            raise ConfigError(f"{path}: unknown key {key!r}", hint=hint)
-    for key in ("question", "recipe", "variants"):
-        if key not in document:
-            raise ConfigError(f"{path} has no {key!r}")
-    if not isinstance(document["variants"], Mapping) or len(document["variants"]) < 2:
-        raise ConfigError(f"{path}: variants must be a mapping of two names or more, the baseline first")
-    return document
+    same = (other.name for other in before if other.config == config)
+    return Variant(name=name, config=config, answering=answering, trained_as=next(same, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -101,47 +102,63 @@ def summarise(study: Study, results: Results) -> list[Row]:
             continue
         comparisons: dict[Figure, Comparison] = {}
         if baseline and variant is not study.baseline:
-            same = study.trained_as(variant) == study.trained_as(study.baseline)
+            same = variant.trained_as == study.baseline.trained_as
             both = [seed for seed in own if seed in baseline] if same else None
-            comparisons = {
-                figure: compare(
-                    _trainings(own, figure, both),
-                    _trainings(baseline, figure, both),
-                    paired=same,
-                    num_comparisons=num,
-                )
-                for figure in FIGURES
-            }
-        rows.append(Row(variant.name, study.trained_as(variant), own, comparisons))
+            if both != []:
+                comparisons = {
+                    figure: compare(
+                        _trainings(own, figure, both),
+                        _trainings(baseline, figure, both),
+                        paired=same,
+                        num_comparisons=num,
+                    )
+                    for figure in FIGURES
+                }
+        rows.append(Row(variant.name, variant.trained_as, own, comparisons))
     return rows
 
 
-def to_markdown(study: Study, rows: Sequence[Row], failures: Sequence[str]) -> str:
-    """Return the ablation's tables with what they mean."""
-    differing = [cells for row in rows for cells in row.difference_cells()]
+def to_markdown(document: Mapping[str, Any]) -> str:
+    """Return the tables of `to_dict` with what they mean."""
     parts = [
-        f"# {study.name}\n\n{study.question}",
-        _table(COLUMNS, [row.cells() for row in rows]),
-        f"Scored on `{study.split}`; in brackets, {LEVEL:.0%} intervals over seeds (Student's t).",
-        *([f"Variants may see different numbers of images: {study.unequal}"] if study.unequal else []),
-        f"## Less {study.baseline.name!r}, in points",
-        _table(DIFFERENCES, differing),
-        f"{LEVEL:.0%} intervals: over seeds, other trainings and these pictures; over pictures, these "
-        "trainings and other pictures (paired bootstrap). The interval over both decides, its level shared "
-        f"among {len(study.variants) - 1} comparisons of a figure (Bonferroni).",
-        *[f"Failed: {failure}" for failure in failures],
+        f"# {document['name']}\n\n{document['question']}",
+        _table(**document["figures"]),
+        document["figures_note"],
+        *unequal_note(document),
+        f"## Less {document['baseline']!r}, in points",
+        _table(**document["differences"]),
+        document["differences_note"],
+        *[f"Failed: {failure}" for failure in document["failures"]],
+        f"```sh\n{shlex.join(document['command'])}\n```",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def to_dict(study: Study, rows: Sequence[Row], failures: Sequence[str]) -> dict[str, Any]:
-    """Return the ablation for a JSON file."""
+def unequal_note(document: Mapping[str, Any]) -> list[str]:
+    """Return why variants may see different numbers of images, where they may."""
+    reason = document["unequal"]
+    return [f"Variants may see different numbers of images: {reason}"] if reason else []
+
+
+def to_dict(
+    study: Study, rows: Sequence[Row], failures: Sequence[str], command: Sequence[str]
+) -> dict[str, Any]:
+    """Return the ablation for a JSON file: all figures, the tables as people read them, what made them."""
+    differences = [cells for row in rows for cells in row.difference_cells()]
     return {
         "name": study.name,
         "question": study.question,
         "split": study.split,
         "baseline": study.baseline.name,
         "unequal": study.unequal,
+        "command": list(command),
+        "figures": {"columns": COLUMNS, "rows": [row.cells() for row in rows]},
+        "figures_note": f"Scored on {study.split}; in brackets, {LEVEL:.0%} intervals over seeds "
+        "(Student's t).",
+        "differences": {"columns": DIFFERENCES, "rows": differences},
+        "differences_note": f"{LEVEL:.0%} intervals: over seeds, other trainings and these pictures; over "
+        "pictures, these trainings and other pictures (paired bootstrap). The interval over both decides, "
+        f"its level shared among {len(study.variants) - 1} comparisons of a figure (Bonferroni).",
         "variants": [row.to_dict() for row in rows],
         "failures": list(failures),
     }

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import tyro
@@ -15,15 +13,16 @@ from digitspot.ablate.lengths import equal_lengths
 from digitspot.ablate.running import (
     check_models,
     check_starts,
+    devices_to_use,
     plan_trainings,
     run_trainings,
-    visible_devices,
 )
 from digitspot.ablate.study import read_study
-from digitspot.ablate.table import COLUMNS, DIFFERENCES, summarise, to_dict, to_markdown
+from digitspot.ablate.table import summarise, to_dict, to_markdown
 from digitspot.commands.options import parse, print_table
 from digitspot.data.coco import find_split
 from digitspot.errors import DataError, DigitspotError
+from digitspot.experiments.process import stopping_to_go_on
 from digitspot.files import check_writable, writing_whole
 from digitspot.progress import stderr
 
@@ -45,7 +44,7 @@ class AblateOptions:
     output: Path | None = None
     """Trainings, answers and the table go here; none is runs/ and the file's name."""
     variants: tuple[str, ...] = ()
-    """Only these of the file's, the first of them the baseline; none is all."""
+    """Only these of the file's; the first of them there is the baseline. None is all."""
     images: int | None = None
     """Images that each training sees, to the nearest whole epoch, in the place of the file's."""
     seeds: tuple[int, ...] = ()
@@ -74,26 +73,19 @@ def run(arguments: list[str]) -> None:
     stderr().print(f"{study.name}: {study.question}", markup=False)
     for name, length in lengths.items():
         stderr().print(f"  {name}: {length.epochs} epochs, {length.images} images seen", markup=False)
-    devices = list(visible_devices(options.devices))
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
+    devices = devices_to_use(options.devices, study)
+    with stopping_to_go_on():
         results, failures = run_trainings(trainings, options.data, study.split, devices)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    rows = summarise(study, results)
+    command = ["digitspot", "ablate", *arguments]
+    document = to_dict(study, summarise(study, results), failures, command)
     with writing_whole(output / TABLE) as file:
-        file.write(to_markdown(study, rows, failures))
+        file.write(to_markdown(document))
     with writing_whole(output / DOCUMENT) as file:
-        json.dump(to_dict(study, rows, failures), file, indent=1)
-    print_table(f"{study.name}, scored on {study.split}", COLUMNS, [row.cells() for row in rows])
-    differences = [cells for row in rows for cells in row.difference_cells()]
-    print_table(f"Less {study.baseline.name!r}, in points", DIFFERENCES, differences)
+        json.dump(document, file, indent=1)
+    print_table(f"{study.name}, scored on {study.split}", **document["figures"])
+    print_table(f"Less {study.baseline.name!r}, in points", **document["differences"])
     print(output / TABLE)
     if failures:
         raise DigitspotError(
             f"{len(failures)} failed: {'; '.join(failures)}", hint="The same command tries them again."
         )
-
-
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt("stopped; the same command goes on")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,6 +171,11 @@ def fit_reading(*looks: Look) -> tuple[ReadingSettings, list[float]]:
     return reading, [float(part.mean()) for part in np.split(right, ends[:-1])]
 
 
+def selection_score(scores: Mapping[str, float], figure: str) -> float:
+    """Return what models are selected by: the mean of "map" or "accuracy" over both views."""
+    return (scores[figure] + scores[f"zoomed_{figure}"]) / 2
+
+
 @dataclass(frozen=True)
 class Validation:
     """What a validation found.
@@ -185,7 +190,7 @@ class Validation:
 
     def mean(self, figure: str) -> float:
         """Return the mean of "map" or "accuracy" over both views."""
-        return (self.scores[figure] + self.scores[f"zoomed_{figure}"]) / 2
+        return selection_score(self.scores, figure)
 
 
 @dataclass(frozen=True)

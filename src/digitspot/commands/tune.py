@@ -1,0 +1,89 @@
+"""`digitspot tune`: hyperparameters within a budget of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digitspot.commands.options import parse, print_table
+from digitspot.errors import ConfigError, DigitspotError
+from digitspot.experiments.process import stopping_to_go_on
+from digitspot.files import check_writable
+from digitspot.progress import stderr
+from digitspot.tune.journal import open_study
+from digitspot.tune.outcome import BEST, Outcome
+from digitspot.tune.running import Pictures, Trials, open_pictures
+from digitspot.tune.search import Tuning, read_tuning
+from digitspot.tune.trial import num_validations
+
+JOURNAL = "journal.log"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneOptions:
+    """Search settings of a recipe within a budget of images: trials that lag are ended early, the best on
+    `valid` is written as a recipe. What is done is not done again; the same command goes on.
+
+    digitspot tune recipes/tune/nano.yaml --data DIR
+    """
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """The tuning (YAML): a recipe, what to search, images of a trial and of all."""
+    data: Path
+    """A data set in the homework's layout; its test split is not looked at."""
+    output: Path | None = None
+    """Trials, tables and the best recipe go here; none is runs/tune- and the file's name."""
+    images: int | None = None
+    """Images that a whole trial sees at most, in the place of the file's."""
+    budget_images: int | None = None
+    """Images that all trials see at most, in the place of the file's."""
+    trials: int | None = None
+    """So many trials in all, in the place of a budget in images."""
+
+
+def run(arguments: list[str]) -> None:
+    """Search, or go on with a search."""
+    options = parse(TuneOptions, "tune", arguments)
+    if options.trials is not None and options.budget_images is not None:
+        raise ConfigError("--trials takes the place of --budget-images", hint="Give one of them.")
+    tuning = read_tuning(
+        options.file, images=options.images, budget=options.budget_images, trials=options.trials
+    )
+    output = options.output or Path("runs") / f"tune-{tuning.name}"
+    check_writable(output)
+    pictures = open_pictures(tuning, options.data)
+    _announce(tuning, pictures)
+    study = open_study(output / JOURNAL, tuning, pictures.key)
+    trials = Trials(study, tuning, pictures, output / "trials", lambda: outcome.write())
+    outcome = Outcome(trials, output)
+    with stopping_to_go_on():
+        trials.run()
+    outcome.write()
+    print_table(tuning.name, outcome.columns, outcome.rows())
+    for line in outcome.sentences():
+        print(line)
+    if outcome.best is None:
+        raise DigitspotError(
+            f"{tuning.name}: no trial came to its end", hint="A larger budget begins further ones."
+        )
+    print(output / BEST)
+
+
+def _announce(tuning: Tuning, pictures: Pictures) -> None:
+    console, length = stderr(), pictures.length
+    num = num_validations(tuning.configure({}, length.epochs))
+    limit = f"{tuning.trials} trials" if tuning.trials is not None else f"{tuning.budget:,} images"
+    console.print(
+        f"{tuning.name}: {len(tuning.search)} settings, {limit}; a whole trial is {length.epochs} epochs, "
+        f"{length.images:,} images, {num} validations on {pictures.num_valid} pictures",
+        markup=False,
+    )
+    if tuning.own is None:
+        console.print("the recipe's own settings are outside of what is searched, and not among the trials")
+    if tuning.prune_after and num <= tuning.prune_after:
+        console.print(
+            f"no trial can be ended early with {num} validations; train.validate_every_epochs says how many"
+        )

@@ -1,0 +1,71 @@
+"""Images seen to whole epochs, for trainings that shall see as many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from digitspot.config import Config
+from digitspot.data.sampler import BatchPlan
+from digitspot.data.splits import TrainingData, open_training
+from digitspot.training.loader import plan_batches
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a training is.
+
+    Attributes:
+        epochs: Passes over its training images.
+        images: Images seen by then, with repeats.
+    """
+
+    epochs: int
+    images: int
+
+
+def open_to_plan(config: Config, data: Path) -> TrainingData:
+    """Open a training's pictures to count them; packs that are missing are built, prepared ones are not.
+
+    Raises:
+        DataError: Labels or pictures cannot be used.
+    """
+    strategy = "parts" if config.data.strategy == "prepared" else config.data.strategy
+    return open_training(data, replace(config, data=replace(config.data, strategy=strategy)))
+
+
+def plan_training(config: Config, data: Path) -> BatchPlan:
+    """Return a training's batches.
+
+    Raises:
+        DataError: Labels or pictures cannot be used.
+    """
+    return plan_batches(open_to_plan(config, data).samples, config)
+
+
+def length_of(plan: BatchPlan, epochs: int) -> Length:
+    """Return the length of so many epochs; not all of them need have as many images."""
+    return Length(epochs, sum(map(plan.num_batches, range(epochs))) * plan.batch_size)
+
+
+def longer(plan: BatchPlan, length: Length) -> Length:
+    """Return the length of one epoch more."""
+    return Length(length.epochs + 1, length.images + plan.num_batches(length.epochs) * plan.batch_size)
+
+
+def nearest_length(plan: BatchPlan, wanted: int) -> Length:
+    """Return the whole epochs that end nearest to so many images, one at least."""
+    best = length_of(plan, 1)
+    while True:
+        other = longer(plan, best)
+        if abs(other.images - wanted) >= abs(best.images - wanted):
+            return best
+        best = other
+
+
+def longest_within(plan: BatchPlan, limit: int) -> Length:
+    """Return the most whole epochs within so many images; one epoch where even that is longer."""
+    best = length_of(plan, 1)
+    while (other := longer(plan, best)).images <= limit:
+        best = other
+    return best

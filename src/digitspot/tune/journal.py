@@ -1,0 +1,171 @@
+"""The study as Optuna keeps it: one file of lines, which a killed search goes on from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
+
+from digitspot.config import config_from_dict, config_to_dict
+from digitspot.errors import CheckpointError, ConfigError
+from digitspot.experiments.overrides import Overrides, differences
+from digitspot.tune.search import Choices, Tuning
+
+KEEP = 3
+"""One in so many trials goes on from a rung to the next, which is at so many times the validations: eta of
+successive halving (Li et al. 2020, arXiv 1810.05934), who use 3 or 4."""
+ASKED, PICTURES, IMAGES = "asked", "pictures", "images_seen"
+
+
+def open_study(path: Path, tuning: Tuning, pictures: str) -> optuna.Study:
+    """Open the study, or begin it with the recipe's own settings as its first trial.
+
+    Args:
+        path: The journal.
+        tuning: What is asked for now.
+        pictures: What tells the data set from others.
+
+    Raises:
+        ConfigError: The study was begun with something else; the message names it.
+        CheckpointError: The journal cannot be read.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _drop_cut_line(path)
+    try:
+        # A lock without links, which Windows keeps for administrators.
+        backend = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
+        study = optuna.create_study(
+            storage=JournalStorage(backend),
+            study_name="tune",
+            direction="maximize",
+            load_if_exists=True,
+            pruner=_pruner(tuning),
+        )
+    except (ValueError, KeyError, AssertionError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}", hint="Choose another --output.") from error
+    if ASKED in study.user_attrs:
+        _check_same(study.user_attrs, tuning, pictures, path.parent)
+        return study
+    study.set_user_attr(PICTURES, pictures)
+    if tuning.own is not None and not study.trials:
+        study.enqueue_trial(_stored(tuning, tuning.own))
+    study.set_user_attr(ASKED, _asked(tuning))  # last: with it, all is there
+    return study
+
+
+def begun_trial(study: optuna.Study, seed: int) -> optuna.Trial | None:
+    """Return the trial that is begun and not finished, to go on with."""
+    begun = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    if not begun:
+        return None
+    _seed_sampler(study, seed, begun[0].number)
+    return optuna.Trial(study, begun[0]._trial_id)  # what Optuna's own `ask` returns of a new one
+
+
+def next_trial(study: optuna.Study, seed: int) -> optuna.Trial:
+    """Begin a trial."""
+    _seed_sampler(study, seed, len(trials_of(study)))
+    return study.ask()
+
+
+def _seed_sampler(study: optuna.Study, seed: int, number: int) -> None:
+    """Let what a trial is told depend on the seed, its number and the trials before it alone."""
+    study.sampler = TPESampler(seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
+
+
+def suggest(trial: optuna.Trial, tuning: Tuning) -> dict[str, Any]:
+    """Return a trial's settings; those that it was told before stay."""
+    for name, space in tuning.search.items():
+        if isinstance(space, Choices):
+            trial.suggest_categorical(name, [json.dumps(value) for value in space.values])
+        elif isinstance(space.low, int) and isinstance(space.high, int):
+            trial.suggest_int(name, space.low, space.high, step=int(space.step or 1), log=space.log)
+        else:
+            trial.suggest_float(name, space.low, space.high, step=space.step, log=space.log)
+    return values_of(tuning, trial.params)
+
+
+def values_of(tuning: Tuning, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that stored parameters stand for."""
+    return {
+        name: json.loads(params[name]) if isinstance(space, Choices) else params[name]
+        for name, space in tuning.search.items()
+        if name in params
+    }
+
+
+def trials_of(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that were begun."""
+    return [each for each in study.get_trials(deepcopy=False) if each.state != TrialState.WAITING]
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial | None:
+    """Return the whole trial with the highest score, the first where several have it; None of none."""
+    whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return max(whole, key=lambda each: (each.value or 0.0, -each.number), default=None)
+
+
+def _pruner(tuning: Tuning) -> BasePruner:
+    if not tuning.prune_after:
+        return NopPruner()
+    return SuccessiveHalvingPruner(min_resource=tuning.prune_after, reduction_factor=KEEP)
+
+
+def _stored(tuning: Tuning, values: Overrides) -> dict[str, Any]:
+    return {
+        name: json.dumps(value) if isinstance(tuning.search[name], Choices) else value
+        for name, value in values.items()
+    }
+
+
+def _asked(tuning: Tuning) -> dict[str, Any]:
+    """Return what must stay as it is while a study lasts; the budget need not."""
+    return {
+        "recipe": config_to_dict(tuning.recipe),
+        "search": {name: space.to_dict() for name, space in tuning.search.items()},
+        "images": tuning.images,
+        "prune_after": tuning.prune_after,
+    }
+
+
+def _check_same(stored: Mapping[str, Any], tuning: Tuning, pictures: str, output: Path) -> None:
+    before, now = stored[ASKED], _asked(tuning)
+    changed: dict[str, tuple[Any, Any]] = {
+        name: (before[name], now[name]) for name in ("images", "prune_after") if before[name] != now[name]
+    }
+    changed |= differences(config_from_dict(before["recipe"], str(output)), tuning.recipe)
+    for name in {**before["search"], **now["search"]}:
+        spaces = before["search"].get(name), now["search"].get(name)
+        if spaces[0] != spaces[1]:
+            changed[f"search of {name}"] = spaces
+    hint = "Choose another --output, or change it back."
+    if changed:
+        name, (first, second) = next(iter(changed.items()))
+        raise ConfigError(
+            f"{output} was begun with {name} {_said(first)}, and the file now says {_said(second)}", hint=hint
+        )
+    if stored[PICTURES] != pictures:
+        raise ConfigError(f"{output} was begun on other pictures or labels than these", hint=hint)
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value is None else repr(value)
+
+
+def _drop_cut_line(path: Path) -> None:
+    """Drop the end of a journal that a kill cut off within a line."""
+    content = path.read_bytes() if path.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with open(path, "r+b") as file:
+            file.truncate(len(whole))

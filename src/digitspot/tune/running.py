@@ -1,0 +1,202 @@
+"""Trials one after the other, as many as the budget holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from digitspot.config import Config
+from digitspot.data.seen import Seen
+from digitspot.errors import ConfigError, DigitspotError
+from digitspot.experiments.lengths import Length, longest_within, open_to_plan, plan_training
+from digitspot.experiments.overrides import Overrides
+from digitspot.experiments.process import EndedError
+from digitspot.experiments.trainings import check_recipe
+from digitspot.progress import Update, stderr, tracking
+from digitspot.training.loader import plan_batches
+from digitspot.tune.journal import IMAGES, begun_trial, best_trial, next_trial, suggest, trials_of
+from digitspot.tune.search import Tuning
+from digitspot.tune.trial import Follower, images_recorded, images_seen
+from digitspot.tune.words import STATES, said
+
+KILLED = "killed"
+"""Kept with a trial whose training was killed: it is gone on with once, as what killed it may come again."""
+FAILURES_IN_A_ROW = 3
+"""A trial may fail by its own settings; so many one after the other fail by something else."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The data set of a tuning.
+
+    Attributes:
+        data: Its folder.
+        key: Tells it from others, by the labels of all pictures.
+        num_valid: Pictures that trials are compared on.
+        length: Of a whole trial, where nothing that is searched changes it.
+    """
+
+    data: Path
+    key: str
+    num_valid: int
+    length: Length
+
+
+def open_pictures(tuning: Tuning, data: Path) -> Pictures:
+    """Look at the data set; packs that are missing are built.
+
+    Raises:
+        ConfigError: A trial would be shorter than an epoch.
+        DataError: Labels or pictures cannot be used.
+    """
+    opened = open_to_plan(tuning.recipe, data)
+    labels = opened.seen.to_text() + Seen.of(opened.valid).to_text()
+    length = longest_within(plan_batches(opened.samples, tuning.recipe), tuning.images)
+    _check_length(length, tuning)
+    return Pictures(data, blake2b(labels.encode(), digest_size=8).hexdigest(), len(opened.places), length)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """All trials of a study.
+
+    Attributes:
+        study: Where they are kept.
+        tuning: What is searched.
+        pictures: What they train on.
+        folder: Each has a run folder here, named by its number.
+        after_each: Called after each.
+    """
+
+    study: optuna.Study
+    tuning: Tuning
+    pictures: Pictures
+    folder: Path
+    after_each: Callable[[], None]
+    _lengths: dict[str, Length] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Run trials until what is left does not suffice for a whole one.
+
+        Raises:
+            KeyboardInterrupt: On Ctrl-C, after the training that was going on was saved.
+            DigitspotError: Several in a row failed.
+        """
+        failures: list[str] = []
+        with tracking("tuning") as show:
+            while (trial := self._next()) is not None:
+                failure = self._run_trial(trial, show)
+                self.after_each()
+                failures = [*failures, failure] if failure else []
+                if len(failures) == FAILURES_IN_A_ROW:
+                    raise DigitspotError(
+                        f"{len(failures)} trials in a row failed, the last one: {failure}",
+                        hint=f"What each of them wrote is in {self.folder}.",
+                    )
+
+    def images_of(self, trial: FrozenTrial) -> int:
+        """Return the images that a trial saw so far."""
+        done = trial.state.is_finished()
+        return int(trial.user_attrs[IMAGES]) if done else images_seen(self.path_of(trial.number))
+
+    def path_of(self, number: int) -> Path:
+        """Return a trial's run folder."""
+        return self.folder / f"{number:03d}"
+
+    def spent(self, but: int | None = None) -> int:
+        """Return the images that all trials saw, but for one."""
+        return sum(self.images_of(each) for each in trials_of(self.study) if each.number != but)
+
+    def _next(self) -> optuna.Trial | None:
+        """Return the trial that was begun, or else a new one, where the budget holds the whole of it."""
+        seed, limit = self.tuning.recipe.train.seed, self.tuning.trials
+        begun = begun_trial(self.study, seed)
+        if self.spent(but=None if begun is None else begun.number) + self.tuning.images > self.tuning.budget:
+            return None
+        if begun is None and limit is not None and len(trials_of(self.study)) >= limit:
+            return None
+        return begun or next_trial(self.study, seed)
+
+    def _run_trial(self, trial: optuna.Trial, show: Update) -> str | None:
+        """Train to the end, until the trial lags or is killed for the first time; say what failed."""
+        values, path = suggest(trial, self.tuning), self.path_of(trial.number)
+        stderr().print(f"trial {trial.number}: {said(values)}", markup=False)
+        state, score, failure = TrialState.FAIL, None, None
+        config = self._configure(values)
+        if isinstance(config, str):
+            failure = config
+        else:
+            check_recipe(path, config, "tuning")
+            follower = Follower(trial, config, path, self._progress(trial.number, show))
+            try:
+                state = follower.train(self.pictures.data)
+            except EndedError as error:
+                if error.killed and not trial.user_attrs.get(KILLED):
+                    trial.set_user_attr(KILLED, True)
+                    stderr().print(f"trial {trial.number} was killed; going on with it", markup=False)
+                    return None
+                failure = str(error)
+            if state == TrialState.COMPLETE:
+                score = follower.scores()[-1]
+        trial.set_user_attr(IMAGES, images_seen(path))
+        self.study.tell(trial, score, state)
+        self._announce(trial.number, failure)
+        return failure
+
+    def _configure(self, values: Overrides) -> Config | str:
+        """Return a trial's configuration, or why these values cannot be trained with together."""
+        try:
+            return self.tuning.configure(values, self._length(values).epochs)
+        except ConfigError as error:
+            return str(error)
+
+    def _length(self, values: Overrides) -> Length:
+        """Return how long a trial is; few settings change how many images an epoch has."""
+        changing = {
+            name: value
+            for name, value in values.items()
+            if name.startswith("data.") or name == "train.batch_size"
+        }
+        if not changing:
+            return self.pictures.length
+        key = json.dumps(changing)
+        if key not in self._lengths:
+            plan = plan_training(self.tuning.configure(changing), self.pictures.data)
+            self._lengths[key] = longest_within(plan, self.tuning.images)
+        _check_length(self._lengths[key], self.tuning)
+        return self._lengths[key]
+
+    def _progress(self, number: int, show: Update) -> Callable[[str], None]:
+        before, best = self.spent(but=number), best_trial(self.study)
+        record = "" if best is None else f", best {best.value:.4f}"
+
+        def progress(note: str) -> None:
+            done = before + images_recorded(self.path_of(number))
+            show(done, self.tuning.budget, f"trial {number}: {note}{record}")
+
+        return progress
+
+    def _announce(self, number: int, failure: str | None) -> None:
+        trial, best = self.study.trials[number], best_trial(self.study)
+        score = "" if trial.value is None else f" at {trial.value:.4f}"
+        what = f"failed: {failure}" if failure else f"{STATES[trial.state]}{score}"
+        record = "no whole one yet" if best is None else f"best {best.value:.4f} (trial {best.number})"
+        left = self.tuning.budget - self.spent()
+        stderr().print(
+            f"trial {number}: {what}, {self.images_of(trial):,} images; {record}, {left:,} images left",
+            markup=False,
+        )
+
+
+def _check_length(length: Length, tuning: Tuning) -> None:
+    if length.images > tuning.images:
+        raise ConfigError(
+            f"{tuning.name}: a trial may see {tuning.images} images, and one epoch is {length.images}",
+            hint="Raise images (--images), or train on fewer pictures with data.images.",
+        )
