@@ -85,6 +85,19 @@ def test_imports_point_downwards(path: Path) -> None:
         assert allowed, f"{name} imports {other}, which stands above or beside it"
 
 
+def test_only_tuning_needs_its_extra() -> None:
+    def names(path: Path, word: str) -> bool:
+        return any(
+            word in (getattr(node, "module", None) or ",".join(alias.name for alias in node.names))
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        )
+
+    assert {name_of(path) for path in MODULES if names(path, "optuna")} == {"tune"}
+    outside = [path for path in MODULES if name_of(path) != "tune" and names(path, "digitspot.tune")]
+    assert [path.relative_to(PACKAGE).as_posix() for path in outside] == ["commands/tune.py"]
+
+
 def loaded_by(statement: str) -> set[str]:
     code = f"import sys; {statement}; print('\\n'.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -106,7 +119,6 @@ def loaded_by(statement: str) -> set[str]:
         ("import digitspot.predict", {"torch", "matplotlib", "pycocotools"}, "prediction neither"),
         ("import digitspot.runtime", {"torch"}, "the protocol stands alone"),
         ("import digitspot.preprocess", {"torch"}, "every runtime uses it"),
-        ("from digitspot.commands import ablate, report, train", {"optuna"}, "only tuning searches"),
     ],
 )
 def test_light_imports(statement: str, absent: set[str], reason: str) -> None:

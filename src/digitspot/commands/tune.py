@@ -18,6 +18,7 @@ from digitspot.tune.outcome import BEST, Outcome
 from digitspot.tune.running import Pictures, Trials, open_pictures
 from digitspot.tune.search import Tuning, read_tuning
 from digitspot.tune.trial import num_validations
+from digitspot.tune.words import counted
 
 JOURNAL = "journal.log"
 
@@ -75,15 +76,17 @@ def run(arguments: list[str]) -> None:
 def _announce(tuning: Tuning, pictures: Pictures) -> None:
     console, length = stderr(), pictures.length
     num = num_validations(tuning.configure({}, length.epochs))
-    limit = f"{tuning.trials} trials" if tuning.trials is not None else f"{tuning.budget:,} images"
+    limit = counted(tuning.budget, "image") if tuning.trials is None else counted(tuning.trials, "trial")
     console.print(
-        f"{tuning.name}: {len(tuning.search)} settings, {limit}; a whole trial is {length.epochs} epochs, "
-        f"{length.images:,} images, {num} validations on {pictures.num_valid} pictures",
+        f"{tuning.name}: {counted(len(tuning.search), 'setting')}, {limit}; a whole trial is "
+        f"{counted(length.epochs, 'epoch')}, {counted(length.images, 'image')}, "
+        f"{counted(num, 'validation')} on {counted(pictures.num_valid, 'picture')}",
         markup=False,
     )
     if tuning.own is None:
         console.print("the recipe's own settings are outside of what is searched, and not among the trials")
     if tuning.prune_after and num <= tuning.prune_after:
         console.print(
-            f"no trial can be ended early with {num} validations; train.validate_every_epochs says how many"
+            f"no trial can be ended early with {counted(num, 'validation')}; "
+            "train.validate_every_epochs says how many"
         )

@@ -18,7 +18,7 @@ from digitspot.experiments.trainings import recipe_beside
 from digitspot.files import writing_whole
 from digitspot.tune.journal import best_trial, trials_of, values_of
 from digitspot.tune.running import Trials
-from digitspot.tune.words import STATES, said, shortly
+from digitspot.tune.words import STATES, counted, said, shortly
 
 TABLE, DOCUMENT, BEST, CONFIRM = "table.md", "tune.json", "best.yaml", "confirm.yaml"
 FIGURES = {"accuracy": "accuracy", "map": "mAP"}
@@ -45,11 +45,11 @@ class Outcome:
     @property
     def columns(self) -> tuple[str, ...]:
         """The heads of a table that a terminal has room for."""
-        return ("trial", FIGURES[self._select_by], "validations", "images seen", "state", "settings")
+        return ("trial", FIGURES[self._select_by], "images seen", "state", "settings")
 
     def rows(self) -> list[tuple[str, ...]]:
         """Return what `columns` name, of each trial."""
-        return [(*self._figures(each), said(self._values(each))) for each in self._begun()]
+        return [(*self._figures(each), said(self._values(each), briefly=True)) for each in self._begun()]
 
     def write(self) -> None:
         """Write the tables, and the best settings once a trial came to its end."""
@@ -86,7 +86,7 @@ class Outcome:
             "The best of many, chosen on valid, looks better than it is: part of that is luck with these "
             "pictures and this seed."
         )
-        if self._select_by == "accuracy":
+        if self._select_by == "accuracy" and len(self._whole()) > 1:
             lines.append(self._chance(best))
         if self._is_own(best):
             return [*lines, "No trial came out better than the recipe's own settings."]
@@ -140,7 +140,6 @@ class Outcome:
         return (
             str(trial.number),
             "-" if trial.value is None else f"{trial.value:.4f}",
-            str(len(trial.intermediate_values)),
             f"{self.trials.images_of(trial):,}",
             "best" if is_best else STATES[trial.state],
         )
@@ -148,18 +147,16 @@ class Outcome:
     def _counts(self) -> str:
         states = Counter(STATES[each.state] for each in self._begun())
         each = ", ".join(f"{num} {state}" for state, num in states.items())
-        return f"{states.total()} trial{'s' * (states.total() != 1)}" + (f" ({each})" if states else "")
+        return counted(states.total(), "trial") + (f" ({each})" if states else "")
 
     def _chance(self, best: FrozenTrial) -> str:
         """Say how far chance in the pictures moves one accuracy, by the binomial distribution."""
         num, value = self.trials.pictures.num_valid, best.value or 0.0
         margin = NORMAL_95 * math.sqrt(value * (1 - value) / num)
+        chance = f"{num} other pictures would move one accuracy by about {margin:.3f} to either side (95 %)"
         whole = self._whole()
-        near = sum((each.value or 0.0) >= value - margin for each in whole)
-        return (
-            f"{num} other pictures would move one accuracy by about {margin:.3f} to either side (95 %): "
-            f"of {len(whole)} whole trials, {near} are within that of the best."
-        )
+        near = sum((each.value or 0.0) >= value - margin for each in whole) - 1
+        return f"{chance}; within that of the best: {near} of {counted(len(whole) - 1, 'other whole trial')}."
 
     def _begun(self) -> list[FrozenTrial]:
         return trials_of(self.trials.study)
