@@ -397,7 +397,7 @@ class TestTrainedModel:
         labels = small_data / "test.json"
         digitspot("predict", model, labels, "--output", tmp_path, "--zip", "--overlays", 3)
         names = {path.name for path in tmp_path.iterdir()}
-        answers = {"pred.json", "pred.csv", "readings.csv", "trained-on.txt"}
+        answers = {"pred.json", "pred.csv", "readings.csv", "trained-on.txt", "command.txt"}
         assert names == {*answers, "pred.zip", "overlays", "overlays.png"}
         assert len(list((tmp_path / "overlays").iterdir())) == 3
         ids = [str(image.image_id) for image in read_labels(labels).images]
@@ -468,7 +468,7 @@ class TestTrainedModel:
         out = tmp_path / "out"
         digitspot("predict", model, small_data / "test", "--output", out, "--zip", "--overlays", 2)
         digitspot("predict", model, small_data / "test", "--output", out)
-        answers = {"pred.json", "pred.csv", "readings.csv", "trained-on.txt"}
+        answers = {"pred.json", "pred.csv", "readings.csv", "trained-on.txt", "command.txt"}
         assert {path.name for path in out.iterdir()} == answers
 
     def test_hard_pictures_are_read(self, model: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from digitspot.data.coco import read_labels, write_numbers, write_results
+from digitspot.data.coco import read_labels, read_text, write_numbers, write_results
 from digitspot.data.images import decode_image, list_images
 from digitspot.data.labels import LabelSet
 from digitspot.data.readings import write_readings
@@ -26,6 +27,8 @@ RESULTS, NUMBERS, ARCHIVE, NAMES = "pred.json", "pred.csv", "pred.zip", "images.
 SEEN = "trained-on.txt"
 """The pictures that the model was trained on; `evaluate` finds it beside the answers."""
 READINGS = "readings.csv"
+COMMAND = "command.txt"
+"""The command that wrote the answers, in one line for a shell."""
 OVERLAYS, SHEET = "overlays", "overlays.png"
 SHEET_COLUMNS = 4
 SHEET_IMAGES = 24
@@ -90,6 +93,7 @@ def predict(
     archive: bool = False,
     overlays: int = 0,
     batch_size: int = 256,
+    command: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Read pictures and write the answers.
@@ -100,10 +104,11 @@ def predict(
         output: Folder for `pred.json`, every digit down to the model's smallest score, its box in the style
             of the training labels; `pred.csv`, the numbers; `readings.csv`, the numbers with probabilities,
             also those that the reader does not answer; `images.csv` where the ids are places in a list;
-            `trained-on.txt` where the model says what it was trained on.
+            `trained-on.txt` where the model says what it was trained on; `command.txt`, the command.
         archive: Also write both into `pred.zip`.
         overlays: Draw this many pictures, evenly chosen, with boxes and number, and a sheet of them.
         batch_size: Pictures read at a time; batches of like shapes are made of them.
+        command: What to type to have the same answers again; of none, there is no record.
         progress: Called with the pictures done and their total.
 
     Raises:
@@ -133,6 +138,8 @@ def predict(
     if reader.seen.keys:
         with writing_whole(output / SEEN) as file:
             file.write(reader.seen.to_text())
+    if command:
+        write_command(output, command)
     if pictures.numbered:
         _write_names(output / NAMES, pictures.paths)
     if archive:
@@ -141,9 +148,28 @@ def predict(
         _write_overlays(output, drawn)
 
 
+def write_command(output: Path, command: Sequence[str]) -> None:
+    """Record in a folder of answers the command that wrote them."""
+    with writing_whole(output / COMMAND) as file:
+        file.write(shlex.join(command) + "\n")
+
+
+def read_command(output: Path) -> list[str]:
+    """Return the command that wrote answers; of none, nothing is recorded.
+
+    Raises:
+        DataError: The record cannot be read.
+    """
+    path = output / COMMAND
+    try:
+        return shlex.split(read_text(path)) if path.exists() else []
+    except ValueError as error:
+        raise DataError(f"{path} is no command: {error}", hint="Remove it, or answer again.") from error
+
+
 def _remove_optional(output: Path) -> None:
     """Remove what an earlier prediction left here and this one may not write again."""
-    names = (ARCHIVE, NAMES, SEEN, SHEET)
+    names = (ARCHIVE, NAMES, SEEN, COMMAND, SHEET)
     for path in (*(output / name for name in names), *(output / OVERLAYS).glob("*.png")):
         path.unlink(missing_ok=True)
     with suppress(OSError):  # not there, or somebody else's files are in it

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from digitspot.cli import run
 from digitspot.data.coco import read_labels
 from digitspot.data.readings import read_readings
+from digitspot.predict import read_command
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -49,7 +52,8 @@ class Page(HTMLParser):
 def answers(nano_run: Path, small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a network with random weights: every kind of mistake it can make."""
     folder = tmp_path_factory.mktemp("answers") / "one <b>"
-    assert run(["predict", str(nano_run), str(small_data / "test.json"), "--output", str(folder)]) == 0
+    words = ["predict", str(nano_run), str(small_data / "test.json"), "--output", str(folder)]
+    assert run([*words, "--precision", "bf16"]) == 0
     return folder
 
 
@@ -111,6 +115,7 @@ def test_a_run_with_answers(trained: Path, answers: Path, small_data: Path, tmp_
         assert title in text
     said = " ".join(page.words)
     assert "--data '/some where'" in said, "commands can be pasted"
+    assert "trained on 6,400 images in 6.7 minutes" in said
 
     truth = {str(each.image_id): each.number for each in read_labels(small_data / "test.json").images}
     read = {key: number for key, (number, _) in read_readings(answers / "readings.csv").items()}
@@ -124,7 +129,8 @@ def test_several_and_what_names_say_is_only_text(
     trained: Path, answers: Path, small_data: Path, tmp_path: Path
 ) -> None:
     text = report(tmp_path / "page.html", small_data / "test.json", answers, answers)
-    Page(text)
+    page = Page(text)
+    assert len(set(page.ids)) == len(page.ids), "the same name twice"
     assert "one &lt;b&gt;" in text
     assert "one <b>" not in text
     assert "not distinguishable" in text, "the same answers twice"
@@ -141,7 +147,114 @@ def test_a_training_alone(trained: Path, tmp_path: Path) -> None:
     assert "digitspot predict" in text, "what to do for the rest"
 
 
-def test_an_ablation(answers: Path, small_data: Path, tmp_path: Path) -> None:
+def test_names_that_differ_by_a_sign_only(answers: Path, small_data: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / "nano 1", tmp_path / "nano-1"]
+    for folder in folders:
+        shutil.copytree(answers, folder)
+    page = Page(report(tmp_path / "page.html", small_data / "test.json", *folders))
+    assert "Mistakes of nano-1" in page.words
+    assert len(set(page.ids)) == len(page.ids)
+    assert {target[1:] for target in page.targets if target.startswith("#")} <= set(page.ids)
+
+
+def test_commands_give_the_same_answers(answers: Path, small_data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(answers, folder)
+    report(tmp_path / "page.html", small_data / "test.json", folder)
+    lines = (tmp_path / "page.md").read_text().splitlines()
+    [predict] = [shlex.split(line)[1:] for line in lines if line.startswith("digitspot predict ")]
+    assert predict[-2:] == ["--precision", "bf16"]
+    (folder / "pred.json").unlink()
+    assert run(predict) == 0
+    assert not (folder / "pred.json").exists(), "answers that are there stay"
+    assert (tmp_path / "mine-again" / "pred.json").read_bytes() == (answers / "pred.json").read_bytes()
+    [evaluate] = [shlex.split(line)[1:] for line in lines if line.startswith("digitspot evaluate ")]
+    assert evaluate[1] == str(tmp_path / "mine-again")
+
+
+def test_answers_that_do_not_say_how_they_were_made(
+    trained: Path, answers: Path, small_data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(answers, folder)
+    (folder / "command.txt").unlink()
+    (tmp_path / "mine-again").mkdir()
+    text = report(tmp_path / "page.html", small_data / "test.json", trained, "--answers", folder)
+    said = " ".join(Page(text).words)
+    assert "do not say which command wrote them" in said
+    assert f"--output {tmp_path / 'mine-again-2'}\n" in said
+
+
+def test_fused_answers_say_their_command(answers: Path, small_data: Path, tmp_path: Path) -> None:
+    words = ["fuse", *[str(answers)] * 2, "--labels", str(small_data / "test.json"), f"--output={tmp_path}"]
+    assert run(words) == 0
+    assert read_command(tmp_path) == ["digitspot", *words]
+
+
+@pytest.mark.parametrize("kept", [1, 0])
+def test_digits_that_the_labels_do_not_have(
+    kept: int, answers: Path, small_data: Path, tmp_path: Path
+) -> None:
+    document = json.loads((small_data / "test.json").read_text())
+    document["annotations"] = [
+        {**each, "category_id": document["categories"][4]["id"]} for each in document["annotations"] if kept
+    ]
+    (tmp_path / "test.json").write_text(json.dumps(document))
+    (tmp_path / "test").symlink_to(small_data / "test")
+    text = report(tmp_path / "page.html", tmp_path / "test.json", answers, answers)
+    Page(text)
+    assert "-1.00" not in text
+    assert "-100" not in text
+    [chart] = re.findall(r"<figcaption>AP of each digit.*?</svg>", text, re.DOTALL)
+    assert chart.count("<circle") == 2 * kept
+    markdown = (tmp_path / "page.md").read_text()
+    assert ("| mAP | - | - |" in markdown) == (not kept)
+    assert markdown.count("| mAP |") == 1 + kept, "no difference of what is not defined"
+
+
+def test_the_markdown_replaces_its_own_only(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["report", str(trained), "--output", str(tmp_path / "README.html")]
+    assert run(words) == 0
+    assert run(words) == 0, "an earlier report"
+    (tmp_path / "README.md").write_text("# Mine\n")
+    assert run(words) == 2
+    said = "".join(capsys.readouterr().err.split())
+    assert f"{tmp_path / 'README.md'},which`digitspotreport`didnotwrite" in said
+    assert (tmp_path / "README.md").read_text() == "# Mine\n"
+
+
+def test_options_that_would_be_ignored_are_refused(
+    trained: Path, answers: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ablation.json").write_text("{}")
+    other = tmp_path / "other"
+    shutil.copytree(answers, other)
+    labels = ["--labels", str(small_data / "test.json")]
+    refused: list[tuple[list[object], int, str]] = [
+        ([trained, "--answers", "typo", *labels], 3, "--answers typo holds no pred.json"),
+        ([trained, "--answers", answers], 2, "without labels"),
+        ([tmp_path, "--answers", answers, *labels], 2, "is an ablation, which has its own"),
+        ([trained, "--answers", answers, answers, *labels], 2, "2 for 1 runs"),
+        ([answers, "--answers", other, *labels], 2, "is a folder of answers itself"),
+        ([trained, *labels], 2, "without answers to compare them with"),
+    ]
+    for arguments, code, words in refused:
+        assert run(["report", *map(str, arguments), "--output", str(tmp_path / "page.html")]) == code, words
+        assert "".join(words.split()) in "".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "page.html").exists()
+    report(tmp_path / "page.html", small_data / "test.json", trained, answers, "--answers", answers, answers)
+
+
+def test_some_have_answers(trained: Path, answers: Path, small_data: Path, tmp_path: Path) -> None:
+    text = report(tmp_path / "page.html", small_data / "test.json", trained, answers)
+    assert "Without answers: short." in text
+
+
+def test_an_ablation(
+    answers: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     interval = {"value": 0.03, "low": 0.01, "high": 0.05, "level": 0.95}
     found = {"over_seeds": interval, "over_images": interval, "together": interval, "verdict": "better"}
     seed = {"mean_ap": 0.3, "accuracy": 0.6, "images_seen": 24, "seconds": 60.0, "peak_bytes": 2**30}
@@ -165,6 +278,21 @@ def test_an_ablation(answers: Path, small_data: Path, tmp_path: Path) -> None:
     assert 'class="better"' in text
     assert "1,024" in text
     assert "Paired bootstrap over pictures" not in text, "one seed is no verdict beside that of all"
+
+    command = ["digitspot", "ablate", "the recipe.yaml", "--data", "d", "--output", "runs/dropout"]
+    (tmp_path / "ablation.json").write_text(json.dumps({**document, "command": command}))
+    said = " ".join(Page(report(tmp_path / "page.html", small_data / "test.json", tmp_path)).words)
+    assert "digitspot ablate 'the recipe.yaml' --data d --output runs/dropout" in said
+    assert not re.search("digitspot (train|predict|evaluate)", said), "one command repeats it"
+
+    labels = json.loads((small_data / "test.json").read_text())
+    gone = labels["images"].pop()["id"]
+    labels["annotations"] = [each for each in labels["annotations"] if each["image_id"] != gone]
+    (tmp_path / "other.json").write_text(json.dumps(labels))
+    assert run(["report", str(tmp_path), "--labels", str(tmp_path / "other.json")]) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"image {gone} is not in the labels" in said
+    assert "The ablation answered its split 'test'" in said
 
 
 @pytest.mark.parametrize(

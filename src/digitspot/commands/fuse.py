@@ -16,7 +16,7 @@ from digitspot.data.seen import Seen
 from digitspot.errors import ConfigError
 from digitspot.files import check_writable, writing_whole
 from digitspot.fusion import MIN_IOU, fuse_runs
-from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN
+from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN, write_command
 from digitspot.reading import read_number
 from digitspot.reading.style import refine_boxes
 from digitspot.structures import Detections
@@ -62,6 +62,7 @@ def run(arguments: list[str]) -> None:
         found = {image_id: refine_boxes(each, settings.style) for image_id, each in found.items()}
     write_results(options.output / RESULTS, found, labels.categories)
     _write_seen(paths, options.output / SEEN)
+    write_command(options.output, ["digitspot", "fuse", *arguments])
     print(options.output)
 
 

@@ -17,7 +17,7 @@ from digitspot.progress import stderr, tracking
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions(AnswerOptions):
     """Read many pictures: pred.json (every digit, COCO results), pred.csv (the numbers, -1 for none) and
-    readings.csv (numbers with probabilities).
+    readings.csv (numbers with probabilities); command.txt says how they were made.
 
     digitspot predict runs/mine ../data/test.json --output answers --zip
     """
@@ -58,6 +58,7 @@ def run(arguments: list[str]) -> None:
             archive=options.zip,
             overlays=options.overlays,
             batch_size=options.batch_size,
+            command=["digitspot", "predict", *arguments],
             progress=show,
         )
     print(options.output)

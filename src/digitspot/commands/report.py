@@ -10,8 +10,7 @@ import tyro
 
 from digitspot.commands.options import parse
 from digitspot.errors import ConfigError
-from digitspot.files import check_writable
-from digitspot.report.build import write_report
+from digitspot.report.build import check_output, write_report
 from digitspot.report.sources import read_subject
 
 
@@ -33,7 +32,8 @@ class ReportOptions:
     answers: tuple[Path, ...] = ()
     """What `digitspot predict` wrote for each run, in their order; none is `answers` in the run."""
     output: Path = Path("report.html")
-    """The page; the Markdown stands beside it."""
+    """The page; the Markdown stands beside it under the same name, ending in .md. An earlier report there is
+    replaced; a .md file that is none stops the command."""
     mistakes: int = 40
     """Pictures of each kind of mistake, the surest first."""
     resamples: int = 1000
@@ -45,11 +45,9 @@ def run(arguments: list[str]) -> None:
     options = parse(ReportOptions, "report", arguments)
     if not options.runs:
         raise ConfigError("no run to report on", hint="digitspot report RUN... --labels test.json")
-    if options.output.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"--output {options.output} does not end in .html")
     if options.mistakes < 0 or options.resamples < 1:
         raise ConfigError(f"{options.mistakes} mistakes, {options.resamples} resamples: too few")
-    check_writable(options.output.parent)
+    check_output(options.output)
     subject = read_subject(options.runs, options.answers, options.labels, options.resamples)
     for path in write_report(
         subject, options.output, most_mistakes=options.mistakes, num_resamples=options.resamples

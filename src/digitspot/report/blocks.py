@@ -48,12 +48,14 @@ class Chart:
         svg: Inline SVG.
         legend: The series to name; none where there is one.
         points: The values drawn, for those who do not see it, and for Markdown.
+        note: What the drawing leaves out.
     """
 
     caption: str
     svg: str
     legend: Sequence[Line] = ()
     points: Table | None = None
+    note: str = ""
     kind: Literal["chart"] = "chart"
 
 
@@ -103,8 +105,3 @@ class Section:
     title: str
     blocks: list[Block] = field(default_factory=list)
     folded: bool = False
-
-    @property
-    def anchor(self) -> str:
-        """What links lead to."""
-        return "".join(letter if letter.isalnum() else "-" for letter in self.title.lower())

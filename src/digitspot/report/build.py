@@ -4,20 +4,46 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from digitspot.files import writing_whole
+from digitspot.errors import ConfigError
+from digitspot.files import check_writable, writing_whole
 from digitspot.report.ablation import ablation_section
 from digitspot.report.blocks import Section, Text
-from digitspot.report.page import to_html, to_markdown
+from digitspot.report.page import MARKER, to_html, to_markdown
+from digitspot.report.repeat import repeat_section
 from digitspot.report.sections import (
     box_section,
     mistake_sections,
     number_section,
-    repeat_section,
     score_section,
     scored_of,
-    training_section,
 )
 from digitspot.report.sources import Subject
+from digitspot.report.training import training_section
+
+
+def check_output(output: Path) -> None:
+    """See, before long work begins, that a page and its Markdown may be written.
+
+    Raises:
+        ConfigError: Its name is none of a page, or the Markdown would replace a file of somebody else's.
+        DigitspotError: The folder cannot be written.
+    """
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--output {output} does not end in .html")
+    markdown = output.with_suffix(".md")
+    if markdown.exists() and not _is_ours(markdown):
+        raise ConfigError(
+            f"--output {output} would replace {markdown}, which `digitspot report` did not write",
+            hint="Choose another --output, or move that file away.",
+        )
+    check_writable(output.parent)
+
+
+def _is_ours(markdown: Path) -> bool:
+    if not markdown.is_file():
+        return False
+    with open(markdown, "rb") as file:
+        return file.readline().strip() == MARKER.encode()
 
 
 def write_report(subject: Subject, output: Path, *, most_mistakes: int, num_resamples: int) -> list[Path]:
@@ -47,12 +73,15 @@ def build_sections(subject: Subject, most_mistakes: int, num_resamples: int) -> 
     sections = [] if subject.ablation is None else [ablation_section(subject.ablation)]
     scored = scored_of(subject)
     if scored:
-        sections.append(score_section(scored, num_resamples, subject.ablation is not None))
+        scores = score_section(scored, num_resamples, subject.ablation is not None)
+        if missing := [source.name for source in subject.sources if source.answers is None]:
+            scores.blocks.append(Text(f"Without answers: {', '.join(missing)}."))
+        sections.append(scores)
     else:
-        missing = (
+        how = (
             "No answers are compared with labels: `digitspot predict` writes them, --labels names the truth."
         )
-        sections.append(Section("Scores", [Text(missing)]))
+        sections.append(Section("Scores", [Text(how)]))
     if any(source.metrics for source in subject.sources):
         sections.append(training_section(subject.sources))
     if scored:
@@ -65,6 +94,10 @@ def build_sections(subject: Subject, most_mistakes: int, num_resamples: int) -> 
 def _about(subject: Subject) -> str:
     parts = []
     for source in subject.sources:
-        seen = max((record.get("images_seen", 0) for record in source.metrics), default=0)
-        parts.append(f"{source.name}: trained on {seen:,} images" if seen else source.name)
+        seen, seconds = (
+            max((record.get(key, 0) for record in source.metrics), default=0)
+            for key in ("images_seen", "seconds")
+        )
+        trained = f"{source.name}: trained on {seen:,} images in {seconds / 60:,.1f} minutes"
+        parts.append(trained if seen else source.name)
     return "; ".join(parts)

@@ -12,6 +12,9 @@ from markupsafe import Markup
 import digitspot
 from digitspot.report.blocks import Block, Cells, Chart, Code, Gallery, Section, Table, Text
 
+MARKER = "<!-- Written by digitspot report, which replaces it. -->"
+"""The first line of its Markdown."""
+
 
 def to_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """Return the page; whatever a name or a file says is escaped, but for our own drawings."""
@@ -37,7 +40,7 @@ def to_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
 
 def to_markdown(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """Return the same in Markdown, drawings as tables of their values."""
-    parts = [f"# {title}", subtitle]
+    parts = [MARKER, f"# {title}", subtitle]
     for section in sections:
         parts.append(f"## {section.title}")
         for block in section.blocks:
@@ -54,8 +57,10 @@ def _markdown(block: Block) -> Iterator[str]:
             yield f"```\n{text.rstrip()}\n```"
         case Table():
             yield from _table(block)
-        case Chart(caption, _, _, points):
+        case Chart(caption, _, _, points, note):
             yield f"### {caption}"
+            if note:
+                yield note
             if points is not None:
                 yield from _table(points)
         case Gallery(title, cards, total):

@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitspot.data.coco import read_json, read_labels, read_results
+from digitspot.data.coco import read_json, read_labels, read_numbers, read_results
 from digitspot.data.labels import LabelSet
 from digitspot.data.readings import read_readings
 from digitspot.data.seen import Seen, unseen
-from digitspot.errors import DataError
+from digitspot.errors import ConfigError, DataError
 from digitspot.evaluation.answers import Scores, evaluate_answers
 from digitspot.evaluation.comparison import Trainings
 from digitspot.evaluation.intervals import accuracy_samples, mean_ap_samples
 from digitspot.evaluation.matching import Matches, match_boxes
 from digitspot.evaluation.number_metrics import exact_matches
-from digitspot.predict import READINGS, RESULTS, SEEN
+from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN, read_command
 from digitspot.structures import Detections
 from digitspot.training.runlog import ENVIRONMENT, METRICS, Run
 
@@ -41,6 +41,7 @@ class Answers:
         detections: By image id.
         readings: Number and probability by image id as a string.
         scores: Of all of it.
+        command: What wrote them; of none, they do not say.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Answers:
     detections: Mapping[int, Detections]
     readings: Mapping[str, tuple[str | None, float]]
     scores: Scores
+    command: Sequence[str] = ()
 
     @cached_property
     def matches(self) -> Matches:
@@ -127,20 +129,60 @@ def read_subject(
         num_resamples: Bootstrap resamples over pictures.
 
     Raises:
+        ConfigError: What is given would not be used.
         DataError: There is nothing to report on, or answers and labels cannot be used.
     """
+    of_ablation = len(paths) == 1 and (paths[0] / ABLATION).exists()
+    if answers:
+        _check_answers(paths, answers, labels_path, of_ablation)
     labels = None if labels_path is None else read_labels(labels_path, clip=False)
-    if len(paths) == 1 and (paths[0] / ABLATION).exists():
-        return _read_ablation(paths[0], labels, num_resamples)
-    if answers and len(answers) != len(paths):
-        raise DataError(f"{len(answers)} folders of answers for {len(paths)} runs", hint="Give one for each.")
-    folders = answers or [path / ANSWERS for path in paths]
-    names = _names(paths)
-    sources = [
-        _read_source(name, path, folder, labels, num_resamples)
-        for name, path, folder in zip(names, paths, folders, strict=True)
-    ]
-    return Subject(" and ".join(names) if len(names) < 4 else f"{len(names)} runs", sources)
+    if of_ablation:
+        subject = _read_ablation(paths[0], labels, num_resamples)
+    else:
+        folders = answers or [path if _holds_answers(path) else path / ANSWERS for path in paths]
+        names = _names(paths)
+        sources = [
+            _read_source(name, path, folder, labels, num_resamples)
+            for name, path, folder in zip(names, paths, folders, strict=True)
+        ]
+        subject = Subject(" and ".join(names) if len(names) < 4 else f"{len(names)} runs", sources)
+    if labels is not None and not any(source.answers for source in subject.sources):
+        raise ConfigError(
+            f"--labels {labels_path}: {' and '.join(map(str, paths))} without answers to compare them with",
+            hint="`digitspot predict` writes answers, and --answers names their folder; without --labels, "
+            "the page shows the training alone.",
+        )
+    return subject
+
+
+def _check_answers(
+    paths: Sequence[Path], answers: Sequence[Path], labels_path: Path | None, of_ablation: bool
+) -> None:
+    """See that the folders of answers that are named will be used."""
+    named = f"--answers {' '.join(map(str, answers))}"
+    if of_ablation:
+        raise ConfigError(
+            f"{named}: {paths[0]} is an ablation, which has its own", hint="Leave --answers out."
+        )
+    if labels_path is None:
+        raise ConfigError(f"{named} without labels to compare with", hint="--labels names the truth.")
+    if len(answers) != len(paths):
+        raise ConfigError(
+            f"{named}: {len(answers)} for {len(paths)} runs", hint="Give one for each, in order."
+        )
+    for path, folder in zip(paths, answers, strict=True):
+        if not (folder / RESULTS).exists():
+            raise DataError(f"--answers {folder} holds no {RESULTS}", hint="`digitspot predict` writes one.")
+        if _holds_answers(path) and not folder.samefile(path):
+            raise ConfigError(
+                f"--answers {folder}: {path} is a folder of answers itself",
+                hint="Give its run, or one of them.",
+            )
+
+
+def _holds_answers(path: Path) -> bool:
+    """Return whether a folder is one of answers, and not a run."""
+    return (path / RESULTS).exists() and not (path / METRICS).exists()
 
 
 def _read_ablation(path: Path, labels: LabelSet | None, num_resamples: int) -> Subject:
@@ -151,8 +193,25 @@ def _read_ablation(path: Path, labels: LabelSet | None, num_resamples: int) -> S
         seed = next(iter(variant["seeds"]))
         run = path / "trainings" / f"{variant['trained_as']}-{seed}"
         folder = path / ANSWERS / f"{variant['name']}-{seed}"
+        if labels is not None:
+            _check_answered(folder, labels, document["split"])
         sources.append(_read_source(variant["name"], run, folder, labels, num_resamples, missing=True))
     return Subject(f"Ablation: {document['name']}", sources, document)
+
+
+def _check_answered(folder: Path, labels: LabelSet, split: str) -> None:
+    """See that an ablation's answers are of all pictures of the labels, and of no others."""
+    if not (folder / NUMBERS).exists():
+        return
+    answered = set(read_numbers(folder / NUMBERS))
+    wanted = {str(image.image_id) for image in labels.images}
+    if odd := sorted(answered ^ wanted, key=lambda each: (len(each), each)):
+        where = "is not answered" if odd[0] in wanted else "is not in the labels"
+        raise DataError(
+            f"{labels.path} has {len(wanted):,} pictures, {folder} answers {len(answered):,}: "
+            f"image {odd[0]} {where}",
+            hint=f"The ablation answered its split {split!r}: --labels names that file.",
+        )
 
 
 def _read_source(
@@ -163,8 +222,6 @@ def _read_source(
     num_resamples: int,
     missing: bool = False,
 ) -> Source:
-    if (path / RESULTS).exists() and not (path / METRICS).exists():
-        folder = path
     run, config, environment = Run(path), path / "config.yaml", path / ENVIRONMENT
     found = (folder / RESULTS).exists()
     if not (found or missing or run.started):
@@ -192,7 +249,7 @@ def read_answers(folder: Path, labels: LabelSet, num_resamples: int) -> Answers:
     unseen(Seen.from_text(said.read_text(), said) if said.exists() else Seen(), labels, None, False)
     detections, readings = read_results(folder / RESULTS, labels), read_readings(folder / READINGS)
     scores = evaluate_answers(labels, detections, readings=readings, num_resamples=num_resamples)
-    return Answers(folder, labels, detections, readings, scores)
+    return Answers(folder, labels, detections, readings, scores, read_command(folder))
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
 from digitspot.structures import IntArray
 
@@ -46,7 +47,7 @@ class Axis:
     Attributes:
         label: What it shows, with its unit.
         low: Its lower end.
-        high: Its upper end.
+        high: Its upper end; a line is cut where it leaves the chart there.
         percent: Whether values are shares.
         names: In the place of numbers, at 0, 1, 2 ...
     """
@@ -119,9 +120,10 @@ def _series(x: Axis, y: Axis, line: Line, shift: float) -> str:
     colour = f"s{line.colour % NUM_COLOURS}"
     parts = []
     if not line.dots or line.joined:
-        path = " ".join(f"{px + shift:g},{py:g}" for px, py in places)
         dashed = " dashed" if line.dashed else ""
-        parts.append(f'<polyline class="line {colour}{dashed}" points="{path}"/>')
+        for piece in _pieces(line.points, y.high):
+            path = " ".join(f"{px + shift:g},{py:g}" for px, py in (_at(x, y, point) for point in piece))
+            parts.append(f'<polyline class="line {colour}{dashed}" points="{path}"/>')
     for (px, _), ends in zip(places, line.ranges, strict=False):
         low, high = (_at(x, y, (0, end))[1] for end in ends)
         parts.append(_rule(f"line {colour}", px + shift, low, px + shift, high))
@@ -132,6 +134,28 @@ def _series(x: Axis, y: Axis, line: Line, shift: float) -> str:
             for (px, py), (_, value) in zip(places, line.points, strict=True)
         ]
     return "".join(parts)
+
+
+def _pieces(points: Sequence[Point], high: float) -> list[list[Point]]:
+    """Return the parts of a line up to a height, cut where it passes it."""
+    pieces: list[list[Point]] = []
+    for a, b in pairwise(points):
+        if a[1] > high and b[1] > high:
+            continue
+        start, end = _cut(a, b, high), _cut(b, a, high)
+        if pieces and pieces[-1][-1] == start:
+            pieces[-1].append(end)
+        else:
+            pieces.append([start, end])
+    return pieces
+
+
+def _cut(point: Point, other: Point, high: float) -> Point:
+    """Return a point, or where the way from it to the other, which is below, passes a height."""
+    if point[1] <= high:
+        return point
+    share = (high - other[1]) / (point[1] - other[1])
+    return other[0] + share * (point[0] - other[0]), high
 
 
 def heatmap(name: str, names: Sequence[str], counts: IntArray, rows: str, columns: str) -> str:
