@@ -25,7 +25,7 @@ def chart(
 ) -> Chart:
     """Draw lines, with a legend where there are several, and their values for a table."""
     legend = lines if len(lines) > 1 else ()
-    shown: Callable[[float], str] = (lambda v: f"{v:.1%}") if y.percent else (lambda v: f"{v:.4g}")
+    shown: Callable[[float], str] = (lambda v: f"{v:.1%}") if y.percent else _number
     rows = []
     for line in lines:
         picked = (
@@ -34,13 +34,17 @@ def chart(
         rows += [
             (
                 line.name,
-                x.names[int(px)] if x.names else (f"{px:.1%}" if x.percent else f"{px:,.4g}"),
+                x.names[int(px)] if x.names else (f"{px:.1%}" if x.percent else _number(px)),
                 shown(py),
             )
             for px, py in picked
         ]
     table = Table(("series", x.label, y.label), rows)
     return Chart(title, line_chart(title, x, y, lines, diagonal), legend, table, note)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _spread(num: int) -> list[int]:
