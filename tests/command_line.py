@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 def command(*arguments: object) -> list[str]:
@@ -24,3 +27,29 @@ def digitspot(*arguments: object, check: bool = True) -> subprocess.CompletedPro
 def environment() -> dict[str, str]:
     """Return this environment, with one thread: tests run beside others."""
     return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from digitspot.files import claiming
+with claiming(Path(sys.argv[1])) as mine:
+    print(mine, flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def held_elsewhere(lock: Path) -> Iterator[None]:
+    """Hold a lock file in another process while the block runs, and kill it.
+
+    Raises:
+        BlockingIOError: It could not be had.
+    """
+    command = [sys.executable, "-c", HOLD, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        if other.stdout.readline() != "True\n":
+            raise BlockingIOError(f"{lock} is held by another process")
+        yield
+        other.kill()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from command_line import held_elsewhere
 from digitspot.errors import DigitspotError
 from digitspot.files import check_writable, claiming, writing_whole
 
@@ -125,29 +126,14 @@ def test_check_writable_leaves_things_as_they_were(tmp_path: Path) -> None:
             check_writable(folder)
 
 
-HOLD = """
-import sys
-from pathlib import Path
-from digitspot.files import claiming
-with claiming(Path(sys.argv[1])) as mine:
-    print(mine, flush=True)
-    sys.stdin.read()
-"""
-
-
 def test_a_claim_is_one_process_s_and_ends_with_it(tmp_path: Path) -> None:
     lock = tmp_path / "new" / "lock"
-    command = [sys.executable, "-c", HOLD, str(lock)]
-    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "True\n"
-    with claiming(lock) as mine:
-        assert not mine
-    assert lock.exists(), "whoever was refused removes nothing"
-    holder.kill()
-    holder.communicate()
+    with held_elsewhere(lock):
+        with claiming(lock) as mine:
+            assert not mine
+        assert lock.exists(), "whoever was refused removes nothing"
     with claiming(lock) as mine:
         assert mine, "a killed process holds nothing"
-        refused = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        assert refused.stdout == "False\n"
+        with pytest.raises(BlockingIOError), held_elsewhere(lock):
+            pass
     assert not lock.parent.exists(), "nothing is left behind"

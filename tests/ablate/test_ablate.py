@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from command_line import held_elsewhere
 from digitspot.cli import run
 from digitspot.data.coco import read_labels, read_results
 from digitspot.data.seen import Seen
@@ -167,15 +166,9 @@ def test_what_another_process_is_at_is_left_to_it(
 ) -> None:
     (output / "answers" / "cut-0" / "result.json").unlink()
     arguments = ["ablate", str(study), "--data", str(small_data), "--output", str(output)]
-    held = output / "answers" / "as is-0.lock"
-    hold = f"from fcntl import *; f = open({str(held)!r}, 'w'); lockf(f, LOCK_EX); print(flush=True); input()"
-    command = [sys.executable, "-c", hold]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
+    with held_elsewhere(output / "answers" / "as is-0.lock"):
         assert run(arguments) == 0
         assert "left to another process: as is-0" in " ".join(capsys.readouterr().err.split())
         assert not (output / "answers" / "cut-0" / "result.json").exists()
-        other.kill()
     assert run(arguments) == 0
     assert (output / "answers" / "cut-0" / "result.json").exists()

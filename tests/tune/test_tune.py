@@ -17,7 +17,7 @@ import pytest
 import yaml
 from optuna.trial import TrialState
 
-from command_line import command, environment
+from command_line import command, environment, held_elsewhere
 from digitspot.ablate.study import read_study
 from digitspot.cli import run
 from digitspot.config import load_recipe
@@ -166,6 +166,15 @@ def test_what_is_done_is_not_done_again(
     assert run(tune(file, data, output, "--budget-images", 77)) == 0
     assert {path: path.stat().st_mtime_ns for path in (output / "trials").rglob("*")} == before
     assert capsys.readouterr().out.rstrip().endswith(str(output / "best.yaml"))
+
+
+def test_one_process_searches_at_a_time(
+    done: tuple[Path, int], file: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, _ = done
+    with held_elsewhere(output / "lock"):
+        assert run(["tune", str(file), "--data", str(data), "--output", str(output)]) == 2
+    assert "another process is searching" in " ".join(capsys.readouterr().err.split())
 
 
 def test_another_question_is_not_mixed_in(

@@ -11,7 +11,7 @@ import tyro
 from digitspot.commands.options import parse, print_table
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.experiments.process import stopping_to_go_on
-from digitspot.files import check_writable
+from digitspot.files import check_writable, claiming
 from digitspot.progress import stderr
 from digitspot.tune.journal import open_study
 from digitspot.tune.outcome import BEST, Outcome
@@ -57,12 +57,15 @@ def run(arguments: list[str]) -> None:
     check_writable(output)
     pictures = open_pictures(tuning, options.data)
     _announce(tuning, pictures)
-    study = open_study(output / JOURNAL, tuning, pictures.key)
-    trials = Trials(study, tuning, pictures, output / "trials", lambda: outcome.write())
-    outcome = Outcome(trials, output)
-    with stopping_to_go_on():
-        trials.run()
-    outcome.write()
+    with claiming(output / "lock") as mine:
+        if not mine:
+            raise ConfigError(f"another process is searching in {output}", hint="Choose another --output.")
+        study = open_study(output / JOURNAL, tuning, pictures.key)
+        trials = Trials(study, tuning, pictures, output / "trials", lambda: outcome.write())
+        outcome = Outcome(trials, output)
+        with stopping_to_go_on():
+            trials.run()
+        outcome.write()
     print_table(tuning.name, outcome.columns, outcome.rows())
     for line in outcome.sentences():
         print(line)
