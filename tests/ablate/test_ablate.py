@@ -150,6 +150,27 @@ def test_one_that_fails_does_not_end_the_others(
     assert "trained on" in capsys.readouterr().err
 
 
+def test_what_is_needed_is_made_once(
+    study: Path, small_data: Path, output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A data set that a variant trains on besides is generated first; a command that fails is said."""
+    monkeypatch.chdir(tmp_path)
+    path = study.with_name("needs.yaml")
+    synth = "data synth made --images 10 --workers 1 --domain plates"
+    unequal = "this tests what is made before"
+    document = {**STUDY, "variants": {"alone": {}, "both": {"data.also": ["made"], "model.weights": "no.pt"}}}
+    path.write_text(yaml.safe_dump({**document, "unequal": unequal, "needs": {"made/train.json": synth}}))
+    common = ["ablate", str(path), "--data", str(small_data), "--output", str(tmp_path / "out")]
+    for said in (True, False):
+        assert run(common) == 4  # the weights, after what is needed
+        assert (f"made/train.json is missing: digitspot {synth}" in capfd.readouterr().err) == said
+        assert (tmp_path / "made" / "train.json").exists()
+    path.write_text(yaml.safe_dump({**document, "needs": {"other.json": "data synth made --images -1"}}))
+    assert run(common) == 1
+    assert "`digitspot data synth made --images -1` ended with 2" in " ".join(capfd.readouterr().err.split())
+
+
 def test_a_start_that_is_not_there_is_said_before_anything_is_trained(
     study: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

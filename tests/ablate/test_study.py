@@ -81,6 +81,7 @@ def test_some_of_the_variants(tmp_path: Path) -> None:
         ({"variants": {1: {}, "1": {"model.head_channels": 64}}}, "another has that name"),
         ({"unequal": ""}, "must say why"),
         ({"unequal": False}, "must say why"),
+        ({"needs": ["made"]}, "needs is"),
         ({"split": "valid"}, "models are trained or chosen on"),
     ],
 )

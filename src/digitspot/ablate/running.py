@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from digitspot.ablate.training import Training
 from digitspot.detector.presets import build_detector
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.experiments.lengths import Length
-from digitspot.experiments.process import StoppedError, run_followed
+from digitspot.experiments.process import StoppedError, run_followed, run_here
 from digitspot.files import claiming
 from digitspot.progress import stderr
 from digitspot.training.checkpoint import load_model
@@ -180,6 +181,23 @@ def check_models(models: Sequence[Path], study: Study) -> None:
         )
     for model in models:
         load_model(model)
+
+
+def make_what_is_needed(study: Study, output: Path) -> None:
+    """Run the commands of files that are missing.
+
+    Raises:
+        DigitspotError: One failed, did not make its file, or another process is at them.
+    """
+    with claiming(output / "needs.lock") as mine:
+        for name, command in study.needs.items():
+            if not Path(name).exists() and not mine:
+                raise ConfigError(f"another process is making {name}", hint="Wait for it.")
+            if not Path(name).exists():
+                stderr().print(f"{name} is missing: digitspot {shlex.join(command)}", markup=False)
+                run_here(command)
+            if not Path(name).exists():
+                raise ConfigError(f"`digitspot {shlex.join(command)}` did not make {name}")
 
 
 def check_starts(study: Study) -> None:

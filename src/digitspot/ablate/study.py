@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ class Study:
         split: What the models are scored on.
         variants: The first is the baseline.
         unequal: Why variants may see different numbers of images; None allows 5 %.
+        needs: What trainings need besides: files, and the arguments of `digitspot` that make them.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Study:
     split: str
     variants: tuple[Variant, ...]
     unequal: str | None
+    needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def baseline(self) -> Variant:
@@ -85,7 +88,7 @@ class Study:
         return replace(self, variants=tuple(each for each in self.variants if each.name in names))
 
 
-KEYS = ("question", "recipe", "images", "seeds", "split", "settings", "variants", "unequal")
+KEYS = ("question", "recipe", "images", "seeds", "split", "settings", "variants", "unequal", "needs")
 
 
 def read_study(path: Path, images: int | None = None, seeds: Sequence[int] = ()) -> Study:
@@ -130,7 +133,17 @@ def read_study(path: Path, images: int | None = None, seeds: Sequence[int] = ())
         split=split,
         variants=tuple(variants),
         unequal=unequal,
+        needs=_needs(document.get("needs") or {}, path),
     )
+
+
+def _needs(needs: Any, path: Path) -> dict[str, list[str]]:
+    if not isinstance(needs, Mapping) or not all(isinstance(command, str) for command in needs.values()):
+        raise ConfigError(
+            f"{path}: needs is {needs!r}",
+            hint="Files and what makes them, such as {made/train.json: data synth made --images 2000}.",
+        )
+    return {str(file): shlex.split(command) for file, command in needs.items()}
 
 
 def _variant(recipe: Config, name: str, overrides: Any, before: Sequence[Variant], path: Path) -> Variant:

@@ -14,6 +14,7 @@ from digitspot.ablate.running import (
     check_models,
     check_starts,
     devices_to_use,
+    make_what_is_needed,
     plan_trainings,
     run_trainings,
 )
@@ -67,6 +68,7 @@ def run(arguments: list[str]) -> None:
     check_writable(output)
     check_models(options.models, study)
     if not options.models:
+        make_what_is_needed(study, output)
         check_starts(study)
     lengths = {} if options.models else equal_lengths(study, options.data)
     trainings = plan_trainings(study, lengths, output, options.models)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -89,11 +90,24 @@ def run_followed(
         _follow(process, stop, watch)
     if stop.is_set():
         raise StoppedError
-    if process.returncode:
+    _check_ended(arguments, process.returncode, log)
+
+
+def run_here(arguments: Sequence[str]) -> None:
+    """Run a command to its end, with this terminal and its Ctrl-C.
+
+    Raises:
+        EndedError: It failed, or was ended by something else.
+    """
+    _check_ended(arguments, subprocess.run([*PROGRAM, *arguments]).returncode, None)
+
+
+def _check_ended(arguments: Sequence[str], code: int, log: Path | None) -> None:
+    if code:
         where = "see above" if log is None else f"see {log}"
         raise EndedError(
-            f"`digitspot {' '.join(arguments)}` ended with {process.returncode}, {where}",
-            killed=process.returncode < 0 or process.returncode == INTERRUPTED,
+            f"`digitspot {shlex.join(arguments)}` ended with {code}, {where}",
+            killed=code < 0 or code == INTERRUPTED,
         )
 
 
