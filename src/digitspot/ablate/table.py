@@ -19,6 +19,10 @@ Figure = Literal["mean_ap", "accuracy"]
 FIGURES: Mapping[Figure, str] = {"mean_ap": "mAP", "accuracy": "accuracy"}
 COLUMNS = ("variant", "seeds", "mAP", "accuracy", "images seen", "minutes", "img/s", "peak MiB")
 DIFFERENCES = ("variant", "figure", "difference", "over seeds", "over pictures", "over both", "verdict")
+IN_A_TERMINAL = {"variant", "mAP", "accuracy", "images seen", "minutes", "peak MiB"} | {
+    "figure", "difference", "over both", "verdict"
+}  # fmt: skip
+"""What 80 characters have room for; intervals of scores are left out, too."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,16 @@ def to_markdown(document: Mapping[str, Any]) -> str:
         f"```sh\n{shlex.join(document['command'])}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def for_terminal(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one of the tables of `to_dict` without what a terminal has no room for."""
+    places = [i for i, column in enumerate(table["columns"]) if column in IN_A_TERMINAL]
+    rows = [
+        [row[i].partition(" [")[0] if table["columns"][i] in FIGURES.values() else row[i] for i in places]
+        for row in table["rows"]
+    ]
+    return {"columns": [table["columns"][i] for i in places], "rows": rows}
 
 
 def unequal_note(document: Mapping[str, Any]) -> list[str]:

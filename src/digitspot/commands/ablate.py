@@ -19,7 +19,7 @@ from digitspot.ablate.running import (
     run_trainings,
 )
 from digitspot.ablate.study import read_study
-from digitspot.ablate.table import summarise, to_dict, to_markdown
+from digitspot.ablate.table import for_terminal, summarise, to_dict, to_markdown
 from digitspot.commands.options import parse, print_table
 from digitspot.data.coco import find_split
 from digitspot.errors import DataError, DigitspotError
@@ -84,8 +84,8 @@ def run(arguments: list[str]) -> None:
         file.write(to_markdown(document))
     with writing_whole(output / DOCUMENT) as file:
         json.dump(document, file, indent=1)
-    print_table(f"{study.name}, scored on {study.split}", **document["figures"])
-    print_table(f"Less {study.baseline.name!r}, in points", **document["differences"])
+    print_table(f"{study.name}, means over seeds on {study.split}", **for_terminal(document["figures"]))
+    print_table(f"Less {study.baseline.name!r}, in points", **for_terminal(document["differences"]))
     print(output / TABLE)
     if failures:
         raise DigitspotError(
