@@ -265,8 +265,10 @@ def test_an_ablation(
         "columns": ["variant", "difference", "verdict"],
         "rows": [["on features", "+3.00", "better"]],
     }
-    document = {"name": "dropout", "question": "Why?", "split": "test", "baseline": "none", "unequal": None,
+    document = {"name": "dropout", "question": "Why?", "split": "test", "baseline": "none",
                 "figures": figures, "figures_note": "", "differences": differences, "differences_note": "",
+                "notes": ["Because."],
+                "names": {"mean_ap": "mAP", "accuracy": "accuracy"},
                 "command": ["digitspot", "ablate", "a b.yaml"], "variants": [variant, other],
                 "failures": []}  # fmt: skip
     (tmp_path / "ablation.json").write_text(json.dumps(document))

@@ -128,10 +128,10 @@ def to_markdown(document: Mapping[str, Any]) -> str:
         f"# {document['name']}\n\n{document['question']}",
         _table(**document["figures"]),
         document["figures_note"],
-        *unequal_note(document),
         f"## Less {document['baseline']!r}, in points",
         _table(**document["differences"]),
         document["differences_note"],
+        *document["notes"],
         *[f"Failed: {failure}" for failure in document["failures"]],
         f"```sh\n{shlex.join(document['command'])}\n```",
     ]
@@ -148,12 +148,6 @@ def for_terminal(table: Mapping[str, Any]) -> dict[str, Any]:
     return {"columns": [table["columns"][i] for i in places], "rows": rows}
 
 
-def unequal_note(document: Mapping[str, Any]) -> list[str]:
-    """Return why variants may see different numbers of images, where they may."""
-    reason = document["unequal"]
-    return [f"Variants may see different numbers of images: {reason}"] if reason else []
-
-
 def to_dict(
     study: Study, rows: Sequence[Row], failures: Sequence[str], command: Sequence[str]
 ) -> dict[str, Any]:
@@ -164,7 +158,6 @@ def to_dict(
         "question": study.question,
         "split": study.split,
         "baseline": study.baseline.name,
-        "unequal": study.unequal,
         "command": list(command),
         "figures": {"columns": COLUMNS, "rows": [row.cells() for row in rows]},
         "figures_note": f"Scored on {study.split}; in brackets, {LEVEL:.0%} intervals over seeds "
@@ -173,6 +166,8 @@ def to_dict(
         "differences_note": f"{LEVEL:.0%} intervals: over seeds, other trainings and these pictures; over "
         "pictures, these trainings and other pictures (paired bootstrap). The interval over both decides, "
         f"its level shared among {len(study.variants) - 1} comparisons of a figure (Bonferroni).",
+        "notes": [f"Variants may see different numbers of images: {study.unequal}"] if study.unequal else [],
+        "names": FIGURES,
         "variants": [row.to_dict() for row in rows],
         "failures": list(failures),
     }

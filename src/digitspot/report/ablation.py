@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from digitspot.ablate.table import FIGURES, unequal_note
 from digitspot.report.blocks import Chart, Section, Table, Text
 from digitspot.report.svg import Span, span_chart
 
@@ -20,7 +19,7 @@ def ablation_section(document: Mapping[str, Any]) -> Section:
     marks = [row[-1].split()[0] for row in differences["rows"]]
     caption = f"Less {document['baseline']}, in points. {note}"
     section.blocks.append(_table(differences, caption, marks))
-    for figure, name in FIGURES.items():
+    for figure, name in document["names"].items():
         spans = [
             _span(each["name"], each["less_baseline"][figure]["together"], i)
             for i, each in enumerate(variants)
@@ -32,7 +31,7 @@ def ablation_section(document: Mapping[str, Any]) -> Section:
             table = Table(("variant", "difference", "low", "high"), rows)
             drawn = span_chart(title, "points", spans, zero=True)
             section.blocks.append(Chart(title, drawn, (), table))
-    section.blocks.extend(Text(note) for note in unequal_note(document))
+    section.blocks.extend(Text(note) for note in document["notes"])
     section.blocks.extend(Text(f"Failed: {failure}") for failure in document["failures"])
     return section
 
