@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from digitspot.config import Config, InputConfig, ModelConfig
@@ -31,6 +33,17 @@ NANO = ModelConfig(
 )
 """More proposals before suppression than the smallest input has anchors."""
 RULE = InputConfig(short_side=32, long_side=96, multiple=32)
+RECIPE = {
+    "data": {"workers": 0},
+    "input": vars(RULE),
+    "model": {**vars(NANO), "rpn_pre_nms_train": 50, "rpn_post_nms_train": 20},
+    "train": {"batch_size": 8, "device": "cpu", "precision": "fp32"},
+}
+
+
+def write_recipe(path: Path) -> None:
+    """Write a recipe that trains the small `nano` in no time."""
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(RECIPE))))
 
 
 def make_model(config: ModelConfig) -> Model:

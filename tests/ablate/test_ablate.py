@@ -18,14 +18,8 @@ from digitspot.data.seen import Seen
 from digitspot.data.splits import open_split
 from digitspot.evaluation.coco_metrics import evaluate_boxes
 from digitspot.training.checkpoint import load_model, save_model
-from small_nano import NANO, RULE
+from small_nano import write_recipe
 
-RECIPE = {
-    "data": {"workers": 0},
-    "input": vars(RULE),
-    "model": {**vars(NANO), "rpn_pre_nms_train": 50, "rpn_post_nms_train": 20},
-    "train": {"epochs": 1, "batch_size": 8, "device": "cpu", "precision": "fp32"},
-}
 STUDY = {
     "question": "Is a higher rate better, and what does a cut cost?",
     "recipe": "small.yaml",
@@ -42,7 +36,7 @@ STUDY = {
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
-    (folder / "small.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(RECIPE))))
+    write_recipe(folder / "small.yaml")
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(STUDY, sort_keys=False))
     return path

@@ -30,14 +30,8 @@ from digitspot.tune.outcome import Outcome
 from digitspot.tune.running import Trials, open_pictures
 from digitspot.tune.search import Choices, Tuning, read_tuning
 from digitspot.tune.trial import Follower, images_seen
-from small_nano import NANO, RULE
+from small_nano import write_recipe
 
-RECIPE = {
-    "data": {"workers": 0},
-    "input": vars(RULE),
-    "model": {**vars(NANO), "rpn_pre_nms_train": 50, "rpn_post_nms_train": 20},
-    "train": {"batch_size": 8, "device": "cpu", "precision": "fp32"},
-}
 TUNING = {
     "recipe": "small.yaml",
     "search": {
@@ -52,7 +46,7 @@ TUNING = {
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tuning")
-    (folder / "small.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(RECIPE))))
+    write_recipe(folder / "small.yaml")
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(TUNING, sort_keys=False))
     return path

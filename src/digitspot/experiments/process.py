@@ -20,9 +20,11 @@ LOOK_EVERY_SECONDS = 1.0
 PROGRAM = (
     sys.executable,
     "-c",
-    "import sys; sys.stdout = sys.stderr; from digitspot.cli import main; main()",
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.stdout = sys.stderr; "
+    "from digitspot.cli import main; main()",
 )
-"""The command line, its results beside the messages: stdout is for the table."""
+"""The command line, its results beside the messages: stdout is for the table. It heeds SIGINT, which a shell
+lets its background jobs ignore, and theirs with them."""
 
 
 class StoppedError(Exception):

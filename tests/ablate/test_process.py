@@ -1,0 +1,38 @@
+"""Commands in processes of their own end when they shall."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from digitspot.experiments.process import EndedError, StoppedError, run_followed
+
+
+@pytest.mark.timeout(60)
+def test_a_command_of_a_background_job_is_stopped_all_the_same(tmp_path: Path) -> None:
+    """Shells start background jobs with SIGINT ignored, which children inherit."""
+    endless = ["data", "synth", str(tmp_path / "made"), "--images", "1000000", "--workers", "1"]
+    stop, seen = threading.Event(), []
+
+    def watch(num_bytes: int) -> None:
+        seen.append(num_bytes)
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(StoppedError):
+            run_followed(endless, stop, device=None, log=tmp_path / "log", watch=watch)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen
+
+
+def test_one_that_fails_is_quoted_and_its_log_named(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(EndedError, match=r"`digitspot read 'no such.jpg'` ended with 2, see .*log") as caught:
+        run_followed(["read", "no such.jpg"], threading.Event(), device=None, log=log)
+    assert not caught.value.killed
+    assert "model" in log.read_text()
