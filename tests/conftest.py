@@ -1,5 +1,6 @@
-"""What several tests share: small detectors, built once, and fixed threads."""
+"""What several tests share: small detectors, built once, and signals as in a terminal."""
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,9 @@ from digitspot.detector import Detector, build_detector
 from digitspot.training.loader import TensorBatch
 from small_nano import blind_onnx, nano_int8, nano_model, nano_onnx, nano_run  # noqa: F401 - fixtures
 from small_training import small_data, small_recipe  # noqa: F401 - fixtures
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell's background jobs ignore SIGINT, and so would all commands that tests start and interrupt.
 
 SMALL = {
     "fpn_channels": 16,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from digitspot.experiments.process import EndedError, StoppedError, run_followed
+from digitspot.experiments.process import EndedError, StoppedError, run_followed, stopping_to_go_on
 
 
 @pytest.mark.timeout(60)
@@ -36,3 +38,18 @@ def test_one_that_fails_is_quoted_and_its_log_named(tmp_path: Path) -> None:
         run_followed(["read", "no such.jpg"], threading.Event(), device=None, log=log)
     assert not caught.value.killed
     assert "model" in log.read_text()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminal hangs up here")
+@pytest.mark.parametrize(("handler", "stops"), [(signal.SIG_DFL, True), (signal.SIG_IGN, False)])
+def test_a_hangup_stops_what_does_not_ignore_it(handler: signal.Handlers, stops: bool) -> None:
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        with (
+            pytest.raises(KeyboardInterrupt, match="goes on") if stops else nullcontext(),
+            stopping_to_go_on(),
+        ):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == handler
+    finally:
+        signal.signal(signal.SIGHUP, before)

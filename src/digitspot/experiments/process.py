@@ -46,12 +46,16 @@ class EndedError(DigitspotError):
 
 @contextmanager
 def stopping_to_go_on() -> Iterator[None]:
-    """Take SIGTERM and SIGHUP as Ctrl-C while the block runs, and say that the same command goes on."""
+    """Take SIGTERM and SIGHUP as Ctrl-C while the block runs, and say that the same command goes on.
+
+    What is ignored stays so: nohup lets commands outlive their terminal like that.
+    """
 
     def interrupt(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    signals = [each for each in known if signal.getsignal(each) != signal.SIG_IGN]
     before = [signal.signal(each, interrupt) for each in signals]
     try:
         yield
