@@ -107,6 +107,15 @@ def test_all_see_as_many_images(small_data: Path, tmp_path: Path) -> None:
     }
 
 
+def test_pictures_are_opened_once(
+    small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variants = {"none": {}, "parts": {"data.strategy": "parts"}, "dropout": {"model.dropout": 0.5}}
+    settings = {"data.pack_root": str(tmp_path), "data.parts": 2}
+    equal_lengths(read_study(write(tmp_path, variants=variants, settings=settings), 24), small_data)
+    assert capsys.readouterr().err.count("train: ") == 1
+
+
 @pytest.mark.parametrize("unequal", [None, "one of them holds more"])
 def test_unequal_lengths_need_a_reason(unequal: str | None, small_data: Path, tmp_path: Path) -> None:
     variants = {"none": {}, "merged": {"data.merge_valid": True, "data.untouched_share": 0.5}}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from digitspot.ablate.study import Study
 from digitspot.errors import ConfigError
-from digitspot.experiments.lengths import Length, length_of, nearest_length, plan_training
+from digitspot.experiments.lengths import Length, length_of, nearest_length, plan_each
 
 TOLERANCE = 0.05
 """Trainings end with whole epochs, and an epoch under parts drops a few pictures of each part."""
@@ -21,7 +21,7 @@ def equal_lengths(study: Study, data: Path) -> dict[str, Length]:
             why that may be; or one stops early.
         DataError: Labels or pictures cannot be used.
     """
-    plans = {variant.name: plan_training(variant.config, data) for variant in study.variants}
+    plans = plan_each({variant.name: variant.config for variant in study.variants}, data)
     wanted = study.images
     if wanted is None:
         wanted = length_of(plans[study.baseline.name], study.baseline.config.train.epochs).images

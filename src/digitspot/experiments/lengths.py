@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from digitspot.config import Config
+from digitspot.config import Config, DataConfig
 from digitspot.data.sampler import BatchPlan
 from digitspot.data.splits import TrainingData, open_training
 from digitspot.training.loader import plan_batches
@@ -30,8 +31,7 @@ def open_to_plan(config: Config, data: Path) -> TrainingData:
     Raises:
         DataError: Labels or pictures cannot be used.
     """
-    strategy = "parts" if config.data.strategy == "prepared" else config.data.strategy
-    return open_training(data, replace(config, data=replace(config.data, strategy=strategy)))
+    return open_training(data, Config(data=_to_plan(config)))
 
 
 def plan_training(config: Config, data: Path) -> BatchPlan:
@@ -41,6 +41,28 @@ def plan_training(config: Config, data: Path) -> BatchPlan:
         DataError: Labels or pictures cannot be used.
     """
     return plan_batches(open_to_plan(config, data).samples, config)
+
+
+def plan_each(configs: Mapping[str, Config], data: Path) -> dict[str, BatchPlan]:
+    """Return the batches of several trainings; pictures that some have in common are opened once.
+
+    Raises:
+        DataError: Labels or pictures cannot be used.
+    """
+    opened: dict[DataConfig, TrainingData] = {}
+    plans = {}
+    for name, config in configs.items():
+        key = _to_plan(config)
+        if key not in opened:
+            opened[key] = open_to_plan(config, data)
+        plans[name] = plan_batches(opened[key].samples, config)
+    return plans
+
+
+def _to_plan(config: Config) -> DataConfig:
+    """Return where pictures are counted: in their files, or in a pack."""
+    strategy = config.data.strategy
+    return replace(config.data, strategy="files" if strategy == "files" else "pack")
 
 
 def length_of(plan: BatchPlan, epochs: int) -> Length:
