@@ -12,8 +12,8 @@ from digitspot.training.loader import TensorBatch
 from small_nano import blind_onnx, nano_int8, nano_model, nano_onnx, nano_run  # noqa: F401 - fixtures
 from small_training import small_data, small_recipe  # noqa: F401 - fixtures
 
-signal.signal(signal.SIGINT, signal.default_int_handler)
 # A shell's background jobs ignore SIGINT, and so would all commands that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SMALL = {
     "fpn_channels": 16,
