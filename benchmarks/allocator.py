@@ -15,7 +15,7 @@ import torch
 
 from compare import interleave
 from digitspot.config import DataConfig, load_recipe
-from digitspot.data.splits import open_split
+from digitspot.dataset.splits import open_split
 from digitspot.detector import build_detector
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.learner import Learner

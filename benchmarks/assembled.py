@@ -22,7 +22,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import MultiScaleRoIAlign
 
 from digitspot.config import Config, DataConfig
-from digitspot.data.splits import open_split
+from digitspot.dataset.splits import open_split
 from digitspot.detector.model import Detector, TorchvisionDetector
 from digitspot.detector.nano import ANCHOR_RATIOS, ANCHOR_SIZES, NUM_CLASSES, POOL_SIZE, Backbone, Nano
 from digitspot.detector.presets import _counts
@@ -43,7 +43,7 @@ def main() -> None:
     assembled, _ = assemble_nano(model.config)
     assembled.load_state_dict(torchvision_weights(model.detector))
     samples = open_split(options.data, options.split, DataConfig())
-    print(f"| {len(samples)} pictures of {options.split} | mAP | accuracy |\n| --- | --- | --- |")
+    print(f"| {len(samples)} images of {options.split} | mAP | accuracy |\n| --- | --- | --- |")
     for name, detector in (
         ("`nano`", model.detector),
         ("its weights in torchvision's `FasterRCNN`", assembled),

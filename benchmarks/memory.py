@@ -4,7 +4,7 @@
     python benchmarks/memory.py --output DIR --train 2GiB --train.max-updates 400
     python benchmarks/memory.py --output DIR --train none --data SVHN --train.epochs 1
 
-Without `--data` a pack of noise in house numbers' sizes is made, one to four digits a picture. What is not
+Without `--data` a pack of noise in house numbers' sizes is made, one to four digits an image. What is not
 said here goes to `digitspot train`.
 
 Two measures, of the process and all below it: `pss` is the sum of the proportional set sizes, to which
@@ -31,7 +31,7 @@ import numpy as np
 from PIL import Image
 
 from digitspot.config import Config, load_recipe
-from digitspot.data.splits import open_training
+from digitspot.dataset.splits import open_training
 from digitspot.training.allocator import hand_back_freed_memory
 from digitspot.training.loader import largest_part, plan_batches, start_loading
 from digitspot.training.memory import processes_below, size_text
@@ -219,7 +219,7 @@ def mapped_shared_memory(pid: int) -> Iterator[int]:
 
 
 def write_data(folder: Path, num: int) -> None:
-    """Write noise as BMP, in the sizes of house numbers' photographs; `valid` has a hundredth."""
+    """Write noise as BMP, in the sizes of house numbers' images; `valid` has a hundredth."""
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, 2**24, np.uint8)
     for name, count in (("train", num), ("valid", max(1, num // 100))):

@@ -28,11 +28,11 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from digitspot.data.coco import find_split, read_labels
-from digitspot.data.images import decode_image
-from digitspot.data.labels import CategoryMap, LabelledImage, LabelSet
-from digitspot.data.pack import Pack
-from digitspot.data.pack_build import build_pack, open_or_build
+from digitspot.dataset.pack import Pack
+from digitspot.dataset.pack_build import build_pack, open_or_build
+from digitspot.images import decode_image
+from digitspot.labels.coco import find_split, read_labels
+from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
 
 Row = tuple[str, str]
 PHOTO_HW = (3000, 4000)
@@ -48,7 +48,7 @@ def main() -> None:
     labels = read_labels(split.labels_path)
     with tempfile.TemporaryDirectory() as folder:
         rows = list(measure(labels, split.images_dir, Path(folder), args.repeats))
-    print(f"{describe_machine()}; `{args.split}` of {args.data.name}, {len(labels):,} pictures.\n")
+    print(f"{describe_machine()}; `{args.split}` of {args.data.name}, {len(labels):,} images.\n")
     print("| what | measured |\n| --- | --- |")
     print("\n".join(f"| {what} | {figure} |" for what, figure in rows))
 
@@ -163,7 +163,7 @@ def decode_chunk(paths: Sequence[Path]) -> int:
 
 
 def write_photos(folder: Path, num: int) -> LabelSet:
-    """Save smooth noise as large JPEG photographs without a digit."""
+    """Save smooth noise as large JPEG images without a digit."""
     folder.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     stream = io.BytesIO()

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from digitspot.boxes import suppress
-from digitspot.structures import Detections
+from digitspot.types import Detections
 
 SCORES = (np.arange(5, 96) / 100).astype(np.float32)
 """Thresholds to try; float32 like the scores, so that one that equals a threshold reaches it."""

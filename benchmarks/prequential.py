@@ -20,21 +20,21 @@ import numpy as np
 import torch
 
 from digitspot.config import AugmentConfig, Config, load_recipe
-from digitspot.data.sampler import Batch
-from digitspot.data.samples import Samples
-from digitspot.data.splits import open_training
+from digitspot.dataset.sampler import Batch
+from digitspot.dataset.samples import Samples
+from digitspot.dataset.splits import open_training
 from digitspot.detector import build_detector
 from digitspot.detector.model import pick_device
 from digitspot.preprocess import group_by_shape
-from digitspot.structures import DoubleArray
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.learner import Learner
 from digitspot.training.loader import RemainingBatches, TrainingBatches, plan_batches, start_loading
 from digitspot.training.loop import Trainer
 from digitspot.training.losses import evaluation_losses
-from digitspot.training.place import Place
 from digitspot.training.runlog import Run
+from digitspot.training.state import Place
 from digitspot.training.validation import Validator
+from digitspot.types import DoubleArray
 
 VALID_LOSS = "valid_loss"
 """Kind of the records of the loss on `valid` before a part."""

@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from digitspot.config import DataConfig, load_recipe
-from digitspot.data.splits import open_split
+from digitspot.dataset.splits import open_split
 from digitspot.detector import build_detector
 from digitspot.runtime.torch_runtime import autocast
 from digitspot.training.allocator import keep_freed_memory
@@ -105,7 +105,7 @@ def main() -> None:
     for batch in plan:
         loader[batch]
     each = (time.perf_counter() - start) / num
-    print(f"\nReading, augmenting and preparing one picture takes {1e3 * each:.1f} ms of a loader process.")
+    print(f"\nReading, augmenting and preparing one image takes {1e3 * each:.1f} ms of a loader process.")
 
 
 def report(title: str, work: Callable[[], None], num: int, turns: int, peak: float, bandwidth: float) -> None:

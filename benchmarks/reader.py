@@ -19,17 +19,17 @@ from pathlib import Path
 
 import numpy as np
 
-from digitspot.data.coco import read_labels, read_results
-from digitspot.data.images import decode_image
-from digitspot.data.labels import CategoryMap, LabelledImage, LabelSet
 from digitspot.evaluation.coco_metrics import evaluate_boxes
 from digitspot.evaluation.reliability import evaluate_reliability
+from digitspot.images import decode_image
+from digitspot.labels.coco import read_labels, read_results
+from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings, fit_settings, read_number
 from digitspot.reading.selection import select
 from digitspot.reading.style import refine_boxes
-from digitspot.structures import Detections
 from digitspot.training.validation import zoom_out
+from digitspot.types import Detections
 from plain_reader import PlainReader, fit_plain_reader
 
 OTHERS = ("fasterrcnn_mobilenet", "fasterrcnn_r50v2_a")
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def detect(options: argparse.Namespace, split: str, zoomed: bool = False) -> list[View]:
-    """Detect on a split; each picture's boxes are in the pixels of its view."""
+    """Detect on a split; each image's boxes are in the pixels of its view."""
     cached = options.cache and options.cache / f"{split}{'_zoomed' * zoomed}.pkl"
     if cached and cached.exists():
         return pickle.loads(cached.read_bytes())
@@ -107,7 +107,7 @@ def fit(views: Sequence[View]) -> tuple[ReadingSettings, PlainReader]:
     settings, _ = fit_settings(
         found,
         numbers,
-        pictures=[view.image.image_id for view in views],
+        images=[view.image.image_id for view in views],
         boxes=[view.image.boxes for view in views],
     )
     return settings, fit_plain_reader(found, numbers)
@@ -165,7 +165,7 @@ def print_numbers(results: dict[str, Answers]) -> None:
 
 
 def print_selection(answers: Answers) -> None:
-    print("\n| target | fitted pictures answered | guaranteed | test answered | test accuracy |")
+    print("\n| target | fitted images answered | guaranteed | test answered | test accuracy |")
     print("| --- | --- | --- | --- | --- |")
     probabilities = np.array([probability for _, probability in answers.ours])
     right = np.array(

@@ -1,4 +1,4 @@
-"""Reading with each runtime: files to answers, one picture at a time, and a cold start.
+"""Reading with each runtime: files to answers, one image at a time, and a cold start.
 
 python benchmarks/reading.py runs/mine --labels data/test.json --data data > benchmarks/results/reading.md
 """
@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 
 from compare import interleave
 from digitspot.cores import num_cores
-from digitspot.data.coco import read_labels, read_numbers, read_results, write_labels
-from digitspot.data.labels import LabelSet
 from digitspot.evaluation.answers import evaluate_answers
+from digitspot.labels.coco import read_labels, read_numbers, read_results, write_labels
+from digitspot.labels.labels import LabelSet
 from digitspot.predict import NUMBERS, RESULTS
 from digitspot.reader import Precision, Reader, RuntimeName
 
@@ -46,37 +46,33 @@ class Way:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="a run folder whose model can be exported")
-    parser.add_argument("--labels", type=Path, required=True, help="pictures are in the folder beside it")
+    parser.add_argument("--labels", type=Path, required=True, help="images are in the folder beside it")
     parser.add_argument("--data", type=Path, default=None, help="calibrates int8, which is left out without")
-    parser.add_argument("--num", type=int, default=None, help="the first pictures only")
-    parser.add_argument("--single", type=int, default=200, help="pictures read one at a time")
+    parser.add_argument("--num", type=int, default=None, help="the first images only")
+    parser.add_argument("--single", type=int, default=200, help="images read one at a time")
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     with TemporaryDirectory() as name:
         folder = Path(name)
         labels = first_labels(options.labels, folder, options.num)
-        pictures = [folder / "test" / image.file_name for image in labels.images]
+        images = [folder / "test" / image.file_name for image in labels.images]
         ways = make_ways(options.run, folder, options.data)
         answers = {name: folder / name for name in ways}
         whole = {name: partial(predict, way, labels.path, answers[name]) for name, way in ways.items()}
-        cold = {name: partial(read_one, way, pictures[0]) for name, way in ways.items()}
+        cold = {name: partial(read_one, way, images[0]) for name, way in ways.items()}
         files = interleave(whole, options.turns)
         starts = interleave(cold, 2 * options.turns)
-        single = one_at_a_time(ways, pictures[: options.single])
+        single = one_at_a_time(ways, images[: options.single])
         scores = {name: score(labels, place) for name, place in answers.items()}
     print("# Reading\n")
     print(
         f"`{Path(__file__).name}`, cores: {num_cores()}. {len(labels)} files to pred.json and pred.csv, start"
     )
+    print(f"included, median of {options.turns} turns in which the ways alternate; one image from its file,")
     print(
-        f"included, median of {options.turns} turns in which the ways alternate; one picture from its file,"
+        f"after loading, median of {len(single['torch'])}; `digitspot read` of one image, start included.\n"
     )
-    print(
-        f"after loading, median of {len(single['torch'])}; `digitspot read` of one picture, start included.\n"
-    )
-    print(
-        "| way | files/s | one picture | cold read | mAP | accuracy |\n| --- | --- | --- | --- | --- | --- |"
-    )
+    print("| way | files/s | one image | cold read | mAP | accuracy |\n| --- | --- | --- | --- | --- | --- |")
     for name in ways:
         print(
             f"| {name} | {files.rate(name, len(labels)):.0f} | {1e3 * median(single[name]):.1f} ms "
@@ -107,7 +103,7 @@ def export(run: Path, output: Path, *options: str) -> Path:
 
 
 def first_labels(path: Path, folder: Path, num: int | None) -> LabelSet:
-    """Write the first labels into a folder beside a link to the pictures; return them."""
+    """Write the first labels into a folder beside a link to the images; return them."""
     labels = read_labels(path, clip=False)
     write_labels(replace(labels, images=labels.images[:num]), folder / "test.json")
     (folder / "test").symlink_to(path.with_suffix("").resolve())
@@ -118,22 +114,22 @@ def predict(way: Way, labels: Path, output: Path) -> None:
     run_quietly("predict", way.model, labels, "--output", output, *way.options)
 
 
-def read_one(way: Way, picture: Path) -> None:
-    run_quietly("read", picture, "--model", way.model, *way.options)
+def read_one(way: Way, image: Path) -> None:
+    run_quietly("read", image, "--model", way.model, *way.options)
 
 
 def run_quietly(*arguments: object) -> None:
     subprocess.run([*DIGITSPOT, *map(str, arguments)], check=True, capture_output=True)
 
 
-def one_at_a_time(ways: Mapping[str, Way], pictures: Sequence[Path]) -> dict[str, list[float]]:
-    """Return the seconds that each way takes for each picture, from the file to the number."""
+def one_at_a_time(ways: Mapping[str, Way], images: Sequence[Path]) -> dict[str, list[float]]:
+    """Return the seconds that each way takes for each image, from the file to the number."""
     readers = {name: way.load() for name, way in ways.items()}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for picture in [pictures[0], *pictures]:
+    for image in [images[0], *images]:
         for name, reader in readers.items():
             start = time.perf_counter()
-            reader.read(picture)
+            reader.read(image)
             seconds[name].append(time.perf_counter() - start)
     return {name: values[1:] for name, values in seconds.items()}
 

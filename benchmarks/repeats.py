@@ -1,8 +1,8 @@
-"""How many copies of photographs are found again, by what was done to them, and what it costs.
+"""How many copies of images are found again, by what was done to them, and what it costs.
 
     python benchmarks/repeats.py --data SVHN
 
-The copies are of pictures of the data set, and are looked for among all of it.
+The copies are of images of the data set, and are looked for among all of it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from digitspot.data.coco import read_labels
-from digitspot.data.images import decode_image
-from digitspot.data.repeats import Fingerprint, find_repeats, fingerprint
+from digitspot.images import decode_image
+from digitspot.labels.coco import read_labels
+from digitspot.labels.repeats import Fingerprint, find_repeats, fingerprint
 
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
@@ -62,7 +62,7 @@ def main() -> None:
     paths = [args.data / split / image.file_name for split, image in rows]
     start = time.process_time()
     prints = [fingerprint(decode_image(path)) for path in paths]
-    print(f"{len(paths):,} pictures decoded and reduced in {time.process_time() - start:.1f} s of one core")
+    print(f"{len(paths):,} images decoded and reduced in {time.process_time() - start:.1f} s of one core")
     start = time.process_time()
     own = find_repeats(prints)
     print(f"compared in {time.process_time() - start:.1f} s: {len(own)} pairs of their own")

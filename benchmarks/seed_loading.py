@@ -2,10 +2,10 @@
 
     python benchmarks/seed_loading.py --data SVHN --output runs/loading > benchmarks/results/seed_loading.md
 
-The report's way: float32 tensors of every picture, prepared ahead in ten part files, a DataLoader with four
+The report's way: float32 tensors of every image, prepared ahead in ten part files, a DataLoader with four
 workers, batches of four, torchvision's resize to 800/1333. First all parts were held in memory; then one
 at a time, with a pause of 20 s before the next. Only loading is measured, up to what a network is given.
-The sample's pictures are repeated until there are as many as the homework has.
+The sample's images are repeated until there are as many as the homework has.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from digitspot.config import Config, DataConfig, load_recipe
-from digitspot.data.splits import open_training
+from digitspot.dataset.splits import open_training
 from digitspot.preprocess import MEAN, STD
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.loader import RemainingBatches, plan_batches, start_loading
@@ -91,7 +91,7 @@ def main() -> None:
     if not (parts / f"{NUM_PARTS - 1}.pt").exists():
         write_parts(options, parts)
     stored = sum(path.stat().st_size for path in parts.iterdir())
-    print(f"{len(samples):,} pictures: {size_text(int(samples.num_bytes.sum()))} in the pack, "
+    print(f"{len(samples):,} images: {size_text(int(samples.num_bytes.sum()))} in the pack, "
           f"{size_text(stored)} in part files of float32 tensors.\n")  # fmt: skip
     print("| way | limit | first batch | img/s | a CPU second | change of part | peak | it |")
     print("| --- " * 8 + "|")
@@ -155,7 +155,7 @@ def cpu_seconds() -> float:
 
 
 def seed_whole(options: argparse.Namespace) -> Iterator[tuple[Any, int]]:
-    """Hold every picture's tensor."""
+    """Hold every image's tensor."""
     samples = [each for part in range(NUM_PARTS) for each in read_part(options, part)]
     while True:
         yield from seed_batches(samples, part=0)
@@ -212,7 +212,7 @@ def ours(recipe: str) -> Callable[[argparse.Namespace], Iterator[tuple[Any, int]
 
 
 def repeat_sample(sample: Path, folder: Path, num: int) -> None:
-    """Write labels in which the sample's training pictures stand again and again."""
+    """Write labels in which the sample's training images stand again and again."""
     folder.mkdir(parents=True)
     for name in ("train", "valid"):
         (folder / name).symlink_to((sample / name).resolve())

@@ -1,4 +1,4 @@
-"""Train with each data strategy on as many pictures: rate, memory, part changes, scores on `test`.
+"""Train with each data strategy on as many images: rate, memory, part changes, scores on `test`.
 
     digitspot demo --output demo
     python benchmarks/strategies.py --data SVHN --output runs/strategies --weights demo/run/best.pt \
@@ -8,7 +8,7 @@ One training at a time, in a process of its own, then `digitspot predict` and `d
 which nothing was tuned on. Memory is followed from outside once a second. Each training leaves a JSON file;
 one that has it is not repeated, one that was cut off is.
 
-A network that starts at random ends 24,000 pictures later ten points of accuracy from one with another seed
+A network that starts at random ends 24,000 images later ten points of accuracy from one with another seed
 (docs/performance.md), whatever its data came through. `--weights` begins all of them at the same weights.
 """
 
@@ -29,10 +29,10 @@ from statistics import mean, stdev
 import numpy as np
 
 from digitspot.config import load_recipe
-from digitspot.data.coco import read_labels, read_numbers
-from digitspot.data.splits import open_training
+from digitspot.dataset.splits import open_training
 from digitspot.evaluation.intervals import accuracy_samples
 from digitspot.evaluation.number_metrics import exact_matches
+from digitspot.labels.coco import read_labels, read_numbers
 from digitspot.predict import NUMBERS
 from digitspot.training.runlog import Run
 from memory import follow
@@ -212,20 +212,20 @@ def agreement(options: argparse.Namespace, results: Mapping[tuple[str, int], Res
     seeds = options.seeds
     points = [100 * (results["parts", seed].test[1] - results["pack", seed].test[1]) for seed in seeds]
     half = STUDENT_T_90[len(points)] * stdev(points) / math.sqrt(len(points))
-    low, high = photograph_interval(options, seeds)
+    low, high = image_interval(options, seeds)
     shown = ", ".join(f"{point:+.2f}" for point in points)
     return (
         f"Accuracy on `test`, `parts` less `pack`, in points, pairs of one seed: {shown}; mean "
         f"{mean(points):+.2f}.\n\n"
-        f"- Over seeds (other trainings, these photographs; Student's t, {len(points) - 1} degrees): "
+        f"- Over seeds (other trainings, these images; Student's t, {len(points) - 1} degrees): "
         f"90 % interval [{mean(points) - half:+.2f}, {mean(points) + half:+.2f}].\n"
-        f"- Over photographs (these trainings, other photographs; paired bootstrap of the mean over the "
+        f"- Over images (these trainings, other images; paired bootstrap of the mean over the "
         f"seeds): 90 % interval [{low:+.2f}, {high:+.2f}]."
     )
 
 
-def photograph_interval(options: argparse.Namespace, seeds: Sequence[int]) -> tuple[float, float]:
-    """Return the 90 % interval of the mean difference, in points, over draws of the photographs.
+def image_interval(options: argparse.Namespace, seeds: Sequence[int]) -> tuple[float, float]:
+    """Return the 90 % interval of the mean difference, in points, over draws of the images.
 
     One generator seed gives each run the same draws: the difference of the samples is paired.
     """

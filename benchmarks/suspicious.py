@@ -2,8 +2,8 @@
 
     python benchmarks/suspicious.py --data SVHN --output FOLDER --weights best.pt
 
-A copy of the data set's labels, its pictures linked, gets wrong classes, dropped boxes and shifted boxes,
-each in another picture. A box is shifted by 20 to 40 % of its own width across or of its height down, to
+A copy of the data set's labels, its images linked, gets wrong classes, dropped boxes and shifted boxes,
+each in another image. A box is shifted by 20 to 40 % of its own width across or of its height down, to
 either side. Models are trained on the copy, as by a user who does not know of the faults.
 """
 
@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from digitspot.config import load_recipe
-from digitspot.data.coco import find_split, read_labels, write_labels
-from digitspot.data.labels import LabelledImage
 from digitspot.evaluation.suspicions import Suspect, find_suspects, write_suspects
 from digitspot.folds import predict_out_of_fold
+from digitspot.labels.coco import find_split, read_labels, write_labels
+from digitspot.labels.labels import LabelledImage
 from digitspot.preview import suspect_sheet
 
 KINDS = ("class", "dropped", "shifted")
@@ -30,11 +30,11 @@ SHIFT = (0.2, 0.4)
 SHARES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 NUM_DRAWN = 60
 NUM_VALID = 200
-"""Pictures that each model is validated on, once."""
+"""Images that each model is validated on, once."""
 
 
 def plant(image: LabelledImage, kind: str, rng: np.random.Generator) -> LabelledImage:
-    """Return a picture with one fault of a kind in its labels."""
+    """Return an image with one fault of a kind in its labels."""
     place = int(rng.integers(len(image.labels)))
     if kind == "class":
         labels = image.labels.copy()
@@ -103,7 +103,7 @@ def report(suspects: Sequence[Suspect], planted: dict[int, str]) -> None:
     kinds = np.array([planted.get(each.image.image_id, "") for each in suspects])
     probabilities = np.array([each.probability for each in suspects])
     names = " | ".join(f"{kind} found" for kind in KINDS)
-    print(f"| first | pictures | faulty | of all faulty | {names} | expected faulty |")
+    print(f"| first | images | faulty | of all faulty | {names} | expected faulty |")
     print("| --- " * (5 + len(KINDS)) + "|")
     for share in SHARES:
         top = kinds[: round(share * len(kinds))]

@@ -24,8 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from assembled import assemble_nano
 from compare import Comparison, interleave
 from digitspot.config import Config, DataConfig, load_recipe
-from digitspot.data.pack import Pack
-from digitspot.data.splits import open_split
+from digitspot.dataset.pack import Pack
+from digitspot.dataset.splits import open_split
 from digitspot.detector import Detector, build_detector
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.learner import Learner
@@ -125,7 +125,7 @@ def same_batches(
     def make(pack: Pack, device: torch.device, batch_size: int, steps: int) -> Way:
         config = with_batch(load_recipe(RECIPES / "nano.yaml"), batch_size)
         detector, own = build(config)
-        return Way(title, Learner(detector, own, device), pictures(pack, config, steps))
+        return Way(title, Learner(detector, own, device), images(pack, config, steps))
 
     return make
 
@@ -149,14 +149,14 @@ def seed_way(pack: Pack, device: torch.device, batch_size: int, steps: int) -> W
     config = replace(config, train=replace(config.train, precision="bf16"))
     learner = Learner(build_detector(config.model, load_weights=False), config, device)
     title = f"the report's: `resnet50_fpn_v2`, 800/1333, batch {batch_size}"
-    return Way(title, learner, pictures(pack, config, 1))
+    return Way(title, learner, images(pack, config, 1))
 
 
 def with_batch(config: Config, batch_size: int) -> Config:
     return replace(config, train=replace(config.train, batch_size=batch_size))
 
 
-def pictures(pack: Pack, config: Config, steps: int) -> list[TensorBatch]:
+def images(pack: Pack, config: Config, steps: int) -> list[TensorBatch]:
     """Return the first training batches."""
     loader = TrainingBatches(pack, config)
     return [loader[batch] for batch in plan_batches(pack, config).epoch(0)[:steps]]

@@ -54,7 +54,7 @@ def still_detector() -> Detector:
 
 @pytest.fixture
 def make_batch() -> Callable[..., TensorBatch]:
-    """Make a batch of noise with one digit in each picture; ids count from 100 times the seed."""
+    """Make a batch of noise with one digit in each image; ids count from 100 times the seed."""
 
     def make(seed: int, num_images: int = 2, size_hw: tuple[int, int] = (64, 64)) -> TensorBatch:
         generator = torch.Generator().manual_seed(seed)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digitspot.structures import Detections, DoubleArray
+from digitspot.types import Detections, DoubleArray
 
 Random = np.random.Generator
 ASPECT = 0.6

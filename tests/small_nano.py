@@ -13,11 +13,11 @@ import yaml
 from torch import nn
 
 from digitspot.config import Config, InputConfig, ModelConfig
-from digitspot.data.labels import CategoryMap
-from digitspot.data.seen import Seen
+from digitspot.dataset.seen import Seen
 from digitspot.detector import Detector, build_detector
 from digitspot.detector.export import export_onnx
-from digitspot.detector.quantize import Feed, feeds, sample_pictures
+from digitspot.detector.quantize import Feed, feeds, sample_images
+from digitspot.labels.labels import CategoryMap
 from digitspot.reading import ReadingSettings
 from digitspot.training.checkpoint import BEST, Model, save_model
 
@@ -98,7 +98,7 @@ def nano_onnx(nano_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def nano_int8(nano_model: Model, small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("nano") / "int8.onnx"
-    return export(nano_model, path, feeds(sample_pictures(small_data), RULE))
+    return export(nano_model, path, feeds(sample_images(small_data), RULE))
 
 
 @pytest.fixture(scope="session")

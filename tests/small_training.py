@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from digitspot.data.synth.write import synthesize
+from digitspot.synth.write import synthesize
 
 SMALL = {
     "data": {"workers": 1},
@@ -32,7 +32,7 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """24 training, 8 validation and 8 test photographs."""
+    """24 training, 8 validation and 8 test images."""
     folder = tmp_path_factory.mktemp("small") / "data"
     synthesize(folder, train=24, valid=8, test=8, seed=3, domain="plates")
     return folder

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torchvision import ops
 
 from digitspot.boxes import box_areas, box_ious, clip_boxes, suppress, xywh_to_xyxy, xyxy_to_xywh
-from digitspot.structures import FloatArray
+from digitspot.types import FloatArray
 
 CORNERS = st.tuples(st.integers(-20, 60), st.integers(-20, 60), st.integers(0, 40), st.integers(0, 40))
 BOXES = st.lists(CORNERS, max_size=12).map(
@@ -70,10 +70,10 @@ def test_suppression(
     ("box", "expected", "reason"),
     [
         ([1, 2, 3, 4], [1, 2, 3, 4], "inside"),
-        ([-5, -5, 50, 50], [0, 0, 20, 10], "larger than the picture"),
+        ([-5, -5, 50, 50], [0, 0, 20, 10], "larger than the image"),
         ([-9, 2, -3, 4], [0, 2, 0, 4], "left of it: no width is left"),
         ([25, 12, 30, 14], [20, 10, 20, 10], "beyond the corner: a point"),
-        ([0, 0, 20, 10], [0, 0, 20, 10], "the picture itself: half-open"),
+        ([0, 0, 20, 10], [0, 0, 20, 10], "the image itself: half-open"),
     ],
 )
 def test_clipping(box: list[float], expected: list[float], reason: str) -> None:

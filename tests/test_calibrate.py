@@ -19,22 +19,22 @@ from digitspot.calibrate import (
     write_settings,
 )
 from digitspot.cli import run
-from digitspot.data.coco import read_labels, write_labels, write_results
-from digitspot.data.labels import CategoryMap, LabelledImage, LabelSet
-from digitspot.data.readings import read_readings, write_readings
 from digitspot.errors import CheckpointError, DataError
 from digitspot.evaluation.answers import evaluate_answers
+from digitspot.labels.coco import read_labels, write_labels, write_results
+from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
 from digitspot.manifest import KEY
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings
-from digitspot.structures import Reading
+from digitspot.readings_csv import read_readings, write_readings
 from digitspot.training.checkpoint import load_model
+from digitspot.types import Reading
 from reading_layouts import found_in
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Results of a detector that finds one false box in each of 120 pictures, and the labels."""
+    """Results of a detector that finds one false box in each of 120 images, and the labels."""
     folder = tmp_path_factory.mktemp("results")
     random = np.random.default_rng(0)
     images, found = [], {}
@@ -182,16 +182,16 @@ def _rows(path: Path) -> dict[str, str]:
 def test_options_that_cannot_be(
     nano_onnx: Path, small_data: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture = str(small_data / "test" / "1.png")
-    assert run(["read", "--model", str(nano_onnx), *options, "--", picture]) == 2
+    image = str(small_data / "test" / "1.png")
+    assert run(["read", "--model", str(nano_onnx), *options, "--", image]) == 2
     assert message in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_a_length_that_is_known(
     nano_onnx: Path, small_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture = str(small_data / "test" / "1.png")
-    assert run(["read", picture, "--model", str(nano_onnx), "--length", "2"]) == 0
+    image = str(small_data / "test" / "1.png")
+    assert run(["read", image, "--model", str(nano_onnx), "--length", "2"]) == 0
     assert len(capsys.readouterr().out.strip()) == 2
 
 

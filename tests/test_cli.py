@@ -18,8 +18,8 @@ from PIL import Image
 from command_line import command, digitspot, environment
 from digitspot.cli import run
 from digitspot.config import ModelConfig
-from digitspot.data.coco import read_labels, read_numbers, write_labels
-from digitspot.data.labels import CategoryMap, LabelSet
+from digitspot.labels.coco import read_labels, read_numbers, write_labels
+from digitspot.labels.labels import CategoryMap, LabelSet
 from digitspot.reader import Reader
 from digitspot.runtime.onnx_runtime import OnnxRuntime
 from digitspot.training.checkpoint import save_model
@@ -29,7 +29,7 @@ CATEGORIES = [{"id": digit + 1, "name": str(digit)} for digit in range(10)]
 
 
 def make_split(folder: Path, name: str, images: int = 2) -> dict[str, Any]:
-    """Write a split of noise, each picture its own, with one digit each; return its labels."""
+    """Write a split of noise, each image its own, with one digit each; return its labels."""
     (folder / name).mkdir(parents=True)
     random = np.random.default_rng(sum(name.encode()))
     document: dict[str, Any] = {"images": [], "annotations": [], "categories": CATEGORIES}
@@ -80,9 +80,9 @@ def half(name: str) -> Callable[[Path], object]:
     )
 
 
-def replace_picture(data: Path, picture: Image.Image, name: str = "1.png") -> None:
-    """Put another picture in the place of a training picture, with labels to match its size."""
-    picture.save(data / "train" / name)
+def replace_image(data: Path, image: Image.Image, name: str = "1.png") -> None:
+    """Put another image in the place of a training image, with labels to match its size."""
+    image.save(data / "train" / name)
 
 
 def truncated_jpeg(data: Path) -> None:
@@ -96,9 +96,9 @@ BAD_DATA = [
     ("broken PNG", half("train/1.png"), r"1\.png"),
     ("truncated JPEG", truncated_jpeg, r"1\.jpg"),
     ("empty file", overwrite("train/1.png", b""), r"1\.png.*empty"),
-    ("file that is not an image", overwrite("train/1.png", b"hello there, no picture"), r"1\.png"),
-    ("missing picture", lambda data: (data / "train" / "1.png").unlink(), r"1\.png"),
-    ("another size than the label's", lambda data: replace_picture(data, Image.new("RGB", (81, 40))), "81"),
+    ("file that is not an image", overwrite("train/1.png", b"hello there, no image"), r"1\.png"),
+    ("missing image", lambda data: (data / "train" / "1.png").unlink(), r"1\.png"),
+    ("another size than the label's", lambda data: replace_image(data, Image.new("RGB", (81, 40))), "81"),
     ("JSON cut off", half("train.json"), r"train\.json.*line"),
     ("JSON of the wrong shape", overwrite("train.json", b"[1, 2]"), r"train\.json"),
     ("negative width", edit_labels(lambda d: d["annotations"][0].update(bbox=[30, 8, -3, 24])), "width -3"),
@@ -107,7 +107,7 @@ BAD_DATA = [
     ("category that is no digit", edit_labels(lambda d: d["categories"][0].update(name="A")), "'A'"),
     ("annotation of no image", edit_labels(lambda d: d["annotations"][0].update(image_id=99)), "99"),
     ("image id twice", edit_labels(lambda d: d["images"][1].update(id=1)), "1"),
-    ("split without any picture", edit_labels(lambda d: d.update(images=[], annotations=[])), r"train\.json"),
+    ("split without any image", edit_labels(lambda d: d.update(images=[], annotations=[])), r"train\.json"),
     ("no valid split", lambda data: (data / "valid.json").unlink(), r"valid\.json"),
 ]  # fmt: skip
 
@@ -175,26 +175,26 @@ BAD_EXPORTS = [
     ("another ending", ["export", "run", "--output", "out.pt"], 2, "does not end in .onnx"),
     ("a folder that cannot be", ["export", "run", "--output", "file/out.onnx"], 1, "cannot write"),
     (
-        "8 bits without pictures",
+        "8 bits without images",
         ["export", "run", "--output", "out.onnx", "--precision", "int8"],
         2,
         "int8 without --data",
     ),
     (
-        "pictures without 8 bits",
+        "images without 8 bits",
         ["export", "run", "--output", "out.onnx", "--data", "."],
         2,
         "fp32 with --data",
     ),
     (
-        "no pictures to calibrate on",
+        "no images to calibrate on",
         ["export", "run", "--output", "out.onnx", "--precision", "int8", "--data", "."],
         3,
         "no train.json and no train/",
     ),
     ("read: no such file", ["read", "1.png", "--model", "gone.onnx"], 4, "no model gone.onnx"),
     ("read: not an ONNX file", ["read", "1.png", "--model", "file.onnx"], 4, "cannot be read as an ONNX"),
-    ("read: no picture", ["read", "gone.png", "--model", "model.onnx"], 3, "gone.png: no such file"),
+    ("read: no image", ["read", "gone.png", "--model", "model.onnx"], 3, "gone.png: no such file"),
     ("read: wrong runtime", ["read", "1.png", "--model", "run", "--runtime", "onnx"], 2, "digitspot export"),
     ("predict: no such file", ["predict", "gone.onnx", ".", "--output", "out"], 4, "no model gone.onnx"),
     (
@@ -260,16 +260,16 @@ def test_export_then_read_where_there_is_no_torch(nano_run: Path, small_data: Pa
         line = [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)]
         return subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=100)
 
-    picture = small_data / "test" / "1.png"
-    for arguments in (("read", picture, "--model", nano_run), ("export", nano_run)):
+    image = small_data / "test" / "1.png"
+    for arguments in (("read", image, "--model", nano_run), ("export", nano_run)):
         refused = without_torch(*arguments)
         assert (refused.returncode, "pip install 'digitspot[train]'" in refused.stderr) == (2, True)
-    read = without_torch("read", picture, "--model", model, "--json")
+    read = without_torch("read", image, "--model", model, "--json")
     assert read.returncode == 0, read.stderr
     predicted = without_torch("predict", model, small_data / "test.json", "--output", tmp_path / "out")
     assert predicted.returncode == 0, predicted.stderr
     [reading] = json.loads(read.stdout)
-    assert reading["text"] == read_alone(nano_run, picture)
+    assert reading["text"] == read_alone(nano_run, image)
     assert set(read_numbers(tmp_path / "out" / "pred.csv")) == {str(number) for number in range(1, 9)}
     scored = without_torch(
         "evaluate", tmp_path / "out", "--labels", small_data / "test.json", "--resamples", 0
@@ -287,8 +287,8 @@ def test_export_in_8_bits_then_read(nano_run: Path, small_data: Path, tmp_path: 
     assert len(json.loads(read.stdout)) == 1
 
 
-def read_alone(model: Path, picture: Path) -> str | None:
-    return Reader.load(model, device="cpu").read(picture).text
+def read_alone(model: Path, image: Path) -> str | None:
+    return Reader.load(model, device="cpu").read(image).text
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_second_training_in_a_run_folder_is_refused(
 
 @pytest.fixture(scope="module")
 def model(small_recipe: Path, small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of two epochs, trained with an extreme picture and one without boxes among the others."""
+    """A model of two epochs, trained with an extreme image and one without boxes among the others."""
     data = tmp_path_factory.mktemp("hard") / "data"
     shutil.copytree(small_data, data)
     document = json.loads((data / "train.json").read_text())
@@ -391,7 +391,7 @@ def model(small_recipe: Path, small_data: Path, tmp_path_factory: pytest.TempPat
 
 
 class TestTrainedModel:
-    """The way from a trained model to scores, with pictures that are hard to take."""
+    """The way from a trained model to scores, with images that are hard to take."""
 
     def test_labelled_split(self, model: Path, small_data: Path, tmp_path: Path) -> None:
         labels = small_data / "test.json"
@@ -406,7 +406,7 @@ class TestTrainedModel:
         assert scores["numbers"]["num_images"] == len(ids)
         assert 0 <= scores["intervals"]["AP"]["low"] <= scores["intervals"]["AP"]["high"] <= 1
 
-    def test_pictures_that_were_trained_on_are_no_validation(
+    def test_images_that_were_trained_on_are_no_validation(
         self, model: Path, small_data: Path, tmp_path: Path
     ) -> None:
         """Six of train, marked where they are predicted, and two of test in one label file."""
@@ -420,18 +420,18 @@ class TestTrainedModel:
         write_labels(LabelSet(images=tuple(images), categories=CategoryMap.homework(), path=mixed), mixed)
         evaluate = ["evaluate", tmp_path / "out", "--labels", mixed, "--resamples", 0, "--json"]
         done = digitspot("predict", model, mixed, "--output", tmp_path / "out")
-        assert "trained on 6 of these 8 pictures" in " ".join(done.stderr.split())
+        assert "trained on 6 of these 8 images" in " ".join(done.stderr.split())
         refused = digitspot(*evaluate, check=False)
         assert refused.returncode == 3
         assert "--only-unseen scores the other 2" in " ".join(refused.stderr.split())
         scores = json.loads(digitspot(*evaluate, "--only-unseen").stdout)
         assert scores["numbers"]["num_images"] == 2
 
-    def test_folder_and_single_pictures_agree(self, model: Path, small_data: Path, tmp_path: Path) -> None:
+    def test_folder_and_single_images_agree(self, model: Path, small_data: Path, tmp_path: Path) -> None:
         digitspot("predict", model, small_data / "test", "--output", tmp_path)
         numbers = read_numbers(tmp_path / "pred.csv")
-        pictures = [small_data / "test" / f"{name}.png" for name in list(numbers)[:3]]
-        result = digitspot("read", *pictures, "--model", model, "--json")
+        image_files = [small_data / "test" / f"{name}.png" for name in list(numbers)[:3]]
+        result = digitspot("read", *image_files, "--model", model, "--json")
         assert [row["text"] for row in json.loads(result.stdout)] == list(numbers.values())[:3]
 
     def test_answers_use_the_ids_of_the_labels(self, model: Path, small_data: Path, tmp_path: Path) -> None:
@@ -450,15 +450,15 @@ class TestTrainedModel:
     def test_names_that_are_no_numbers_get_a_list(
         self, model: Path, small_data: Path, tmp_path: Path
     ) -> None:
-        pictures = tmp_path / "pictures"
-        pictures.mkdir()
+        image_files = tmp_path / "images"
+        image_files.mkdir()
         for name, source in (("door.png", "1.png"), ("gate.png", "2.png")):
-            shutil.copy(small_data / "test" / source, pictures / name)
-        digitspot("predict", model, pictures, "--output", tmp_path / "out", "--zip", "--overlays", 1)
+            shutil.copy(small_data / "test" / source, image_files / name)
+        digitspot("predict", model, image_files, "--output", tmp_path / "out", "--zip", "--overlays", 1)
         listed = (tmp_path / "out" / "images.csv").read_text().split()
         assert listed == ["image_id,file_name", "1,door.png", "2,gate.png"]
-        shutil.copy(small_data / "test" / "3.png", pictures / "3.png")
-        result = digitspot("predict", model, pictures, "--output", tmp_path / "out", check=False)
+        shutil.copy(small_data / "test" / "3.png", image_files / "3.png")
+        result = digitspot("predict", model, image_files, "--output", tmp_path / "out", check=False)
         assert result.returncode == 3
         assert "door.png is not" in " ".join(result.stderr.split())
 
@@ -471,30 +471,30 @@ class TestTrainedModel:
         answers = {"pred.json", "pred.csv", "readings.csv", "trained-on.txt", "command.txt"}
         assert {path.name for path in out.iterdir()} == answers
 
-    def test_hard_pictures_are_read(self, model: Path, tmp_path: Path) -> None:
-        pictures = tmp_path / "pictures"
-        pictures.mkdir()
-        Image.new("RGB", (1, 1)).save(pictures / "one.png")
-        Image.new("L", (20000, 10)).save(pictures / "long.png")
-        Image.new("RGBA", (30, 40)).save(pictures / "clear.png")
-        digitspot("predict", model, pictures, "--output", tmp_path / "out")
+    def test_hard_images_are_read(self, model: Path, tmp_path: Path) -> None:
+        image_files = tmp_path / "images"
+        image_files.mkdir()
+        Image.new("RGB", (1, 1)).save(image_files / "one.png")
+        Image.new("L", (20000, 10)).save(image_files / "long.png")
+        Image.new("RGBA", (30, 40)).save(image_files / "clear.png")
+        digitspot("predict", model, image_files, "--output", tmp_path / "out")
         assert list(read_numbers(tmp_path / "out" / "pred.csv")) == ["1", "2", "3"]
 
-    @pytest.mark.parametrize("content", [b"", b"no picture"], ids=["empty", "not an image"])
-    def test_unreadable_picture_leaves_no_answers(self, content: bytes, model: Path, tmp_path: Path) -> None:
-        pictures = tmp_path / "pictures"
-        pictures.mkdir()
-        (pictures / "bad.png").write_bytes(content)
-        result = digitspot("predict", model, pictures, "--output", tmp_path / "out", check=False)
+    @pytest.mark.parametrize("content", [b"", b"no image"], ids=["empty", "not an image"])
+    def test_unreadable_image_leaves_no_answers(self, content: bytes, model: Path, tmp_path: Path) -> None:
+        image_files = tmp_path / "images"
+        image_files.mkdir()
+        (image_files / "bad.png").write_bytes(content)
+        result = digitspot("predict", model, image_files, "--output", tmp_path / "out", check=False)
         assert result.returncode == 3
         assert "bad.png" in result.stderr
         assert not (tmp_path / "out").exists()
 
-    def test_folder_without_pictures(self, model: Path, tmp_path: Path) -> None:
+    def test_folder_without_images(self, model: Path, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
         result = digitspot("predict", model, tmp_path / "empty", "--output", tmp_path / "out", check=False)
         assert result.returncode == 3
-        assert "has no picture" in result.stderr
+        assert "has no image" in result.stderr
 
     def test_cut_checkpoint(self, model: Path, small_data: Path, tmp_path: Path) -> None:
         cut = tmp_path / "cut.pt"

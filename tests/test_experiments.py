@@ -15,8 +15,8 @@ from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from digitspot.config import InputConfig, ModelConfig
-from digitspot.data.images import decode_image, list_images
 from digitspot.detector import Detector, build_detector
+from digitspot.images import decode_image, list_images
 from digitspot.preprocess import MEAN, STD, prepare, stack
 from digitspot.runtime.onnx_runtime import OnnxRuntime
 from digitspot.runtime.torch_runtime import TorchRuntime
@@ -82,7 +82,7 @@ def test_no_dropout_changes_nothing() -> None:
     assert not any(isinstance(module, torch.nn.Dropout) for module in first.modules())
 
 
-def test_enlarging_leaves_boxes_in_the_pictures_pixels() -> None:
+def test_enlarging_leaves_boxes_in_the_images_pixels() -> None:
     image = np.random.default_rng(0).integers(0, 256, (21, 44, 3), np.uint8)
     boxes = np.array([[3, 4, 20, 15]], np.float32)
     held, moved = (
@@ -93,8 +93,8 @@ def test_enlarging_leaves_boxes_in_the_pictures_pixels() -> None:
     assert prepare(image, held).size_hw == plain.size_hw, "the resize undoes it"
     assert prepare(image, moved).size_hw == (64, 134)
     for rule in (held, moved):
-        picture = prepare(image, rule)
-        np.testing.assert_allclose(picture.to_original(picture.to_input(boxes)), boxes, rtol=1e-6)
+        sample = prepare(image, rule)
+        np.testing.assert_allclose(sample.to_original(sample.to_input(boxes)), boxes, rtol=1e-6)
     assert not np.array_equal(prepare(image, held).pixels, plain.pixels)
     bicubic = Image.fromarray(image).resize((88, 42), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(

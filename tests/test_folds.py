@@ -1,4 +1,4 @@
-"""Out-of-fold predictions: each picture by a model that has not seen it, kept and gone on with."""
+"""Out-of-fold predictions: each image by a model that has not seen it, kept and gone on with."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from PIL import Image
 
 from digitspot.cli import run
 from digitspot.config import Config, ScheduleConfig, TrainConfig, config_to_dict
-from digitspot.data.coco import read_labels
 from digitspot.errors import ConfigError, DataError
 from digitspot.folds import predict_out_of_fold
+from digitspot.labels.coco import read_labels
 from digitspot.reader import Reader
 from small_nano import NANO, RULE
 
@@ -29,7 +29,7 @@ CONFIG = Config(
 
 @pytest.fixture(scope="module")
 def data(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small data set; the last four pictures of `train` show what the first four show."""
+    """The small data set; the last four images of `train` show what the first four show."""
     folder = tmp_path_factory.mktemp("folds") / "data"
     shutil.copytree(small_data, folder)
     names = [image.file_name for image in read_labels(folder / "train.json").images]
@@ -90,7 +90,7 @@ def test_other_settings_are_refused(data: Path, output: Path) -> None:
         predict_out_of_fold(data, CONFIG, 1, output)
 
 
-def test_too_few_pictures(data: Path, tmp_path: Path) -> None:
+def test_too_few_images(data: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too few for 25 folds"):
         predict_out_of_fold(data, CONFIG, 25, tmp_path / "out")
 
@@ -100,7 +100,7 @@ def test_the_command(data: Path, output: Path, tmp_path: Path, capsys: pytest.Ca
     recipe.write_text(yaml.safe_dump(config_to_dict(CONFIG)))
     arguments = ["data", "check", str(data), "--recipe", str(recipe), "--output", str(output), "--sheet", "5"]
     assert run(arguments) == 0
-    assert "pictures to look at first" in capsys.readouterr().out
+    assert "images to look at first" in capsys.readouterr().out
     assert (output / "suspects.csv").read_text().startswith("rank,image_id,file_name")
     with Image.open(output / "suspects.png") as sheet:
         assert sheet.width > 1000

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitspot.fusion import fuse, fuse_runs
-from digitspot.structures import Detections
+from digitspot.types import Detections
 
 Row = tuple[float, float, int, float]
 """Left edge, width, digit, score; boxes are 10 high."""

@@ -10,8 +10,8 @@ from PIL import Image
 
 from digitspot.charts import SERIES_COLOURS
 from digitspot.cli import run
-from digitspot.data.coco import read_labels
-from digitspot.data.statistics import GRID, measure
+from digitspot.labels.coco import read_labels
+from digitspot.labels.statistics import GRID, measure
 from digitspot.preview import choose_images
 from digitspot.statistics_figure import draw_statistics
 
@@ -20,7 +20,7 @@ BOXES = {1: [], 2: [[10, 10, 5, 20]], 3: [[0, 0, 30, 40], [50, 0, 50, 40]]}
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Three pictures 100 x 40 with 0, 1 and 2 digits; the last has a crowd, too."""
+    """Three images 100 x 40 with 0, 1 and 2 digits; the last has a crowd, too."""
     (tmp_path / "train").mkdir()
     images = [{"id": i, "file_name": f"{i}.png", "width": 100, "height": 40} for i in BOXES]
     rows = [
@@ -74,7 +74,7 @@ def test_preview_as_labelled_and_augmented(data: Path) -> None:
     augmented = ["--augmented", "3", "--output", str(wide)]
     assert run(["data", "preview", str(data), "--images", "2", *augmented]) == 0
     with Image.open(sheet) as one, Image.open(wide) as four:
-        assert four.width > 1.8 * one.width  # four views in a row, in the place of two pictures
+        assert four.width > 1.8 * one.width  # four views in a row, in the place of two images
     before = wide.read_bytes()
     assert run(["data", "preview", str(data), "--images", "2", *augmented]) == 0
     assert wide.read_bytes() == before

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from digitspot.overlays import DIGIT_COLOURS, MAX_LONG_SIDE, contact_sheet, draw_overlay
-from digitspot.structures import Detections, Digit, ImageArray, Reading
+from digitspot.types import Detections, Digit, ImageArray, Reading
 
 GREEN, RED = (52, 199, 89), (255, 82, 82)
 
@@ -53,7 +53,7 @@ def test_overlay_of(photo: ImageArray, reading: Reading, truth: str | None) -> N
     assert all(has_colour(overlay, DIGIT_COLOURS[int(digit.text)]) for digit in reading.digits)
 
 
-def test_photograph_under_the_overlay_is_untouched() -> None:
+def test_image_under_the_overlay_is_untouched() -> None:
     photo = gray(47, 104)
     draw_overlay(photo, reading_of("3", (40, 10, 55, 35)), None, "3")
     assert (photo == 128).all()
@@ -95,7 +95,7 @@ def test_detections_left_out_are_drawn() -> None:
     assert plain.tobytes() == same.tobytes() != both.tobytes()
 
 
-def test_contact_sheet_holds_every_picture() -> None:
+def test_contact_sheet_holds_every_image() -> None:
     colours = [(200, i * 40, 10) for i in range(5)]
     images = [Image.new("RGB", (30 + i, 20), colour) for i, colour in enumerate(colours)]
     sheet = contact_sheet(images, columns=3)

@@ -1,4 +1,4 @@
-"""From pictures to the network's input: sizes, boxes there and back, normalisation and padding."""
+"""From images to the network's input: sizes, boxes there and back, normalisation and padding."""
 
 import numpy as np
 import pytest
@@ -33,9 +33,9 @@ def test_size_rule(
     size_hw: tuple[int, int], short: int, long: int, expected: tuple[int, int], reason: str
 ) -> None:
     assert input_size(size_hw, short, long) == expected, reason
-    picture = prepare(np.zeros((*size_hw, 3), np.uint8), InputConfig(short_side=short, long_side=long))
-    assert (picture.size_hw, picture.original_hw) == (expected, size_hw), reason
-    assert (picture.pixels.shape, picture.pixels.dtype) == ((*expected, 3), np.uint8)
+    image = prepare(np.zeros((*size_hw, 3), np.uint8), InputConfig(short_side=short, long_side=long))
+    assert (image.size_hw, image.original_hw) == (expected, size_hw), reason
+    assert (image.pixels.shape, image.pixels.dtype) == ((*expected, 3), np.uint8)
 
 
 @given(SIDES, SIDES, st.integers(1, 200), st.integers(1, 400))
@@ -57,7 +57,7 @@ def test_short_side_of_a_batch_scales_the_limit_too() -> None:
     assert prepare(image, rule, short_side=50).size_hw == (10, 100)
 
 
-def test_prepare_leaves_the_picture_alone() -> None:
+def test_prepare_leaves_the_image_alone() -> None:
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     before = image.copy()
     for short in (10, 20, 40):
@@ -70,27 +70,27 @@ def test_prepare_leaves_the_picture_alone() -> None:
 @given(SIDES, SIDES, st.lists(st.tuples(*[st.floats(-1, 2)] * 4), max_size=5))
 def test_boxes_return_from_the_input(height: int, width: int, shares: list[tuple[float, ...]]) -> None:
     boxes = (np.array(shares, np.float32).reshape(-1, 4) * [width, height, width, height]).astype(np.float32)
-    picture = Prepared(np.zeros((*input_size((height, width), 96, 256), 3), np.uint8), (height, width))
-    there = picture.to_input(boxes)
+    image = Prepared(np.zeros((*input_size((height, width), 96, 256), 3), np.uint8), (height, width))
+    there = image.to_input(boxes)
     assert (there.dtype, there.shape) == (np.float32, boxes.shape)
-    np.testing.assert_allclose(picture.to_original(there), boxes, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(image.to_original(there), boxes, rtol=1e-5, atol=1e-4)
 
 
-def test_the_whole_picture_maps_to_the_whole_input() -> None:
-    picture = prepare(np.zeros((47, 103, 3), np.uint8), InputConfig())
-    h, w = picture.size_hw
+def test_the_whole_image_maps_to_the_whole_input() -> None:
+    image = prepare(np.zeros((47, 103, 3), np.uint8), InputConfig())
+    h, w = image.size_hw
     whole = np.array([[0, 0, 103, 47]], np.float32)
-    np.testing.assert_allclose(picture.to_input(whole), [[0, 0, w, h]], rtol=1e-6)
+    np.testing.assert_allclose(image.to_input(whole), [[0, 0, w, h]], rtol=1e-6)
 
 
 def test_stack_normalises_as_torchvision_and_pads_with_the_mean() -> None:
     random = np.random.default_rng(1)
     sizes = [(5, 9), (8, 8), (1, 1)]
-    pictures = [Prepared(random.integers(0, 256, (*size, 3), np.uint8), size) for size in sizes]
-    batch = stack(pictures, InputConfig(multiple=8))
+    images = [Prepared(random.integers(0, 256, (*size, 3), np.uint8), size) for size in sizes]
+    batch = stack(images, InputConfig(multiple=8))
     assert (batch.shape, batch.dtype) == ((3, 3, 8, 16), np.float32)
-    for row, picture, (h, w) in zip(batch, pictures, sizes, strict=True):
-        pixels = torch.from_numpy(picture.pixels).permute(2, 0, 1).float() / 255
+    for row, image, (h, w) in zip(batch, images, sizes, strict=True):
+        pixels = torch.from_numpy(image.pixels).permute(2, 0, 1).float() / 255
         expected = normalize(pixels, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]).numpy()
         np.testing.assert_allclose(row[:, :h, :w], expected, atol=1e-6)
         assert (row[:, h:] == 0).all()
@@ -109,8 +109,8 @@ def test_stack_normalises_as_torchvision_and_pads_with_the_mean() -> None:
 def test_padded_size(
     sizes: list[tuple[int, int]], multiple: int, expected: tuple[int, int], reason: str
 ) -> None:
-    pictures = [Prepared(np.zeros((*size, 3), np.uint8), size) for size in sizes]
-    assert stack(pictures, InputConfig(multiple=multiple)).shape == (len(sizes), 3, *expected), reason
+    images = [Prepared(np.zeros((*size, 3), np.uint8), size) for size in sizes]
+    assert stack(images, InputConfig(multiple=multiple)).shape == (len(sizes), 3, *expected), reason
 
 
 @given(st.lists(st.tuples(SIDES, SIDES), max_size=40), st.integers(1, 9), st.sampled_from([1, 8, 32]))

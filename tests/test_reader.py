@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digitspot.data.images import ImageSource
 from digitspot.errors import CheckpointError, ConfigError, DataError
+from digitspot.images import ImageSource
 from digitspot.reader import Reader
 from digitspot.runtime.onnx_runtime import OnnxRuntime
-from digitspot.structures import ImageArray
+from digitspot.types import ImageArray
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,11 @@ def test_a_run_and_what_is_exported_of_it_read_the_same(
     assert len(set(texts)) > 3
 
 
-def test_every_kind_of_picture_reads_the_same(
-    reader: Reader, images: list[ImageArray], tmp_path: Path
-) -> None:
-    picture = Image.fromarray(images[0])
-    picture.save(path := tmp_path / "1.png")
-    picture.save(buffer := io.BytesIO(), "PNG")
-    sources: list[ImageSource] = [images[0], picture, path, str(path), buffer.getvalue()]
+def test_every_kind_of_image_reads_the_same(reader: Reader, images: list[ImageArray], tmp_path: Path) -> None:
+    image = Image.fromarray(images[0])
+    image.save(path := tmp_path / "1.png")
+    image.save(buffer := io.BytesIO(), "PNG")
+    sources: list[ImageSource] = [images[0], image, path, str(path), buffer.getvalue()]
     assert len({reading.text for reading in reader.read_many(sources)}) == 1
 
 
@@ -90,8 +88,8 @@ def test_nothing_goes_on_after_the_last_one_asked_for(reader: Reader, images: li
     assert threading.active_count() <= before
 
 
-def test_a_broken_picture_is_named(reader: Reader, images: list[ImageArray], tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+def test_a_broken_image_is_named(reader: Reader, images: list[ImageArray], tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"bad\.png"):
         list(reader.read_many([*images[:3], tmp_path / "bad.png"]))
 

@@ -10,27 +10,27 @@ import pytest
 
 from digitspot.calibrate import calibrate_model, read_settings, store_settings, write_settings
 from digitspot.cli import run
-from digitspot.data.coco import read_labels, read_results
-from digitspot.data.readings import read_readings
-from digitspot.data.seen import Seen
+from digitspot.dataset.seen import Seen
 from digitspot.fusion import fuse
+from digitspot.labels.coco import read_labels, read_results
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings, vote
+from digitspot.readings_csv import read_readings
 from digitspot.runtime.several_sizes import SeveralSizes, at_sizes
 
 RANDOM = np.random.default_rng(3)
-PICTURES = [RANDOM.integers(0, 256, (*size, 3), np.uint8) for size in ((40, 60), (90, 50))]
+IMAGES = [RANDOM.integers(0, 256, (*size, 3), np.uint8) for size in ((40, 60), (90, 50))]
 
 
-def test_sizes_are_fused_in_the_pictures_own_pixels(nano_onnx: Path) -> None:
+def test_sizes_are_fused_in_the_images_own_pixels(nano_onnx: Path) -> None:
     alone = Reader.load(nano_onnx).runtime
-    both = SeveralSizes(alone, (32, 64)).detect(PICTURES)
-    for picture, found in zip(PICTURES, both, strict=True):
-        sizes = [alone.detect_prepared([alone.prepare(picture, side)])[0] for side in (32, 64)]
+    both = SeveralSizes(alone, (32, 64)).detect(IMAGES)
+    for image, found in zip(IMAGES, both, strict=True):
+        sizes = [alone.detect_prepared([alone.prepare(image, side)])[0] for side in (32, 64)]
         expected = fuse(sizes)
         assert found.labels.tolist() == expected.labels.tolist()
         assert found.scores == pytest.approx(expected.scores, abs=1e-4)
-        assert found.size_hw == picture.shape[:2]
+        assert found.size_hw == image.shape[:2]
     assert at_sizes(alone, ()) is alone
 
 
@@ -44,7 +44,7 @@ def test_sizes_travel_with_the_reader_that_was_fitted_at_them(
     assert reader.runtime.short_sides == (32, 48)
     again = calibrate_model(stored, small_data / "valid.json")
     assert again.short_sides == ()
-    assert [each.text for each in reader.read_many(PICTURES)] == [reader.read(each).text for each in PICTURES]
+    assert [each.text for each in reader.read_many(IMAGES)] == [reader.read(each).text for each in IMAGES]
 
 
 @pytest.mark.parametrize(

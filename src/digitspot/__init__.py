@@ -1,4 +1,4 @@
-"""Find the digits in a photograph and read the number.
+"""Find the digits in an image and read the number.
 
 >>> import digitspot
 >>> reader = digitspot.Reader.load("runs/mine")  # doctest: +SKIP
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from digitspot.structures import Detections, Digit, Reading
+from digitspot.types import Detections, Digit, Reading
 
 if TYPE_CHECKING:
     from digitspot.reader import Reader

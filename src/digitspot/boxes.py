@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from digitspot.structures import FloatArray, IntArray
+from digitspot.types import FloatArray, IntArray
 
 Real = TypeVar("Real", np.float32, np.float64)
 

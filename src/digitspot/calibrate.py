@@ -8,19 +8,19 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from digitspot.data.coco import read_json, read_labels, read_results
-from digitspot.data.images import decode_image
-from digitspot.data.labels import LabelSet
 from digitspot.errors import DataError
 from digitspot.files import writing_whole
+from digitspot.images import decode_image
+from digitspot.labels.coco import read_json, read_labels, read_results
+from digitspot.labels.labels import LabelSet
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings, fit_settings
 from digitspot.runtime.several_sizes import at_sizes
-from digitspot.structures import Detections, FloatArray, ImageArray
+from digitspot.types import Detections, FloatArray, ImageArray
 
 Progress = Callable[[int, int], None]
 CHUNK = 128
-"""Pictures in memory at a time."""
+"""Images in memory at a time."""
 
 
 def calibrate_results(results: Path, labels: Path) -> ReadingSettings:
@@ -47,18 +47,18 @@ def calibrate_model(
     progress: Progress = lambda done, total: None,
     short_sides: Sequence[int] = (),
 ) -> ReadingSettings:
-    """Fit the reader to a model, on pictures as they are and zoomed out.
+    """Fit the reader to a model, on images as they are and zoomed out.
 
     Args:
         model: What `Reader.load` takes.
-        labels: A label file beside the folder of its pictures; not those that the model was trained on.
+        labels: A label file beside the folder of its images; not those that the model was trained on.
         progress: Called with the views done and their total.
         short_sides: Input sizes to detect at, now and whenever these settings are read with; empty is the
             model's own.
 
     Raises:
         CheckpointError: The model cannot be read.
-        DataError: Labels or pictures cannot be read.
+        DataError: Labels or images cannot be read.
     """
     runtime = at_sizes(Reader.load(model).own_size_runtime, short_sides)
     truth = read_labels(labels, clip=False)
@@ -73,14 +73,14 @@ def calibrate_model(
     settings, _ = fit_settings(
         found,
         [image.number for image in twice],
-        pictures=[image.image_id for image in twice],
+        images=[image.image_id for image in twice],
         boxes=boxes,
     )
     return replace(settings, short_sides=tuple(short_sides))
 
 
 def _views(truth: LabelSet, folder: Path) -> Iterator[tuple[ImageArray, FloatArray]]:
-    """Yield each picture with its boxes, as it is and zoomed out."""
+    """Yield each image with its boxes, as it is and zoomed out."""
     from digitspot.training.validation import zoom_out
 
     for each in truth.images:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from digitspot.structures import DoubleArray
+from digitspot.types import DoubleArray
 
 Colour = tuple[int, int, int]
 

@@ -18,10 +18,10 @@ from digitspot.errors import INTERRUPTED, ConfigError, DigitspotError
 from digitspot.progress import stderr
 
 COMMANDS = {
-    "demo": "the whole way on generated photographs, in minutes, offline",
-    "read": "print the number in a picture",
+    "demo": "the whole way on generated images, in minutes, offline",
+    "read": "print the number in an image",
     "train": "train a detector from a recipe",
-    "predict": "pictures to pred.json and pred.csv",
+    "predict": "images to pred.json and pred.csv",
     "evaluate": "score pred.json and pred.csv against labels",
     "fuse": "join the boxes of several runs",
     "ablate": "train variants of a recipe with several seeds, and compare them",
@@ -104,7 +104,7 @@ def _overview() -> str:
     lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
     return "\n".join(
         [
-            "Find the digits in a photograph and read the number.",
+            "Find the digits in an image and read the number.",
             "",
             "usage: digitspot COMMAND [options]",
             "       --help after a command explains it, --debug shows tracebacks, --version the version",

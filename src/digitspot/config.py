@@ -22,17 +22,17 @@ from digitspot.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where pictures come from and how they are kept."""
+    """Where images come from and how they are kept."""
 
     longest_side: int | None = None
-    """Reduce pictures whose longer side exceeds this when packing; none keeps them as they are."""
+    """Reduce images whose longer side exceeds this when packing; none keeps them as they are."""
     pack_root: str | None = None
     """Folder of the packs; none is $DIGITSPOT_CACHE or the user's cache folder."""
     strategy: Literal["files", "pack", "parts", "prepared"] = "pack"
     """files decodes each time; pack shuffles all decoded ones; parts trains on a share in memory at a time;
-    prepared does so with pictures augmented once, the report's way."""
+    prepared does so with images augmented once, the report's way."""
     parts: int = 10
-    """parts, prepared: shares that the pictures are dealt into at random; two are in memory at a time."""
+    """parts, prepared: shares that the images are dealt into at random; two are in memory at a time."""
     deal: Literal["each_cycle", "once"] = "each_cycle"
     """parts, prepared: deal anew when all parts were trained on, or keep them."""
     hold_out: bool = False
@@ -43,7 +43,7 @@ class DataConfig:
     """merge_valid: share of `valid` that stays untouched, the same for every seed. With 0 the last model is
     kept, and its reader is fitted to a part that was scored in the first cycle."""
     images: int | None = None
-    """Train on so many pictures of `train` only, drawn at random, the same for every seed; none is all."""
+    """Train on so many images of `train` only, drawn at random, the same for every seed; none is all."""
     also: tuple[str, ...] = ()
     """Further data sets whose `train` is trained on, too, such as generated ones."""
     also_epochs: int | None = None
@@ -55,13 +55,13 @@ class DataConfig:
 
     @property
     def in_parts(self) -> bool:
-        """Whether pictures are dealt into parts that are trained on from memory."""
+        """Whether images are dealt into parts that are trained on from memory."""
         return self.strategy in ("parts", "prepared")
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputConfig:
-    """The size rule: how a picture of any size becomes the network's input."""
+    """The size rule: how an image of any size becomes the network's input."""
 
     short_side: int = 96
     """The shorter side is resized to this, in pixels."""
@@ -74,7 +74,7 @@ class InputConfig:
     upscale: int = 1
     """Bicubic enlargement before the size rule, in training and in use: the report's super-resolution."""
     normalise_twice: bool = False
-    """Normalise the normalised picture again, as the report's super-resolution did; for its ablation only."""
+    """Normalise the normalised image again, as the report's super-resolution did; for its ablation only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +88,9 @@ class AugmentConfig:
     max_shift: float = 0.06
     """photo: largest shift as a share of width and height."""
     max_zoom_out: float = 2.0
-    """photo: the picture is shrunk by up to this within its frame, the border continued."""
+    """photo: the image is shrunk by up to this within its frame, the border continued."""
     zoom_out_probability: float = 0.6
-    """photo: share of pictures that are zoomed out."""
+    """photo: share of images that are zoomed out."""
 
 
 @dataclass(frozen=True, kw_only=True)

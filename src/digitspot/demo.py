@@ -1,4 +1,4 @@
-"""The whole way on generated photographs: make, train, predict, evaluate, look."""
+"""The whole way on generated images: make, train, predict, evaluate, look."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from digitspot.config import (
     TrainConfig,
 )
 from digitspot.cores import num_cores
-from digitspot.data.coco import read_labels, read_results
-from digitspot.data.readings import read_readings
-from digitspot.data.synth.write import synthesize
 from digitspot.errors import ConfigError
 from digitspot.evaluation.answers import Scores, evaluate_answers
 from digitspot.files import check_writable, writing_whole
-from digitspot.predict import READINGS, RESULTS, find_pictures, predict
+from digitspot.labels.coco import read_labels, read_results
+from digitspot.predict import READINGS, RESULTS, find_images, predict
 from digitspot.progress import tracking
 from digitspot.reader import Reader
+from digitspot.readings_csv import read_readings
+from digitspot.synth.write import synthesize
 from digitspot.training.run import start_training
 
 NUM_TRAIN, NUM_VALID, NUM_TEST = 1200, 100, 300
@@ -51,15 +51,15 @@ DEMO_CONFIG = Config(
 
 
 def run_demo(output: Path, seed: int = 0, epochs: int | None = None) -> Scores:
-    """Generate photographs, train on some typefaces, and read numbers set in others.
+    """Generate images, train on some typefaces, and read numbers set in others.
 
     Args:
         output: A new folder: `data/`, `run/`, `answers/` with overlays, `scores.json`.
-        seed: Of the photographs and of the training.
+        seed: Of the images and of the training.
         epochs: Takes the place of the demo's length.
 
     Returns:
-        The scores on the test photographs.
+        The scores on the test images.
 
     Raises:
         ConfigError: The folder already holds something.
@@ -67,7 +67,7 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None) -> Scores:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"{output} already holds something", hint="Choose a new folder with --output.")
     check_writable(output)
-    with tracking("generating photographs") as show:
+    with tracking("generating images") as show:
         synthesize(
             output / "data",
             train=NUM_TRAIN,
@@ -84,7 +84,7 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None) -> Scores:
     with tracking("reading") as show:
         predict(
             Reader.load(output / "run"),
-            find_pictures(labels_path),
+            find_images(labels_path),
             answers,
             archive=True,
             overlays=NUM_OVERLAYS,

@@ -31,7 +31,7 @@ class ConfigError(DigitspotError):
 
 
 class DataError(DigitspotError):
-    """Labels, pictures or predictions that cannot be used."""
+    """Labels, images or predictions that cannot be used."""
 
     exit_code = 3
 

@@ -1,4 +1,4 @@
-"""Predictions of a split's pictures by models that were not trained on them: cross-validation, resumable."""
+"""Predictions of a split's images by models that were not trained on them: cross-validation, resumable."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 
 from digitspot.config import Config, config_to_dict
-from digitspot.data.coco import find_split, read_json, read_labels, read_results, write_labels
-from digitspot.data.convert_write import bring_picture
-from digitspot.data.grouping import divide, fingerprints, group_pictures
-from digitspot.data.labels import LabelledImage, LabelSet
+from digitspot.convert.write import bring_image
 from digitspot.errors import ConfigError, DataError
 from digitspot.files import check_writable, writing_whole
-from digitspot.predict import RESULTS, Pictures, predict
+from digitspot.labels.coco import find_split, read_json, read_labels, read_results, write_labels
+from digitspot.labels.grouping import divide, fingerprints, group_images
+from digitspot.labels.labels import LabelledImage, LabelSet
+from digitspot.predict import RESULTS, Images, predict
 from digitspot.progress import stderr, tracking
 from digitspot.reader import Reader
-from digitspot.structures import Detections
+from digitspot.types import Detections
 
 RECORD = "folds.json"
-"""Says which picture is in which fold, and what is trained; a folder with it is gone on with."""
+"""Says which image is in which fold, and what is trained; a folder with it is gone on with."""
 BATCH_SIZE = 256
 
 
 def predict_out_of_fold(data: Path, config: Config, num_folds: int, output: Path) -> dict[int, Detections]:
-    """Train on all folds but one, predict that one, and so on, until every picture of `train` is predicted.
+    """Train on all folds but one, predict that one, and so on, until every image of `train` is predicted.
 
-    Pictures that show the same stay in one fold. `valid` selects each model and is not predicted. What is
+    Images that show the same stay in one fold. `valid` selects each model and is not predicted. What is
     finished is kept in `output`: a call that was cut off, or is repeated, goes on where it was.
 
     Args:
@@ -41,7 +41,7 @@ def predict_out_of_fold(data: Path, config: Config, num_folds: int, output: Path
 
     Raises:
         ConfigError: There are fewer folds, or `output` holds other folds.
-        DataError: Labels or pictures cannot be used.
+        DataError: Labels or images cannot be used.
         Interrupted: On Ctrl-C, after the state was saved.
     """
     if num_folds < 2:
@@ -51,7 +51,7 @@ def predict_out_of_fold(data: Path, config: Config, num_folds: int, output: Path
     split = find_split(data, "train")
     labels = read_labels(split.labels_path)
     if len(labels) < num_folds:
-        raise DataError(f"{split.labels_path} has {len(labels)} pictures, too few for {num_folds} folds")
+        raise DataError(f"{split.labels_path} has {len(labels)} images, too few for {num_folds} folds")
     folds = _open_folds(labels, split.images_dir, config, num_folds, output)
     found: dict[int, Detections] = {}
     for fold in range(1, num_folds + 1):
@@ -60,7 +60,7 @@ def predict_out_of_fold(data: Path, config: Config, num_folds: int, output: Path
         )
         folder = output / f"fold-{fold}"
         if not (folder / RESULTS).exists():
-            stderr().print(f"fold {fold} of {num_folds}: {len(held_out)} pictures are held out")
+            stderr().print(f"fold {fold} of {num_folds}: {len(held_out)} images are held out")
             rest = [each for each in labels.images if folds[each.image_id] != fold]
             run = _train(data, replace(labels, images=tuple(rest)), config, folder)
             _predict(run, held_out, split.images_dir, folder)
@@ -95,13 +95,13 @@ def _deal(
     images: Sequence[LabelledImage], paths: Sequence[Path], num_folds: int, seed: int
 ) -> dict[int, int]:
     names = {str(fold): 1 / num_folds for fold in range(1, num_folds)}  # "train" gets the rest
-    splits = divide(group_pictures(paths, fingerprints(paths)), names, seed)
+    splits = divide(group_images(paths, fingerprints(paths)), names, seed)
     folds = [num_folds if split == "train" else int(split) for split in splits]
     return {image.image_id: fold for image, fold in zip(images, folds, strict=True)}
 
 
 def _train(data: Path, labels: LabelSet, config: Config, folder: Path) -> Path:
-    """Train on some pictures of `train`, or go on with it; return the run."""
+    """Train on some images of `train`, or go on with it; return the run."""
     from digitspot.training.run import resume_training, start_training  # needs torch
 
     run = folder / "run"
@@ -116,19 +116,19 @@ def _train(data: Path, labels: LabelSet, config: Config, folder: Path) -> Path:
 
 
 def _link(labels: LabelSet, images_dir: Path, target: Path) -> None:
-    """Make a split of some pictures, which are linked to."""
+    """Make a split of some images, which are linked to."""
     for image in labels.images:
         path = target / image.file_name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            bring_picture(images_dir / image.file_name, path, "link")
+            bring_image(images_dir / image.file_name, path, "link")
     write_labels(labels, target.with_suffix(".json"))
 
 
 def _predict(run: Path, labels: LabelSet, images_dir: Path, folder: Path) -> None:
     reader = Reader.load(run)
     known = reader.seen.among(labels)
-    assert not known, f"{run} was trained on {len(known)} pictures that it is to predict"
+    assert not known, f"{run} was trained on {len(known)} images that it is to predict"
     paths: Mapping[int, Path] = {image.image_id: images_dir / image.file_name for image in labels.images}
     with tracking("predicting") as show:
-        predict(reader, Pictures(paths, labels=labels), folder, batch_size=BATCH_SIZE, progress=show)
+        predict(reader, Images(paths, labels=labels), folder, batch_size=BATCH_SIZE, progress=show)

@@ -1,4 +1,4 @@
-"""Weighted box fusion: what several runs, or one run at several input sizes, found in the same picture.
+"""Weighted box fusion: what several runs, or one run at several input sizes, found in the same image.
 
 Solovyev, Wang and Gabruseva 2021 (doi 10.1016/j.imavis.2021.104117): boxes of a digit that overlap become one
 box, the mean of theirs weighted by score; its score is their mean, less where not every run found it.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from digitspot.boxes import box_ious
-from digitspot.structures import Detections, DoubleArray, FloatArray
+from digitspot.types import Detections, DoubleArray, FloatArray
 
 MIN_IOU = 0.55
 """The paper's."""
@@ -48,7 +48,7 @@ def fuse_runs(runs: Sequence[Mapping[int, Detections]], min_iou: float = MIN_IOU
 
 
 def fuse(found: Sequence[Detections], min_iou: float = MIN_IOU) -> Detections:
-    """Fuse what several runs found in one picture.
+    """Fuse what several runs found in one image.
 
     From the best box down, each joins the fused box of its digit that it overlaps most, or begins a new one.
     The order of the runs does not matter.

@@ -9,10 +9,10 @@ from typing import Any
 
 import digitspot
 from digitspot.config import InputConfig, config_from_dict
-from digitspot.data.labels import CategoryMap
 from digitspot.errors import CheckpointError, ConfigError
+from digitspot.labels.labels import CategoryMap
 from digitspot.reading import ReadingSettings
-from digitspot.structures import NUM_DIGITS
+from digitspot.types import NUM_DIGITS
 
 FORMAT = 1
 KEY = "digitspot"
@@ -34,7 +34,7 @@ class Manifest:
         min_score: Detections score at least this; the graph sees to it.
         max_iou: Overlap above which two boxes of one digit class are one; the graph sees to it.
         max_detections: Detections kept for each image; the runtime sees to it.
-        seen: The pictures that it was trained on, as `digitspot.data.seen` writes them; "" where unknown.
+        seen: The images that it was trained on, as `digitspot.dataset.seen` writes them; "" where unknown.
         precision: "fp32", or "int8" where the backbone computes in 8 bits.
         version: The digitspot that exported it.
     """

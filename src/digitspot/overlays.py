@@ -1,4 +1,4 @@
-"""Readings drawn onto their photographs, for people to look at."""
+"""Readings drawn onto their images, for people to look at."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from digitspot.boxes import box_ious
-from digitspot.structures import Detections, Digit, FloatArray, ImageArray, IntArray, Reading
+from digitspot.types import Detections, Digit, FloatArray, ImageArray, IntArray, Reading
 
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 
 LONG_SIDE = 480
-"""Pixels that the long side of a small photograph is enlarged to."""
+"""Pixels that the long side of a small image is enlarged to."""
 
 MIN_SHORT_SIDE, MAX_LONG_SIDE = 160, 1280
-"""A long and thin photograph is enlarged further, up to twice `LONG_SIDE`; a large one is reduced."""
+"""A long and thin image is enlarged further, up to twice `LONG_SIDE`; a large one is reduced."""
 
 DIGIT_COLOURS: tuple[Colour, ...] = (
     (255, 202, 58), (255, 112, 97), (94, 200, 255), (124, 224, 120), (222, 140, 255),
@@ -40,7 +40,7 @@ _MIN_FAINT_SCORE = 0.1  # a detector finds something everywhere
 
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
-    """Where the photograph stands on the canvas."""
+    """Where the image stands on the canvas."""
 
     scale: float
     photo_wh: tuple[int, int]
@@ -48,11 +48,11 @@ class _Layout:
 
     @property
     def origin(self) -> tuple[int, int]:
-        """The canvas position of the photograph's top left corner."""
+        """The canvas position of the image's top left corner."""
         return (self.canvas_wh[0] - self.photo_wh[0]) // 2, _HEADER_HEIGHT + _MARGIN
 
     def place(self, box: Sequence[float]) -> Box:
-        """Turn a box of the photograph into one of the canvas, inside the margin and at least 2 px wide."""
+        """Turn a box of the image into one of the canvas, inside the margin and at least 2 px wide."""
         (left, top), (width, height) = self.origin, self.photo_wh
         x1, x2 = (min(max(float(x) * self.scale, -2), width + 2) + left for x in box[::2])
         y1, y2 = (min(max(float(y) * self.scale, -2), height + 2) + top for y in box[1::2])
@@ -101,7 +101,7 @@ class _Pen:
 def draw_overlay(
     image: ImageArray, reading: Reading, detections: Detections | None = None, truth: str | None = None
 ) -> Image.Image:
-    """Draw the number read, its digits and the truth, on an enlarged copy of the photograph.
+    """Draw the number read, its digits and the truth, on an enlarged copy of the image.
 
     Args:
         image: uint8 `[H, W, 3]`.
@@ -111,7 +111,7 @@ def draw_overlay(
             None where the truth is not known.
 
     Returns:
-        An RGB image with a header strip and a margin, about 540 px wide for a small photograph.
+        An RGB image with a header strip and a margin, about 540 px wide for a small image.
     """
     layout = _arrange(image.shape[1], image.shape[0])
     canvas = _enlarged(image, layout)
@@ -127,7 +127,7 @@ def draw_overlay(
 def draw_labels(
     image: ImageArray, boxes: FloatArray, labels: IntArray, number: str | None, note: str = ""
 ) -> Image.Image:
-    """Draw labelled digits on an enlarged copy of the photograph.
+    """Draw labelled digits on an enlarged copy of the image.
 
     Args:
         image: uint8 `[H, W, 3]`.
@@ -177,13 +177,13 @@ def draw_suspect(
 
 
 def contact_sheet(images: Sequence[Image.Image], columns: int) -> Image.Image:
-    """Put pictures into columns: the first row first, each below the one `columns` before it.
+    """Put images into columns: the first row first, each below the one `columns` before it.
 
     Raises:
-        ValueError: There is no picture, or `columns` is below 1.
+        ValueError: There is no image, or `columns` is below 1.
     """
     if not images or columns < 1:
-        raise ValueError(f"a contact sheet needs pictures and columns, not {len(images)} and {columns}")
+        raise ValueError(f"a contact sheet needs images and columns, not {len(images)} and {columns}")
     columns = min(columns, len(images))
     width = max(image.width for image in images) + _GAP
     heights = [sum(image.height + _GAP for image in images[column::columns]) for column in range(columns)]
@@ -216,7 +216,7 @@ def _draw_title(pen: _Pen, text: str, faint: bool, note: str) -> None:
 
 
 def _arrange(width: int, height: int) -> _Layout:
-    """Choose scale and canvas for a photograph of a width and height."""
+    """Choose scale and canvas for an image of a width and height."""
     short, long = sorted((width, height))
     scale = max(LONG_SIDE / long, min(MIN_SHORT_SIDE / short, 2 * LONG_SIDE / long))
     scale = scale if long < LONG_SIDE else min(1.0, MAX_LONG_SIDE / long)
@@ -226,7 +226,7 @@ def _arrange(width: int, height: int) -> _Layout:
 
 
 def _enlarged(image: ImageArray, layout: _Layout) -> Image.Image:
-    """Return the canvas with the photograph in its place."""
+    """Return the canvas with the image in its place."""
     canvas = Image.new("RGB", layout.canvas_wh, _GROUND)
     resample = Image.Resampling.BICUBIC if layout.scale > 1 else Image.Resampling.LANCZOS
     canvas.paste(Image.fromarray(image).convert("RGB").resize(layout.photo_wh, resample), layout.origin)

@@ -1,4 +1,4 @@
-"""From a folder of pictures to `pred.json`, `pred.csv`, and what a person looks at."""
+"""From a folder of images to `pred.json`, `pred.csv`, and what a person looks at."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 
 from PIL import Image
 
-from digitspot.data.coco import read_labels, read_text, write_numbers, write_results
-from digitspot.data.images import decode_image, list_images
-from digitspot.data.labels import LabelSet
-from digitspot.data.readings import write_readings
 from digitspot.errors import ConfigError, DataError
 from digitspot.files import check_writable, writing_whole
+from digitspot.images import decode_image, list_images
+from digitspot.labels.coco import read_labels, read_text, write_numbers, write_results
+from digitspot.labels.labels import LabelSet
 from digitspot.overlays import contact_sheet, draw_overlay
 from digitspot.reader import Reader
 from digitspot.reading.style import refine_boxes
-from digitspot.structures import Detections, Reading
+from digitspot.readings_csv import write_readings
+from digitspot.types import Detections, Reading
 
 RESULTS, NUMBERS, ARCHIVE, NAMES = "pred.json", "pred.csv", "pred.zip", "images.csv"
 SEEN = "trained-on.txt"
-"""The pictures that the model was trained on; `evaluate` finds it beside the answers."""
+"""The images that the model was trained on; `evaluate` finds it beside the answers."""
 READINGS = "readings.csv"
 COMMAND = "command.txt"
 """The command that wrote the answers, in one line for a shell."""
@@ -35,8 +35,8 @@ SHEET_IMAGES = 24
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The pictures to predict, each with the id that the answers carry.
+class Images:
+    """The images to predict, each with the id that the answers carry.
 
     Attributes:
         paths: By image id, in order.
@@ -54,40 +54,40 @@ class Pictures:
         return len(self.paths)
 
 
-def find_pictures(source: Path) -> Pictures:
-    """Find pictures by what `source` is.
+def find_images(source: Path) -> Images:
+    """Find images by what `source` is.
 
-    A folder of pictures, or a text file that lists one path a line: the id is the number that the
+    A folder of images, or a text file that lists one path a line: the id is the number that the
     file name is; where no name is a number, the place in the list, from 1. A label file
-    (`test.json`): its images, its ids, with the pictures in the folder of the same name beside it.
+    (`test.json`): its images, its ids, with the images in the folder of the same name beside it.
 
     Raises:
         DataError: There is nothing to read, or some names are numbers and others not.
     """
     if source.suffix.lower() == ".json":
-        return _labelled_pictures(source)
+        return _labelled_images(source)
     if source.is_dir():
         paths = list_images(source)
     elif source.suffix.lower() == ".txt" and source.is_file():
-        paths = _listed_pictures(source)
+        paths = _listed_images(source)
     elif source.is_file():
         paths = [source]
     else:
         raise DataError(
             f"no such folder or file: {source}",
-            hint="Give a folder of pictures, a picture, a .txt list of paths, or a label file.",
+            hint="Give a folder of images, an image, a .txt list of paths, or a label file.",
         )
     if not paths:
-        raise DataError(f"{source} has no picture", hint="Known endings: .png, .jpg and their kin.")
+        raise DataError(f"{source} has no image", hint="Known endings: .png, .jpg and their kin.")
     ids = _image_ids(paths, source)
     if ids is None:
-        return Pictures(dict(enumerate(paths, 1)), numbered=True)
-    return Pictures(dict(zip(ids, paths, strict=True)))
+        return Images(dict(enumerate(paths, 1)), numbered=True)
+    return Images(dict(zip(ids, paths, strict=True)))
 
 
 def predict(
     reader: Reader,
-    pictures: Pictures,
+    images: Images,
     output: Path,
     *,
     archive: bool = False,
@@ -96,23 +96,23 @@ def predict(
     command: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Read pictures and write the answers.
+    """Read images and write the answers.
 
     Args:
         reader: The model.
-        pictures: What to read.
+        images: What to read.
         output: Folder for `pred.json`, every digit down to the model's smallest score, its box in the style
             of the training labels; `pred.csv`, the numbers; `readings.csv`, the numbers with probabilities,
             also those that the reader does not answer; `images.csv` where the ids are places in a list;
             `trained-on.txt` where the model says what it was trained on; `command.txt`, the command.
         archive: Also write both into `pred.zip`.
-        overlays: Draw this many pictures, evenly chosen, with boxes and number, and a sheet of them.
-        batch_size: Pictures read at a time; batches of like shapes are made of them.
+        overlays: Draw this many images, evenly chosen, with boxes and number, and a sheet of them.
+        batch_size: Images read at a time; batches of like shapes are made of them.
         command: What to type to have the same answers again; of none, there is no record.
-        progress: Called with the pictures done and their total.
+        progress: Called with the images done and their total.
 
     Raises:
-        DataError: A picture cannot be read; nothing is written.
+        DataError: An image cannot be read; nothing is written.
         DigitspotError: The folder cannot be written.
     """
     if overlays < 0 or batch_size < 1:
@@ -121,17 +121,17 @@ def predict(
     found: dict[int, Detections] = {}
     readings: dict[int, Reading] = {}
     drawn: dict[int, Image.Image] = {}
-    chosen = _evenly(list(pictures.paths), overlays)
-    reads = reader.read_whole(pictures.paths.values(), batch_size)
-    for image_id, read in zip(pictures.paths, reads, strict=True):
+    chosen = _evenly(list(images.paths), overlays)
+    reads = reader.read_whole(images.paths.values(), batch_size)
+    for image_id, read in zip(images.paths, reads, strict=True):
         found[image_id] = refine_boxes(read.detections, reader.settings.style)
         readings[image_id] = read.reading
         if image_id in chosen:
-            image, truth = decode_image(pictures.paths[image_id]), pictures.numbers.get(image_id)
+            image, truth = decode_image(images.paths[image_id]), images.numbers.get(image_id)
             drawn[image_id] = draw_overlay(image, read.reading, read.detections, truth)
-        progress(len(found), len(pictures))
+        progress(len(found), len(images))
     _remove_optional(output)
-    categories = pictures.labels.categories if pictures.labels else reader.categories
+    categories = images.labels.categories if images.labels else reader.categories
     write_results(output / RESULTS, found, categories)
     write_numbers(output / NUMBERS, {image_id: each.text for image_id, each in readings.items()})
     write_readings(output / READINGS, readings)
@@ -140,8 +140,8 @@ def predict(
             file.write(reader.seen.to_text())
     if command:
         write_command(output, command)
-    if pictures.numbered:
-        _write_names(output / NAMES, pictures.paths)
+    if images.numbered:
+        _write_names(output / NAMES, images.paths)
     if archive:
         _write_archive(output)
     if drawn:
@@ -181,7 +181,7 @@ def _write_names(path: Path, paths: Mapping[int, Path]) -> None:
     with writing_whole(path) as file:
         rows = csv.writer(file)
         rows.writerow(["image_id", "file_name"])
-        rows.writerows((image_id, picture.name) for image_id, picture in paths.items())
+        rows.writerows((image_id, image.name) for image_id, image in paths.items())
 
 
 def _write_archive(output: Path) -> None:
@@ -192,25 +192,25 @@ def _write_archive(output: Path) -> None:
 
 
 def _write_overlays(output: Path, drawn: Mapping[int, Image.Image]) -> None:
-    """Write one picture each, and a sheet of the first of them."""
-    for image_id, picture in drawn.items():
+    """Write one image each, and a sheet of the first of them."""
+    for image_id, image in drawn.items():
         with writing_whole(output / OVERLAYS / f"{image_id}.png", "wb") as file:
-            picture.save(file, "PNG")
+            image.save(file, "PNG")
     with writing_whole(output / SHEET, "wb") as file:
         contact_sheet(list(drawn.values())[:SHEET_IMAGES], SHEET_COLUMNS).save(file, "PNG")
 
 
-def _labelled_pictures(path: Path) -> Pictures:
+def _labelled_images(path: Path) -> Images:
     labels = read_labels(path, clip=False)
     folder = path.with_suffix("")
-    return Pictures(
+    return Images(
         {image.image_id: folder / image.file_name for image in labels.images},
         {image.image_id: image.number or "" for image in labels.images},
         labels,
     )
 
 
-def _listed_pictures(path: Path) -> list[Path]:
+def _listed_images(path: Path) -> list[Path]:
     """Return the paths that a text file lists, relative ones from its folder."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""The one way from a picture to the network's input, for training and for every runtime.
+"""The one way from an image to the network's input, for training and for every runtime.
 
 Pillow on uint8, then normalisation to float32; numpy out, so that torch and ONNX Runtime
 take the same array.
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from digitspot.config import InputConfig
-from digitspot.structures import FloatArray, ImageArray
+from digitspot.types import FloatArray, ImageArray
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -23,11 +23,11 @@ STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture resized for the network, and the way back.
+    """An image resized for the network, and the way back.
 
     Attributes:
         pixels: uint8 `[h, w, 3]`.
-        original_hw: (height, width) of the picture before.
+        original_hw: (height, width) of the image before.
     """
 
     pixels: ImageArray
@@ -39,11 +39,11 @@ class Prepared:
         return self.pixels.shape[0], self.pixels.shape[1]
 
     def to_input(self, boxes: FloatArray) -> FloatArray:
-        """Map boxes `[N, 4]` from the original picture to the input."""
+        """Map boxes `[N, 4]` from the original image to the input."""
         return np.asarray(boxes * self._scale(), np.float32)
 
     def to_original(self, boxes: FloatArray) -> FloatArray:
-        """Map boxes `[N, 4]` from the input back to the original picture."""
+        """Map boxes `[N, 4]` from the input back to the original image."""
         return np.asarray(boxes / self._scale(), np.float32)
 
     def _scale(self) -> FloatArray:
@@ -69,7 +69,7 @@ def input_size(size_hw: tuple[int, int], short_side: int, long_side: int) -> tup
 
 
 def prepare(image: ImageArray, rule: InputConfig, short_side: int | None = None) -> Prepared:
-    """Resize one RGB picture `[H, W, 3]` by the size rule (bilinear, antialiased when it shrinks).
+    """Resize one RGB image `[H, W, 3]` by the size rule (bilinear, antialiased when it shrinks).
 
     Args:
         image: uint8 `[H, W, 3]`.
@@ -95,13 +95,13 @@ def _upscaled(image: ImageArray, factor: int) -> ImageArray:
 
 
 def stack(images: Sequence[Prepared], rule: InputConfig, out: FloatArray | None = None) -> FloatArray:
-    """Normalise and pad pictures into one batch, float32 `[B, 3, H, W]`.
+    """Normalise and pad images into one batch, float32 `[B, 3, H, W]`.
 
-    Each picture stands at the top left; H and W are the smallest multiples that hold all.
+    Each image stands at the top left; H and W are the smallest multiples that hold all.
     Padding is 0, the mean colour.
 
     Args:
-        images: The pictures.
+        images: The images.
         rule: H and W are multiples of its `multiple`.
         out: Zeros of `stacked_shape` to write into, in the place of a new array.
     """
@@ -116,14 +116,14 @@ def stack(images: Sequence[Prepared], rule: InputConfig, out: FloatArray | None 
 
 
 def stacked_shape(images: Sequence[Prepared], multiple: int) -> tuple[int, int, int, int]:
-    """Return the (B, 3, H, W) that `stack` makes of pictures."""
+    """Return the (B, 3, H, W) that `stack` makes of images."""
     height = _round_up(max(image.size_hw[0] for image in images), multiple)
     width = _round_up(max(image.size_hw[1] for image in images), multiple)
     return len(images), 3, height, width
 
 
 def group_by_shape(sizes_hw: Sequence[tuple[int, int]], batch_size: int, multiple: int) -> list[list[int]]:
-    """Deal indices into batches of one padded shape: what is found in a picture must not depend on the
+    """Deal indices into batches of one padded shape: what is found in an image must not depend on the
     others of its batch, and a wider one would pad it more.
 
     >>> group_by_shape([(10, 10), (10, 40), (12, 12), (11, 45)], 2, 16)

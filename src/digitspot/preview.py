@@ -1,4 +1,4 @@
-"""Labelled pictures to look at, and what augmentation does to them."""
+"""Labelled images to look at, and what augmentation does to them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from PIL import Image
 
 from digitspot.config import AugmentConfig
-from digitspot.data.images import decode_image
-from digitspot.data.labels import LabelledImage, LabelSet
 from digitspot.evaluation.suspicions import Suspect
+from digitspot.images import decode_image
+from digitspot.labels.labels import LabelledImage, LabelSet
 from digitspot.overlays import contact_sheet, draw_labels, draw_suspect
-from digitspot.structures import FloatArray, ImageArray, IntArray
+from digitspot.types import FloatArray, ImageArray, IntArray
 
 Progress = Callable[[int, int], None]
 View = tuple[ImageArray, FloatArray, IntArray]
-"""A picture, its boxes and their labels."""
+"""An image, its boxes and their labels."""
 
 
 def choose_images(labels: LabelSet, num: int, seed: int) -> list[LabelledImage]:
-    """Choose pictures at random, in the file's order."""
+    """Choose images at random, in the file's order."""
     rows = np.random.default_rng(seed).permutation(len(labels))[:num]
     return [labels.images[row] for row in sorted(rows.tolist())]
 
@@ -29,10 +29,10 @@ def choose_images(labels: LabelSet, num: int, seed: int) -> list[LabelledImage]:
 def preview_sheet(
     images: Sequence[LabelledImage], images_dir: Path, columns: int, progress: Progress
 ) -> Image.Image:
-    """Draw pictures with their boxes, numbers and file names.
+    """Draw images with their boxes, numbers and file names.
 
     Raises:
-        DataError: A picture cannot be decoded.
+        DataError: An image cannot be decoded.
     """
     drawn = []
     for image in images:
@@ -45,10 +45,10 @@ def preview_sheet(
 def suspect_sheet(
     suspects: Sequence[Suspect], images_dir: Path, columns: int, progress: Progress
 ) -> Image.Image:
-    """Draw pictures whose labels may be wrong: labels, those in doubt in red, what was predicted in white.
+    """Draw images whose labels may be wrong: labels, those in doubt in red, what was predicted in white.
 
     Raises:
-        DataError: A picture cannot be decoded.
+        DataError: An image cannot be decoded.
     """
     drawn = []
     for rank, suspect in enumerate(suspects, 1):
@@ -70,10 +70,10 @@ def augmentation_sheet(
     seed: int,
     progress: Progress,
 ) -> Image.Image:
-    """Draw each picture as it is and, beside it, as a training with this seed sees it in its first epochs.
+    """Draw each image as it is and, beside it, as a training with this seed sees it in its first epochs.
 
     Raises:
-        DataError: A picture cannot be decoded.
+        DataError: An image cannot be decoded.
     """
     drawn = []
     for number, image in enumerate(images, 1):
@@ -89,13 +89,13 @@ def augmentation_sheet(
 def _augmented(
     pixels: ImageArray, image: LabelledImage, config: AugmentConfig, seed: int, epoch: int
 ) -> View:
-    from digitspot.data.augment import augment, build_augmentation, keep_visible  # needs torch
+    from digitspot.dataset.augment import augment, build_augmentation, keep_visible  # needs torch
 
     own = ~image.crowd
     key = (seed, epoch, image.image_id)
     changed, boxes = augment(build_augmentation(config), pixels, image.boxes[own], key)
     boxes, keep = keep_visible(boxes, (changed.shape[0], changed.shape[1]))
-    # At the picture's own size: a view that shows more is shrunk before the network sees it.
+    # At the image's own size: a view that shows more is shrunk before the network sees it.
     (height, width), (old_height, old_width) = changed.shape[:2], pixels.shape[:2]
     scale = np.array([old_width / width, old_height / height] * 2, np.float32)
     resized = Image.fromarray(changed).resize((old_width, old_height), Image.Resampling.BILINEAR)
@@ -103,7 +103,7 @@ def _augmented(
 
 
 def _level(drawn: Sequence[Image.Image], columns: int) -> list[Image.Image]:
-    """Extend pictures to the height of their row, so that rows stay level."""
+    """Extend images to the height of their row, so that rows stay level."""
     level = []
     for start in range(0, len(drawn), columns):
         row = drawn[start : start + columns]

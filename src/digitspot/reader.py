@@ -1,4 +1,4 @@
-"""The public reader: a model, and pictures to numbers."""
+"""The public reader: a model, and images to numbers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Literal
 
 from digitspot.cores import num_cores
-from digitspot.data.images import ImageSource, decode_image
-from digitspot.data.labels import CategoryMap
-from digitspot.data.seen import Seen
+from digitspot.dataset.seen import Seen
 from digitspot.errors import ConfigError
+from digitspot.images import ImageSource, decode_image
+from digitspot.labels.labels import CategoryMap
 from digitspot.preprocess import Prepared
 from digitspot.reading import Constraint, ReadingSettings, abstain, read_number, vote
 from digitspot.runtime import Runtime
 from digitspot.runtime.exported import ExportedRuntime
 from digitspot.runtime.several_sizes import at_sizes
-from digitspot.structures import Detections, Reading
+from digitspot.types import Detections, Reading
 
 RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
 Precision = Literal["fp32", "bf16"]
@@ -30,7 +30,7 @@ INSTALLS = {"onnxruntime": "digitspot", "openvino": "digitspot[openvino]"}
 
 @dataclass(frozen=True)
 class Read:
-    """One picture, read.
+    """One image, read.
 
     Attributes:
         detections: Every digit found, down to the model's smallest score.
@@ -42,13 +42,13 @@ class Read:
 
 
 class Reader:
-    """Reads numbers in pictures.
+    """Reads numbers in images.
 
     Args:
         runtime: Finds digits, at the model's own input size.
         settings: How digits become a number, and at which input sizes they are looked for.
         categories: The category ids of the labels that the model was trained on.
-        seen: The pictures that it was trained on.
+        seen: The images that it was trained on.
 
     Attributes:
         runtime: Finds digits as the settings say.
@@ -98,27 +98,27 @@ class Reader:
             ) from error
 
     def read(self, source: ImageSource) -> Reading:
-        """Read the number in one picture: a path, bytes, a PIL image or a uint8 RGB array `[H, W, 3]`.
+        """Read the number in one image: a path, bytes, a PIL image or a uint8 RGB array `[H, W, 3]`.
 
         Raises:
-            DataError: The picture cannot be read.
+            DataError: The image cannot be read.
         """
         [detections] = self.runtime.detect([decode_image(source)])
         return self._read(detections)
 
     def read_burst(self, sources: Iterable[ImageSource]) -> Reading:
-        """Read the one number that several pictures show, as frames of a video or a burst; see `vote`.
+        """Read the one number that several images show, as frames of a video or a burst; see `vote`.
 
         Raises:
-            DataError: A picture cannot be read.
+            DataError: An image cannot be read.
         """
         frames = [each.reading for each in self.read_whole(sources)]
         return abstain(vote(frames), self.abstain_below)
 
     def read_many(self, sources: Iterable[ImageSource], batch_size: int = 32) -> Iterator[Reading]:
-        """Read the numbers in many pictures, in order.
+        """Read the numbers in many images, in order.
 
-        Threads decode ahead. In memory are up to `batch_size` pictures twice, resized for the network, and
+        Threads decode ahead. In memory are up to `batch_size` images twice, resized for the network, and
         as many in full as there are threads.
         """
         for each in self.read_whole(sources, batch_size):
@@ -132,7 +132,7 @@ class Reader:
                 yield Read(detections, self._read(detections))
 
     def _prepare_ahead(self, sources: Iterable[ImageSource], num_ahead: int) -> Iterator[Prepared]:
-        """Decode and resize pictures in threads, in order and up to `num_ahead` ahead."""
+        """Decode and resize images in threads, in order and up to `num_ahead` ahead."""
         pending: deque[Future[Prepared]] = deque()
         with ThreadPoolExecutor(num_cores()) as pool:
             try:

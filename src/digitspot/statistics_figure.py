@@ -20,7 +20,7 @@ from digitspot.charts import (
     histogram,
     maps,
 )
-from digitspot.data.statistics import Statistics
+from digitspot.labels.statistics import Statistics
 
 _COLUMNS = 4
 _GAP = 18
@@ -43,9 +43,9 @@ def draw_statistics(name: str, splits: Mapping[str, Statistics]) -> Image.Image:
     panels = [
         _table(splits),
         histogram("Digit height", "pixels", series("heights"), [5, 10, 20, 40, 80, 160], logarithmic=True),
-        histogram("Digit height", "share of the picture's", series("shares"), [0, 0.25, 0.5, 0.75, 1]),
-        histogram("Picture, short side", "pixels", series("short_sides"), _doubling(every), logarithmic=True),
-        bars("Digits of a picture", "", series("lengths"), [str(length) for length in range(most)]),
+        histogram("Digit height", "share of the image's", series("shares"), [0, 0.25, 0.5, 0.75, 1]),
+        histogram("Image, short side", "pixels", series("short_sides"), _doubling(every), logarithmic=True),
+        bars("Digits of an image", "", series("lengths"), [str(length) for length in range(most)]),
         bars("Which digit", "", series("digits"), [str(digit) for digit in range(10)]),
         histogram("Box aspect", "width / height", series("aspects"), [0, 0.25, 0.5, 0.75, 1, 1.25]),
         maps("Where digits are", "", series("positions"), list(splits)),
@@ -61,7 +61,7 @@ def draw_statistics(name: str, splits: Mapping[str, Statistics]) -> Image.Image:
 
 
 def _doubling(every: list[Statistics]) -> list[float]:
-    """Return marks that double and hold nearly all pictures' short sides."""
+    """Return marks that double and hold nearly all images' short sides."""
     sides = np.concatenate([each.short_sides for each in every])
     low, high = np.quantile(sides, [0.005, 0.995]) if len(sides) else (32, 512)
     start, end = int(np.floor(np.log2(max(1, low)))), int(np.ceil(np.log2(max(2, high))))
@@ -72,7 +72,7 @@ def _table(splits: Mapping[str, Statistics]) -> Image.Image:
     """Write the counts of each split, with its colour."""
     panel = Panel("Splits")
     columns = (178, 258, 338, 412)
-    for x, title in zip(columns, ("pictures", "digits", "empty", "height"), strict=True):
+    for x, title in zip(columns, ("images", "digits", "empty", "height"), strict=True):
         panel.text((x, 58), title, FAINT, 13, "ra")
     for number, (name, each) in enumerate(splits.items()):
         y = 92 + number * 44

@@ -13,10 +13,10 @@ import yaml
 
 from command_line import held_elsewhere
 from digitspot.cli import run
-from digitspot.data.coco import read_labels, read_results
-from digitspot.data.seen import Seen
-from digitspot.data.splits import open_split
+from digitspot.dataset.seen import Seen
+from digitspot.dataset.splits import open_split
 from digitspot.evaluation.coco_metrics import evaluate_boxes
+from digitspot.labels.coco import read_labels, read_results
 from digitspot.training.checkpoint import load_model, save_model
 from small_nano import write_recipe
 
@@ -127,7 +127,7 @@ def test_a_start_that_was_exchanged_is_noticed(
 def test_one_that_fails_does_not_end_the_others(
     study: Path, small_data: Path, output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The first of two models was trained on the pictures to answer, which the scores refuse."""
+    """The first of two models was trained on the images to answer, which the scores refuse."""
     model = load_model(output / "trainings" / "as is-0")
     seen = Seen.of(open_split(small_data, "test", model.config.data))
     save_model(replace(model, seen=seen), tmp_path / "seen.pt")

@@ -97,7 +97,7 @@ def test_a_misspelt_setting_names_the_nearest() -> None:
 
 
 def test_all_see_as_many_images(small_data: Path, tmp_path: Path) -> None:
-    """24 pictures in batches of 4; with half of `valid` merged, 28."""
+    """24 images in batches of 4; with half of `valid` merged, 28."""
     variants = {"none": {}, "merged": {"data.merge_valid": True, "data.untouched_share": 0.5}}
     study = read_study(write(tmp_path, variants=variants, settings={"data.pack_root": str(tmp_path)}), 168)
     lengths = equal_lengths(study, small_data)
@@ -107,9 +107,7 @@ def test_all_see_as_many_images(small_data: Path, tmp_path: Path) -> None:
     }
 
 
-def test_pictures_are_opened_once(
-    small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_images_are_opened_once(small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     variants = {"none": {}, "parts": {"data.strategy": "parts"}, "dropout": {"model.dropout": 0.5}}
     settings = {"data.pack_root": str(tmp_path), "data.parts": 2}
     equal_lengths(read_study(write(tmp_path, variants=variants, settings=settings), 24), small_data)

@@ -71,7 +71,7 @@ def torchvisions(preset: str) -> FasterRCNN:
     return FasterRCNN(backbone, 11, rpn_anchor_generator=anchors, **transform, **COUNTS)
 
 
-def pictures() -> list[Prepared]:
+def images() -> list[Prepared]:
     random = np.random.default_rng(5)
     return [Prepared(random.integers(0, 256, (*size, 3), np.uint8), size) for size in SIZES]
 
@@ -89,8 +89,8 @@ def test_equals_torchvision(preset: str) -> None:
     torch.manual_seed(1)
     theirs = torchvisions(preset)
     ours = build_detector(ModelConfig(**{**vars(OURS), "preset": preset}))
-    batch = torch.from_numpy(stack(pictures(), InputConfig(multiple=32)))
-    raw = [torch.from_numpy(picture.pixels).permute(2, 0, 1).float() / 255 for picture in pictures()]
+    batch = torch.from_numpy(stack(images(), InputConfig(multiple=32)))
+    raw = [torch.from_numpy(image.pixels).permute(2, 0, 1).float() / 255 for image in images()]
     with torch.no_grad():  # statistics and scores that tell boxes apart
         theirs.train()
         for _ in range(4):

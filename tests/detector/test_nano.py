@@ -81,7 +81,7 @@ def test_detections_are_torchvisions(nano: Nano, frames: Tensor, monkeypatch: py
         assert torch.allclose(found[row]["boxes"], boxes[row], atol=1e-3)
 
 
-def test_a_picture_is_read_the_same_in_any_company(nano: Nano) -> None:
+def test_an_image_is_read_the_same_in_any_company(nano: Nano) -> None:
     torch.manual_seed(3)
     batch = torch.randn(4, 3, 96, 160)
     with torch.inference_mode():
@@ -92,7 +92,7 @@ def test_a_picture_is_read_the_same_in_any_company(nano: Nano) -> None:
             assert torch.allclose(alone["scores"], together[row]["scores"], atol=1e-4)
 
 
-def test_every_parameter_learns_and_pictures_without_digits_train() -> None:
+def test_every_parameter_learns_and_images_without_digits_train() -> None:
     torch.manual_seed(4)
     detector = build_detector(CONFIG).train()
     targets = [

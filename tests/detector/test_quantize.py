@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from digitspot.config import ModelConfig
-from digitspot.data.coco import find_split, read_labels
-from digitspot.data.images import decode_image
-from digitspot.detector.quantize import BACKBONE, feeds, sample_pictures
+from digitspot.detector.quantize import BACKBONE, feeds, sample_images
 from digitspot.errors import DataError, ExportError
+from digitspot.images import decode_image
+from digitspot.labels.coco import find_split, read_labels
 from digitspot.preprocess import prepare
 from digitspot.runtime.onnx_runtime import OnnxRuntime
 from digitspot.training.checkpoint import Model
@@ -65,24 +65,24 @@ def test_the_file_is_smaller_and_says_what_it_is(nano_onnx: Path, nano_int8: Pat
 def test_quantising_twice_gives_the_same_bytes(
     nano_model: Model, nano_int8: Path, small_data: Path, tmp_path: Path
 ) -> None:
-    again = export(nano_model, tmp_path / "again.onnx", feeds(sample_pictures(small_data), RULE))
+    again = export(nano_model, tmp_path / "again.onnx", feeds(sample_images(small_data), RULE))
     assert again.read_bytes() == nano_int8.read_bytes()
 
 
-def test_pictures_are_of_train_and_chosen_once_and_for_all(small_data: Path) -> None:
+def test_images_are_of_train_and_chosen_once_and_for_all(small_data: Path) -> None:
     train = find_split(small_data, "train")
     known = {train.images_dir / image.file_name for image in read_labels(train.labels_path).images}
-    some, others = sample_pictures(small_data, 7), sample_pictures(small_data, 7, seed=1)
+    some, others = sample_images(small_data, 7), sample_images(small_data, 7, seed=1)
     assert (len(some), len(set(some))) == (7, 7)
     assert set(some) < known
-    assert some == sample_pictures(small_data, 7)
+    assert some == sample_images(small_data, 7)
     assert some != others
-    assert sorted(sample_pictures(small_data)) == sorted(known)
+    assert sorted(sample_images(small_data)) == sorted(known)
 
 
 def test_feeds_are_preprocessed_as_every_input(small_data: Path) -> None:
     shown: list[tuple[int, int]] = []
-    paths = sample_pictures(small_data, 2)
+    paths = sample_images(small_data, 2)
     made = list(feeds(paths, RULE, lambda done, total: shown.append((done, total))))
     assert shown == [(1, 2), (2, 2)]
     for path, feed in zip(paths, made, strict=True):
@@ -92,16 +92,16 @@ def test_feeds_are_preprocessed_as_every_input(small_data: Path) -> None:
         assert feed["images"].shape[2] % RULE.multiple == feed["images"].shape[3] % RULE.multiple == 0
 
 
-def test_a_picture_that_cannot_be_read_leaves_no_file(nano_model: Model, tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_read_leaves_no_file(nano_model: Model, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     Image.new("RGB", (40, 30)).save(good)
-    bad.write_text("no picture")
+    bad.write_text("no image")
     with pytest.raises(DataError, match=r"bad\.png"):
         export(nano_model, tmp_path / "model.onnx", feeds([good, bad], RULE))
     assert sorted(tmp_path.iterdir()) == [bad, good]
 
 
-def test_other_presets_are_refused_before_a_picture_is_read(tmp_path: Path) -> None:
+def test_other_presets_are_refused_before_an_image_is_read(tmp_path: Path) -> None:
     def untouched() -> Iterator[dict[str, np.ndarray]]:
         raise AssertionError
         yield {}

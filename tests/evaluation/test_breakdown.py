@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitspot.data.labels import CategoryMap, LabelledImage, LabelSet
 from digitspot.evaluation.breakdown import digit_confusion, digit_heights, group, groups_by, precision_recall
 from digitspot.evaluation.matching import match_boxes
-from digitspot.structures import Detections
+from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
+from digitspot.types import Detections
 
 
 def image(image_id: int, digits: list[int], crowd: int | None = None) -> LabelledImage:
@@ -68,7 +68,7 @@ def test_nothing_found_is_an_empty_curve() -> None:
     assert digit_confusion(IMAGES, {}).sum() == 4
 
 
-def test_groups_hold_every_picture_once() -> None:
+def test_groups_hold_every_image_once() -> None:
     heights = digit_heights(IMAGES)
     assert heights.tolist() == [20, 20, 0, 20]
     right = np.array([True, False, True, True])

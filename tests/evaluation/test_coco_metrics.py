@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitspot.boxes import xywh_to_xyxy
-from digitspot.data.coco import read_labels, read_results
-from digitspot.data.labels import CategoryMap, FileDetections, LabelledImage, LabelSet
 from digitspot.errors import DataError
 from digitspot.evaluation.coco_metrics import FIGURES, BoxMetrics, PrecisionCurves, evaluate_boxes
 from digitspot.evaluation.intervals import image_weights
 from digitspot.evaluation.matching import MIN_IOUS, match_boxes
-from digitspot.structures import Detections
+from digitspot.labels.coco import read_labels, read_results
+from digitspot.labels.labels import CategoryMap, FileDetections, LabelledImage, LabelSet
+from digitspot.types import Detections
 
 Record = dict[str, Any]
 
@@ -285,9 +285,9 @@ def test_overlaps_to_the_last_bit_equal_pycocotools(seed: int, on_threshold: boo
 @pytest.mark.parametrize("seed", range(4))
 def test_files_equal_pycocotools_to_the_last_bit(seed: int, tmp_path: Path) -> None:
     truths, results = near_data(seed, on_threshold=True)
-    pictures = [{"id": i, "file_name": f"{i}.png", "width": 200, "height": 200} for i in range(1, 9)]
+    images = [{"id": i, "file_name": f"{i}.png", "width": 200, "height": 200} for i in range(1, 9)]
     rows = [{**row, "id": number} for number, row in enumerate(truths, start=1)]
-    (tmp_path / "labels.json").write_text(json.dumps({"images": pictures, "annotations": rows}))
+    (tmp_path / "labels.json").write_text(json.dumps({"images": images, "annotations": rows}))
     (tmp_path / "pred.json").write_text(json.dumps(results))
     labels = read_labels(tmp_path / "labels.json", clip=False)
     ours = evaluate_boxes(labels, read_results(tmp_path / "pred.json", labels))

@@ -7,7 +7,7 @@ import pytest
 
 from digitspot.evaluation.comparison import BETTER, EQUAL, ONE_SEED, WORSE, Trainings, compare, student_t
 from digitspot.evaluation.intervals import accuracy_samples
-from digitspot.structures import DoubleArray
+from digitspot.types import DoubleArray
 
 NUM_IMAGES, NUM_SEEDS, NUM_RESAMPLES = 3000, 3, 200
 
@@ -15,7 +15,7 @@ NUM_IMAGES, NUM_SEEDS, NUM_RESAMPLES = 3000, 3, 200
 def made_trainings(
     accuracy: float, seed: int, seed_spread: float = 0.004, num_seeds: int = NUM_SEEDS
 ) -> Trainings:
-    """Answers that are right with a probability that depends on the picture, the same for all trainings.
+    """Answers that are right with a probability that depends on the image, the same for all trainings.
 
     Each training is better or worse than its accuracy by `seed_spread` as a rule: the spread of trainings
     that begin at one network's weights (benchmarks/results/strategies.md).
@@ -46,7 +46,7 @@ def test_the_same_with_other_seeds_is_not_distinguishable() -> None:
     assert verdicts.count(EQUAL) >= 38, "at a level of 95 % two of forty may be wrong"
 
 
-def test_seeds_that_differ_widely_hide_what_pictures_alone_would_show() -> None:
+def test_seeds_that_differ_widely_hide_what_images_alone_would_show() -> None:
     comparison = compare(made_trainings(0.80, 3, 0.05), made_trainings(0.76, 4, 0.05))
     images = comparison.over_images
     assert not images.low <= 0 <= images.high
@@ -61,7 +61,7 @@ def test_one_seed_is_said_to_be_one() -> None:
 
 
 def test_one_training_used_twice_is_compared_with_itself() -> None:
-    """What is common to both uses cancels: a cut that spoils ten pictures of each training is found."""
+    """What is common to both uses cancels: a cut that spoils ten images of each training is found."""
     random = np.random.default_rng(0)
     right = random.random((NUM_SEEDS, NUM_IMAGES)) < np.array([[0.6], [0.7], [0.8]])
     cut = right.copy()
@@ -112,20 +112,20 @@ def test_intervals_over_seeds_hold_what_they_promise() -> None:
     assert 0.935 <= inside / 2000 <= 0.965
 
 
-@pytest.mark.parametrize("seeds_to_pictures", [0.1, 1.0, 10.0])
+@pytest.mark.parametrize("seeds_to_images", [0.1, 1.0, 10.0])
 @pytest.mark.parametrize(("num", "paired"), [(2, True), (3, True), (2, False), (3, False)])
 def test_equal_variants_are_told_apart_no_more_often_than_promised(
-    num: int, paired: bool, seeds_to_pictures: float
+    num: int, paired: bool, seeds_to_images: float
 ) -> None:
     """Both chances drawn from known normal distributions, at 95 % and at the 99 % of five comparisons."""
     random = np.random.default_rng(0)
-    seeds = seeds_to_pictures * np.sqrt(num if paired else num / 2)  # of the difference of the means
+    seeds = seeds_to_images * np.sqrt(num if paired else num / 2)  # of the difference of the means
     wrong = np.zeros(2)
     for _ in range(400):
-        pictures = random.normal(0, 1)
+        images = random.normal(0, 1)
         values = random.normal(0, seeds, (2, num))
         samples = random.normal(0, 1, (1, 200)).repeat(num, axis=0)
-        one = Trainings(values=values[0] + pictures, samples=samples)
+        one = Trainings(values=values[0] + images, samples=samples)
         other = Trainings(values=0 * values[1] if paired else values[1], samples=0 * samples)
         for i, comparisons in enumerate((1, 5)):
             wrong[i] += compare(one, other, paired=paired, num_comparisons=comparisons).verdict != EQUAL

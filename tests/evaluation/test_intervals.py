@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitspot.data.labels import CategoryMap, LabelledImage, LabelSet
 from digitspot.evaluation.intervals import (
     accuracy_samples,
     bootstrap_metrics,
@@ -19,7 +18,8 @@ from digitspot.evaluation.intervals import (
     percentile_interval,
 )
 from digitspot.evaluation.matching import match_boxes
-from digitspot.structures import Detections
+from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
+from digitspot.types import Detections
 
 
 def some_data(num_images: int) -> tuple[LabelSet, dict[int, Detections]]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitspot.data.labels import LabelledImage
 from digitspot.evaluation.pairing import pair
 from digitspot.evaluation.suspicions import COLUMNS, Kind, find_suspects, write_suspects
-from digitspot.structures import Detections
+from digitspot.labels.labels import LabelledImage
+from digitspot.types import Detections
 
 NUM = 300
 
@@ -127,7 +127,7 @@ def test_what_a_suspicion_says() -> None:
 @pytest.mark.parametrize(
     ("boxes", "found", "reason"),
     [
-        ([], Detections.empty(), "an empty picture"),
+        ([], Detections.empty(), "an empty image"),
         ([[1, 1, 9, 19]], Detections.empty(), "nothing was found"),
         ([[1, 1, 1, 1]], Detections.empty(), "a box without area"),
         (
@@ -156,7 +156,7 @@ def test_little_to_see(boxes: list[list[float]], found: Detections, reason: str)
     assert 0 <= suspect.probability < 1, reason
 
 
-def test_no_picture_and_crowds() -> None:
+def test_no_image_and_crowds() -> None:
     assert find_suspects([], {}) == []
     image = labelled(1, np.array([[0, 0, 9, 19]]), np.array([2]))
     crowd = replace(image, crowd=np.array([True]))

@@ -8,7 +8,7 @@ import pytest
 from digitspot.reading import ReadingSettings, fit_settings, read_number
 from digitspot.reading.certainty import sigmoid, softmax
 from digitspot.reading.likelihood import fit_choice, fit_logistic
-from digitspot.structures import Detections
+from digitspot.types import Detections
 from reading_layouts import found_in
 
 RANDOM = np.random.default_rng(0)
@@ -40,7 +40,7 @@ def test_logistic_regression_is_where_the_penalised_gradient_is_zero() -> None:
     assert gradient == pytest.approx(np.zeros(3), abs=1e-2)
 
 
-def test_pictures_that_no_candidate_is_right_in_do_not_count() -> None:
+def test_images_that_no_candidate_is_right_in_do_not_count() -> None:
     features, right = [np.eye(2), np.eye(2)], [np.array([True, False]), np.array([False, False])]
     once = fit_choice(features[:1], right[:1], np.zeros(2))
     assert fit_choice(features, right, np.zeros(2)) == pytest.approx(once)
@@ -57,11 +57,11 @@ def test_what_detectors_miss_is_learnt() -> None:
     """Boxes of twice the height are never digits here, whatever their score; a threshold cannot know."""
     samples = [found_in(RANDOM, "straight", num_false=0) for _ in range(400)]
     numbers = [number for number, _ in samples]
-    pictures = [_with_a_tall_box(found) for _, found in samples]
-    settings, right = fit_settings(pictures[:300], numbers[:300])
+    images = [_with_a_tall_box(found) for _, found in samples]
+    settings, right = fit_settings(images[:300], numbers[:300])
     assert right.mean() == settings.accuracy
     fitted, prior = (
-        np.mean([read_number(f, each).text == n for f, n in zip(pictures[300:], numbers[300:], strict=True)])
+        np.mean([read_number(f, each).text == n for f, n in zip(images[300:], numbers[300:], strict=True)])
         for each in (settings, ReadingSettings())
     )
     assert fitted > 0.9 > 0.1 > prior
@@ -99,11 +99,11 @@ def _break(found: Detections, wrong: bool) -> Detections:
     return Detections(boxes=found.boxes, labels=labels, scores=scores)
 
 
-def test_views_of_a_picture_are_judged_together() -> None:
+def test_views_of_an_image_are_judged_together() -> None:
     samples = [found_in(RANDOM, "straight", num_false=1) for _ in range(60)]
     detections, numbers = [found for _, found in samples], [number for number, _ in samples]
     one, _ = fit_settings(detections, numbers)
-    two, right = fit_settings(detections * 2, numbers * 2, pictures=[*range(60)] * 2)
+    two, right = fit_settings(detections * 2, numbers * 2, images=[*range(60)] * 2)
     assert (one.num_fitted, two.num_fitted) == (60, 60)
     assert two.risk.answered[0] == 60
     assert right[:60].tolist() == right[60:].tolist()

@@ -1,4 +1,4 @@
-"""The number in its picture: features by hand, and readings that may or may not hang on them."""
+"""The number in its image: features by hand, and readings that may or may not hang on them."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from digitspot.reading import ReadingSettings, fit_settings, read_number
 from digitspot.reading.certainty import CORE_NAMES, NUMBER_NAMES
 from digitspot.reading.frame import NEAR, describe_frame, off_centre
-from digitspot.structures import Detections
+from digitspot.types import Detections
 from reading_layouts import found_in
 
 
@@ -32,8 +32,8 @@ def test_a_digit_at_the_end_that_moves_the_number_off_the_middle() -> None:
     assert describe_frame(boxes[:0], (40, 100)).tolist() == [0] * len(two)
 
 
-def in_pictures(centred: bool) -> tuple[list[Detections], list[str]]:
-    """Numbers, in the middle of their pictures or anywhere, with a false box of any score."""
+def in_images(centred: bool) -> tuple[list[Detections], list[str]]:
+    """Numbers, in the middle of their images or anywhere, with a false box of any score."""
     random = np.random.default_rng(5)
     samples = [found_in(random, "straight", num_false=0) for _ in range(500)]
     found = [_place(random, each, centred) for _, each in samples]
@@ -41,7 +41,7 @@ def in_pictures(centred: bool) -> tuple[list[Detections], list[str]]:
 
 
 def _place(random: np.random.Generator, found: Detections, centred: bool) -> Detections:
-    """Put a digit in line with the number, as sure as its own, and the whole into a picture."""
+    """Put a digit in line with the number, as sure as its own, and the whole into an image."""
     height = float(np.median(found.boxes[:, 3] - found.boxes[:, 1]))
     side, top = found.boxes[:, 2].max(), float(np.median(found.boxes[:, 1]))
     low, high = found.boxes[:, :2].min(0), found.boxes[:, 2:].max(0)
@@ -58,10 +58,10 @@ def _place(random: np.random.Generator, found: Detections, centred: bool) -> Det
 
 
 def test_the_middle_is_learnt_where_numbers_are_there() -> None:
-    """A digit too many cannot be told by its score here, but by the middle of the picture."""
+    """A digit too many cannot be told by its score here, but by the middle of the image."""
     accuracies = {}
     for centred in (True, False):
-        found, numbers = in_pictures(centred)
+        found, numbers = in_images(centred)
         accuracies[centred] = fit_settings(found, numbers)[0].accuracy
         unknown = [replace(each, size_hw=None) for each in found]
         accuracies["unknown", centred] = fit_settings(unknown, numbers)[0].accuracy
@@ -71,7 +71,7 @@ def test_the_middle_is_learnt_where_numbers_are_there() -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(-3, 4))
-def test_scale_changes_nothing_in_a_picture_either(seed: int, doublings: int) -> None:
+def test_scale_changes_nothing_in_an_image_either(seed: int, doublings: int) -> None:
     fitted = replace(
         ReadingSettings(),
         weights=(*ReadingSettings().weights[:-2], -0.8, -0.3),

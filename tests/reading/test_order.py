@@ -22,7 +22,7 @@ def test_order_of_jittered_and_duplicated_boxes(layout: str) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_order_with_a_false_box(layout: str) -> None:
-    """Its score may be above one half; the reader is fitted on other pictures of the kind."""
+    """Its score may be above one half; the reader is fitted on other images of the kind."""
     random = np.random.default_rng(2)
     samples = [found_in(random, layout, num_false=1) for _ in range(2 * NUM)]
     settings, _ = fit_settings([found for _, found in samples[NUM:]], [number for number, _ in samples[NUM:]])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitspot.reading import Constraint, ReadingSettings, read_number
-from digitspot.structures import Detections
+from digitspot.types import Detections
 
 Row = tuple[float, int, float]
 """Left edge, digit, score; boxes are 10 wide and 20 high."""

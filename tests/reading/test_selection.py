@@ -47,7 +47,7 @@ def test_selection_answers_more_where_less_is_wanted() -> None:
     assert strict.accuracy >= strict.guaranteed_accuracy >= 0.9
 
 
-def test_too_few_pictures_guarantee_less() -> None:
+def test_too_few_images_guarantee_less() -> None:
     """All right, of which nothing follows for 98 %: the lowest threshold, with what can be guaranteed."""
     selection = select(tabulate_risk(np.linspace(0, 1, 20), np.ones(20, bool)), 0.98)
     assert selection is not None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from digitspot.reading.style import LabelStyle, fit_style, refine_boxes
-from digitspot.structures import Detections, FloatArray
+from digitspot.types import Detections, FloatArray
 
 RANDOM = np.random.default_rng(0)
 BOTH = LabelStyle(equal_heights=True, whole_pixels=True)
@@ -31,7 +31,7 @@ def found(boxes_: FloatArray, scores: list[float]) -> Detections:
         ([boxes([12, 14])] * 60, LabelStyle(whole_pixels=True), "heights of their own"),
         ([boxes([12, 12])] * 57 + [boxes([12, 13])] * 3, LabelStyle(whole_pixels=True), "5 % differ"),
         ([boxes([12, 12])] * 99 + [boxes([12, 13])], BOTH, "1 % may be mistakes"),
-        ([np.zeros((0, 4), np.float32)] * 60, LabelStyle(), "pictures without a digit"),
+        ([np.zeros((0, 4), np.float32)] * 60, LabelStyle(), "images without a digit"),
     ],
 )
 def test_style_of_labels(labels: list[FloatArray], style: LabelStyle, reason: str) -> None:
@@ -74,7 +74,7 @@ def test_jittered_boxes_come_closer_to_the_labels() -> None:
 
 
 def test_labels_of_no_style_leave_boxes_to_the_bit() -> None:
-    """Digits whose heights differ within a picture, between pixels."""
+    """Digits whose heights differ within an image, between pixels."""
     labels = [boxes(list(RANDOM.uniform(10, 20, 3)), top=RANDOM.uniform(0, 9)) for _ in range(200)]
     before = found(labels[0], [0.9, 0.8, 0.7])
     assert refine_boxes(before, fit_style(labels)).boxes is before.boxes

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitspot.reading import vote
-from digitspot.structures import Digit, Reading
+from digitspot.types import Digit, Reading
 
 
 def read(text: str, probability: float, abstained: bool = False) -> Reading:

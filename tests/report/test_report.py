@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from digitspot.cli import run
-from digitspot.data.coco import read_labels
-from digitspot.data.readings import read_readings
+from digitspot.labels.coco import read_labels
 from digitspot.predict import read_command
+from digitspot.readings_csv import read_readings
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -279,7 +279,7 @@ def test_an_ablation(
     assert "+3.00" in text
     assert 'class="better"' in text
     assert "1,024" in text
-    assert "Paired bootstrap over pictures" not in text, "one seed is no verdict beside that of all"
+    assert "Paired bootstrap over images" not in text, "one seed is no verdict beside that of all"
 
     command = ["digitspot", "ablate", "the recipe.yaml", "--data", "d", "--output", "runs/dropout"]
     (tmp_path / "ablation.json").write_text(json.dumps({**document, "command": command}))

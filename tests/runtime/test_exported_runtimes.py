@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from digitspot.boxes import box_ious
-from digitspot.data.images import decode_image, list_images
 from digitspot.errors import CheckpointError
+from digitspot.images import decode_image, list_images
 from digitspot.runtime.exported import ExportedRuntime
 from digitspot.runtime.onnx_runtime import OnnxRuntime
 from digitspot.runtime.torch_runtime import TorchRuntime
-from digitspot.structures import Detections, ImageArray
 from digitspot.training.checkpoint import Model
+from digitspot.types import Detections, ImageArray
 from small_nano import RULE
 
 Make = Callable[..., ExportedRuntime]
@@ -40,7 +40,7 @@ RUNTIMES = [
 ]
 
 
-def pictures(num: int) -> list[ImageArray]:
+def samples(num: int) -> list[ImageArray]:
     """Make coarse noise of random sizes from 4 to 400 pixels, after sizes that are hard to take."""
     random = np.random.default_rng(5)
     sizes = [(1, 1), (1, 300), (300, 1), (2000, 3), (32, 48), (96, 32)]
@@ -63,7 +63,7 @@ def assert_same(first: Sequence[Detections], second: Sequence[Detections]) -> No
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 @pytest.mark.parametrize("make", RUNTIMES)
 def test_it_answers_as_torch(make: Make, batch_size: int, nano_model: Model, nano_onnx: Path) -> None:
-    images = pictures(100)
+    images = samples(100)
     expected = TorchRuntime(nano_model.detector, RULE, torch.device("cpu"), batch_size=batch_size).detect(
         images
     )
@@ -74,7 +74,7 @@ def test_it_answers_as_torch(make: Make, batch_size: int, nano_model: Model, nan
 
 @pytest.mark.parametrize("make", RUNTIMES)
 def test_arrays_are_as_promised_and_the_best_come_first(make: Make, nano_onnx: Path) -> None:
-    for image, found in zip(images := pictures(20), make(nano_onnx).detect(images), strict=True):
+    for image, found in zip(images := samples(20), make(nano_onnx).detect(images), strict=True):
         assert (found.boxes.dtype, found.labels.dtype, found.scores.dtype) == (
             np.float32,
             np.int64,
@@ -88,14 +88,14 @@ def test_arrays_are_as_promised_and_the_best_come_first(make: Make, nano_onnx: P
 
 @pytest.mark.parametrize("make", RUNTIMES)
 def test_threads_change_nothing(make: Make, nano_onnx: Path) -> None:
-    images = pictures(40)
+    images = samples(40)
     alone, side_by_side = (make(nano_onnx, batch_size=4, num_threads=num) for num in (1, 3))
     assert_same(alone.detect(images), side_by_side.detect(images))
 
 
 @pytest.mark.parametrize("make", RUNTIMES)
 def test_nothing_found_is_empty(make: Make, blind_onnx: Path) -> None:
-    found = make(blind_onnx).detect(pictures(10))
+    found = make(blind_onnx).detect(samples(10))
     assert [(each.boxes.shape, each.labels.shape, each.scores.shape) for each in found] == [
         ((0, 4), (0,), (0,))
     ] * 10

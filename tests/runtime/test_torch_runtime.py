@@ -9,7 +9,7 @@ from digitspot.config import InputConfig
 from digitspot.detector import Detector
 from digitspot.preprocess import prepare
 from digitspot.runtime.torch_runtime import TorchRuntime
-from digitspot.structures import Detections, ImageArray
+from digitspot.types import Detections, ImageArray
 
 RULE = InputConfig(short_side=64, long_side=128, multiple=32)
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ def same(first: Detections, second: Detections, atol: float = 1e-2) -> None:
 
 
 def by_hand(detector: Detector, image: ImageArray) -> Detections:
-    """Detect on one picture: resized, normalised by torchvision, padded, boxes scaled back."""
+    """Detect on one image: resized, normalised by torchvision, padded, boxes scaled back."""
     pixels = prepare(image, RULE).pixels
     h, w = pixels.shape[:2]
     tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
@@ -55,7 +55,7 @@ def by_hand(detector: Detector, image: ImageArray) -> Detections:
         ((2000, 3), "a line"),
     ],
 )
-def test_boxes_are_in_the_pictures_own_pixels(
+def test_boxes_are_in_the_images_own_pixels(
     still_detector: Detector, size: tuple[int, int], reason: str
 ) -> None:
     [image] = noise(size)
@@ -98,7 +98,7 @@ def test_company_changes_nothing(still_detector: Detector) -> None:
         same(first, second)
 
 
-def test_no_pictures(still_detector: Detector) -> None:
+def test_no_images(still_detector: Detector) -> None:
     assert TorchRuntime(still_detector, RULE, CPU).detect([]) == []
 
 
@@ -114,7 +114,7 @@ def test_nothing_found_is_empty(still_detector: Detector) -> None:
     ] * 2
 
 
-def test_detection_leaves_pictures_and_network_alone(still_detector: Detector) -> None:
+def test_detection_leaves_images_and_network_alone(still_detector: Detector) -> None:
     images = noise((64, 96), (40, 40))
     before = [image.copy() for image in images]
     state = {name: value.clone() for name, value in still_detector.state_dict().items()}

@@ -13,7 +13,7 @@ import torch
 
 from command_line import command, environment
 from digitspot.config import Config, TrainConfig, load_recipe
-from digitspot.data.splits import open_training
+from digitspot.dataset.splits import open_training
 from digitspot.errors import MemoryBudgetError
 from digitspot.training import budget, memory
 from digitspot.training.budget import bytes_at, fit_to_budget, images_within, loader_bytes, measure_pixels
@@ -89,7 +89,7 @@ def test_what_is_given_up(
     small_data: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A batch of four takes 80 MiB, a picture 20: the room is beside what this process has already."""
+    """A batch of four takes 80 MiB, an image 20: the room is beside what this process has already."""
     monkeypatch.setattr(budget, "rehearse", lambda *_, **__: [Trial(n, 20 * n * MIB) for n in (1, 2, 4)])
     samples = open_training(small_data, config).samples
     size = int((status_bytes("VmRSS") + room_mib * MIB) / (1 - budget.RESERVE))
@@ -160,7 +160,7 @@ def test_the_guard_stops_evaluations_which_begin_anew(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A look for each of two updates to a part, and for each evaluation of up to 128 pictures."""
+    """A look for each of two updates to a part, and for each evaluation of up to 128 images."""
     config, whole = scored
     readings = count()
     monkeypatch.setattr(memory, "LOOK_EVERY_SECONDS", 0)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from digitspot.config import Config, OptimizerConfig, TrainConfig
-from digitspot.data.augment import random_seed
+from digitspot.dataset.augment import random_seed
 from digitspot.detector import Detector
 from digitspot.errors import ConfigError
 from digitspot.training.learner import Learner, NonFiniteLossError, build_optimizer
@@ -238,7 +238,7 @@ def test_a_loaded_state_goes_on_bit_for_bit(small_detector: Build, make_batch: M
     assert not differing(learner.best_model.state_dict(), other.best_model.state_dict())
 
 
-def test_pictures_without_digits_train(small_detector: Build, make_batch: Make) -> None:
+def test_images_without_digits_train(small_detector: Build, make_batch: Make) -> None:
     batch = make_batch(1)
     none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
     learner = Learner(small_detector(), config(), CPU)

@@ -13,9 +13,9 @@ import torch
 
 import digitspot
 from digitspot.config import Config, ScheduleConfig, load_recipe
-from digitspot.data.coco import read_labels, write_labels
-from digitspot.data.labels import CategoryMap
 from digitspot.errors import ConfigError
+from digitspot.labels.coco import read_labels, write_labels
+from digitspot.labels.labels import CategoryMap
 from digitspot.reader import Reader
 from digitspot.training.checkpoint import load_model, load_state
 from digitspot.training.learner import NonFiniteLossError
@@ -150,7 +150,7 @@ def test_a_plateau_of_parts_counts_rounds(config: Config, small_data: Path, tmp_
 def test_merged_validation(
     share: float, untouched: int, config: Config, small_data: Path, tmp_path: Path
 ) -> None:
-    """24 + 8 pictures: what is not kept untouched is trained on, and only what is kept is validated on."""
+    """24 + 8 images: what is not kept untouched is trained on, and only what is kept is validated on."""
     merged = parts_of(config, parts=2, merge_valid=True, untouched_share=share)
     merged = replace(merged, train=replace(merged.train, epochs=1, batch_size=1, score_parts=True))
     run = start_training(merged, small_data, tmp_path / "run")

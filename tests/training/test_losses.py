@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from digitspot.config import Config, ModelConfig, OptimizerConfig, TrainConfig
-from digitspot.data.augment import random_seed
+from digitspot.dataset.augment import random_seed
 from digitspot.detector import build_detector
 from digitspot.training.learner import Learner
 from digitspot.training.loader import TensorBatch

@@ -71,7 +71,7 @@ def test_shared_pages_count_once() -> None:
 BLURS = """
 import torch
 from torchvision import tv_tensors
-from digitspot.data.augment import Blur
+from digitspot.dataset.augment import Blur
 from digitspot.training.memory import used_bytes
 blur, boxes = Blur(3), tv_tensors.BoundingBoxes(torch.zeros(0, 4), format="XYXY", canvas_size=(1, 1))
 def blur_sizes(heights):

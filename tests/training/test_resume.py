@@ -110,7 +110,7 @@ def test_killed_under_parts_with_background_reading(
 
 @pytest.mark.parametrize("strategy", ["files", "prepared"])
 def test_strategies(strategy: str, whole: Path, small_recipe: Path, small_data: Path, tmp_path: Path) -> None:
-    """Files are the run of the pack, bit for bit; prepared pictures are other pictures."""
+    """Files are the run of the pack, bit for bit; prepared images are other images."""
     start = ["train", small_recipe, "--data", small_data, "--data.strategy", strategy]
     digitspot(*start, "--data.parts", 1, "--output", tmp_path / "run", "--data.workers", 0)
     first, second = (load_state(Run(path).last, kind="training") for path in (whole, tmp_path / "run"))

@@ -27,7 +27,7 @@ from digitspot.experiments.trainings import begin_or_resume
 from digitspot.training.runlog import Run
 from digitspot.tune.journal import begun_trial, best_trial, next_trial, open_study, suggest, values_of
 from digitspot.tune.outcome import Outcome
-from digitspot.tune.running import Trials, open_pictures
+from digitspot.tune.running import Trials, open_data_set
 from digitspot.tune.search import Choices, Tuning, read_tuning
 from digitspot.tune.trial import Follower, images_seen
 from small_nano import write_recipe
@@ -130,7 +130,7 @@ def test_the_best_is_chosen_as_a_training_chooses(done: tuple[Path, int], file: 
 def test_what_was_found_can_be_confirmed(tuning: Tuning, data: Path, tmp_path: Path) -> None:
     """Trial 0 is the recipe's own; as long as it is best, there is nothing to confirm."""
     study = open_study(tmp_path / "journal.log", tuning, "these")
-    trials = Trials(study, tuning, open_pictures(tuning, data), tmp_path / "trials", lambda: None)
+    trials = Trials(study, tuning, open_data_set(tuning, data), tmp_path / "trials", lambda: None)
     outcome = Outcome(trials, tmp_path)
     for score, confirmed in ((0.5, False), (0.4, False), (0.7, True)):
         finished(study, tuning, [score])
@@ -142,7 +142,7 @@ def test_what_was_found_can_be_confirmed(tuning: Tuning, data: Path, tmp_path: P
     said = " ".join(outcome.sentences())
     assert "trial 2, accuracy 0.7000" in said
     assert "The recipe's own settings, trial 0: 0.5000." in said
-    # 8 pictures: 1.96 sqrt(0.7 * 0.3 / 8) = 0.318
+    # 8 images: 1.96 sqrt(0.7 * 0.3 / 8) = 0.318
     assert "about 0.318 to either side (95 %); within that of the best: 2 of 2 other whole trials." in said
     ablation = read_study(tmp_path / "confirm.yaml")
     own, tuned = ablation.variants
@@ -205,7 +205,7 @@ def test_a_journal_that_was_cut_off_goes_on(tuning: Tuning, tmp_path: Path) -> N
     begun = begun_trial(again, 0)
     assert begun is not None
     assert (begun.number, suggest(begun, tuning)) == (1, told)
-    with pytest.raises(ConfigError, match="other pictures"):
+    with pytest.raises(ConfigError, match="other images"):
         open_study(path, tuning, "others")
     path.write_text("{}\n" + path.read_text())
     with pytest.raises(CheckpointError, match="damaged"):
@@ -285,7 +285,7 @@ def test_a_training_that_lags_is_stopped_and_its_images_count(
     for _ in range(3):
         finished(study, tuning, [2.0])
     long = replace(tuning, images=24 * 3000, budget=24 * 3100, trials=4)
-    trials = Trials(study, long, open_pictures(long, data), tmp_path / "trials", lambda: None)
+    trials = Trials(study, long, open_data_set(long, data), tmp_path / "trials", lambda: None)
     trials.run()
     last = study.trials[-1]
     assert last.state == TrialState.PRUNED
@@ -299,7 +299,7 @@ def test_a_training_that_lags_is_stopped_and_its_images_count(
 def test_a_training_that_is_killed_is_gone_on_with(tuning: Tuning, data: Path, tmp_path: Path) -> None:
     study = open_study(tmp_path / "journal.log", tuning, "these")
     one = replace(tuning, trials=1)
-    trials = Trials(study, one, open_pictures(one, data), tmp_path / "trials", lambda: None)
+    trials = Trials(study, one, open_data_set(one, data), tmp_path / "trials", lambda: None)
     begun = trials.path_of(0) / "environment.json"
 
     def kill() -> int:
@@ -334,7 +334,7 @@ def test_trials_that_fail_one_after_the_other_end_the_search(
     )
     broken = replace(tuning, recipe=held_out, search={"data.strategy": Choices(("pack", "files"))})
     study = open_study(tmp_path / "journal.log", broken, "these")
-    trials = Trials(study, broken, open_pictures(broken, data), tmp_path / "trials", lambda: None)
+    trials = Trials(study, broken, open_data_set(broken, data), tmp_path / "trials", lambda: None)
     with pytest.raises(DigitspotError, match=r"3 trials in a row failed, the last one: data.hold_out"):
         trials.run()
     assert [each.state for each in study.trials] == [TrialState.FAIL] * 3

@@ -1,1 +1,1 @@
-"""Ablations: variants of a recipe, trained with several seeds on as many pictures, and compared."""
+"""Ablations: variants of a recipe, trained with several seeds on as many images, and compared."""

@@ -10,7 +10,7 @@ from digitspot.errors import ConfigError
 from digitspot.experiments.lengths import Length, length_of, nearest_length, plan_each
 
 TOLERANCE = 0.05
-"""Trainings end with whole epochs, and an epoch under parts drops a few pictures of each part."""
+"""Trainings end with whole epochs, and an epoch under parts drops a few images of each part."""
 
 
 def equal_lengths(study: Study, data: Path) -> dict[str, Length]:
@@ -19,7 +19,7 @@ def equal_lengths(study: Study, data: Path) -> dict[str, Length]:
     Raises:
         ConfigError: Some variants would see more than 5 % fewer images than others, and the file does not say
             why that may be; or one stops early.
-        DataError: Labels or pictures cannot be used.
+        DataError: Labels or images cannot be used.
     """
     plans = plan_each({variant.name: variant.config for variant in study.variants}, data)
     wanted = study.images

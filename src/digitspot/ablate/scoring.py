@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 
 from digitspot.ablate.study import Variant
-from digitspot.data.coco import labels_path_of, read_labels, read_numbers, read_results
-from digitspot.data.seen import Seen, unseen
+from digitspot.dataset.seen import Seen, unseen
 from digitspot.errors import ConfigError
 from digitspot.evaluation.coco_metrics import PrecisionCurves
 from digitspot.evaluation.intervals import accuracy_samples, mean_ap_samples
 from digitspot.evaluation.matching import match_boxes
 from digitspot.evaluation.number_metrics import exact_matches
 from digitspot.files import digest, writing_whole
+from digitspot.labels.coco import labels_path_of, read_labels, read_numbers, read_results
 from digitspot.predict import NUMBERS, RESULTS, SEEN
-from digitspot.structures import DoubleArray
 from digitspot.training.checkpoint import BEST, load_model, save_model
 from digitspot.training.runlog import Run
+from digitspot.types import DoubleArray
 
 RESULT, SAMPLES = "result.json", "samples.npz"
 
@@ -34,7 +34,7 @@ class Result:
     Attributes:
         mean_ap: COCO's AP.
         accuracy: Whole numbers that are exactly right.
-        ap_samples: AP on each draw of the pictures, `[R]`, the same draws for every result.
+        ap_samples: AP on each draw of the images, `[R]`, the same draws for every result.
         accuracy_samples: Likewise of the accuracy, `[R]`.
         images_seen: While training, with repeats; None where nobody says.
         seconds: Of training, without validations; likewise.
@@ -97,7 +97,7 @@ def score_answers(
     """Score what was answered, and keep it with what the training took.
 
     Raises:
-        DataError: The model was trained on pictures of the split, or something cannot be read.
+        DataError: The model was trained on images of the split, or something cannot be read.
     """
     figures = _score(folder, labels_path_of(data, split))
     samples = {name: figures.pop(name) for name in ("ap_samples", "accuracy_samples")}

@@ -18,8 +18,8 @@ from digitspot.evaluation.intervals import LEVEL, Interval
 Figure = Literal["mean_ap", "accuracy"]
 FIGURES: Mapping[Figure, str] = {"mean_ap": "mAP", "accuracy": "accuracy"}
 COLUMNS = ("variant", "seeds", "mAP", "accuracy", "images seen", "minutes", "img/s", "peak MiB")
-DIFFERENCES = ("variant", "figure", "difference", "over seeds", "over pictures", "over both", "verdict")
-IN_A_TERMINAL = frozenset(COLUMNS + DIFFERENCES) - {"seeds", "img/s", "over seeds", "over pictures"}
+DIFFERENCES = ("variant", "figure", "difference", "over seeds", "over images", "over both", "verdict")
+IN_A_TERMINAL = frozenset(COLUMNS + DIFFERENCES) - {"seeds", "img/s", "over seeds", "over images"}
 """What 80 characters have room for; intervals of scores are left out, too."""
 
 
@@ -161,8 +161,8 @@ def to_dict(
         "figures_note": f"Scored on {study.split}; in brackets, {LEVEL:.0%} intervals over seeds "
         "(Student's t).",
         "differences": {"columns": DIFFERENCES, "rows": differences},
-        "differences_note": f"{LEVEL:.0%} intervals: over seeds, other trainings and these pictures; over "
-        "pictures, these trainings and other pictures (paired bootstrap). The interval over both decides, "
+        "differences_note": f"{LEVEL:.0%} intervals: over seeds, other trainings and these images; over "
+        "images, these trainings and other images (paired bootstrap). The interval over both decides, "
         f"its level shared among {len(study.variants) - 1} comparisons of a figure (Bonferroni).",
         "notes": [f"Variants may see different numbers of images: {study.unequal}"] if study.unequal else [],
         "names": FIGURES,

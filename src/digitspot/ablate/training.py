@@ -13,11 +13,11 @@ from rich.markup import escape
 from digitspot.ablate.scoring import RESULT
 from digitspot.ablate.study import Variant
 from digitspot.config import Config
-from digitspot.data.coco import labels_path_of
 from digitspot.errors import ConfigError
 from digitspot.experiments.process import run_followed
 from digitspot.experiments.trainings import begin_or_resume, check_recipe
 from digitspot.files import digest, writing_whole
+from digitspot.labels.coco import labels_path_of
 from digitspot.progress import stderr
 from digitspot.training.runlog import Run
 

@@ -21,10 +21,10 @@ from digitspot.ablate.running import (
 from digitspot.ablate.study import read_study
 from digitspot.ablate.table import for_terminal, summarise, to_dict, to_markdown
 from digitspot.commands.options import parse, print_table
-from digitspot.data.coco import find_split
 from digitspot.errors import DataError, DigitspotError
 from digitspot.experiments.process import stopping_to_go_on
 from digitspot.files import check_writable, writing_whole
+from digitspot.labels.coco import find_split
 from digitspot.progress import stderr
 
 TABLE, DOCUMENT = "table.md", "ablation.json"
@@ -32,7 +32,7 @@ TABLE, DOCUMENT = "table.md", "ablation.json"
 
 @dataclass(frozen=True, kw_only=True)
 class AblateOptions:
-    """Train variants of a recipe with several seeds, score them on pictures that nothing was tuned on, and
+    """Train variants of a recipe with several seeds, score them on images that nothing was tuned on, and
     say which differences are more than chance. What is done is not done again; the same command goes on.
 
     digitspot ablate recipes/ablations/dropout.yaml --data DIR

@@ -78,9 +78,9 @@ class AnswerOptions(ModelOptions):
         selection = select(reader.settings.risk, self.target_accuracy)
         if selection is None:
             raise ConfigError(
-                f"--target-accuracy {self.target_accuracy:g} was not reached by any share of the pictures "
+                f"--target-accuracy {self.target_accuracy:g} was not reached by any share of the images "
                 f"that the reader was fitted on ({reader.settings})",
-                hint="Fit it on more pictures with `digitspot calibrate`, or ask for less.",
+                hint="Fit it on more images with `digitspot calibrate`, or ask for less.",
             )
         stderr().print(str(selection))
         return selection.min_probability

@@ -27,7 +27,7 @@ TARGETS = (0.9, 0.95, 0.98)
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions:
-    """Fit how boxes become a number, its probability, and the style of boxes, to pictures with labels that
+    """Fit how boxes become a number, its probability, and the style of boxes, to images with labels that
     the detector was not trained on.
 
     digitspot calibrate runs/mine --labels ../data/valid.json
@@ -37,12 +37,12 @@ class CalibrateOptions:
     detector: Annotated[Path, tyro.conf.Positional]
     """A run folder, a checkpoint or an exported .onnx; or a COCO results file of any detector."""
     labels: Path
-    """The true labels, COCO detection format; for a model, beside the folder of their pictures."""
+    """The true labels, COCO detection format; for a model, beside the folder of their images."""
     output: Path | None = None
     """The file to write: a model, or for results a reader, which `evaluate --reader` takes. None replaces the
     model's own reader."""
     short_sides: tuple[int, ...] = ()
-    """Look at every picture at these input sizes, of the shorter side in pixels, and fuse what is found, now
+    """Look at every image at these input sizes, of the shorter side in pixels, and fuse what is found, now
     and whenever the model reads; each costs its share of pixels. None is the model's own size."""
 
 

@@ -12,7 +12,7 @@ import tyro
 from digitspot.commands import data_check, data_convert, data_look
 from digitspot.commands.options import parse
 from digitspot.config import DataConfig
-from digitspot.data.splits import open_split
+from digitspot.dataset.splits import open_split
 from digitspot.errors import ConfigError
 
 
@@ -25,7 +25,7 @@ class PackOptions:
     split: str = "train"
     """Which split."""
     longest_side: int | None = None
-    """Reduce pictures whose longer side exceeds this."""
+    """Reduce images whose longer side exceeds this."""
     root: Path | None = None
     """Folder of the packs; none is $DIGITSPOT_CACHE or the user's cache folder."""
 

@@ -11,15 +11,15 @@ import tyro
 
 from digitspot.commands.options import parse, print_json, print_table
 from digitspot.config import Config, load_recipe
-from digitspot.data.check import CheckReport, Row, check_data
-from digitspot.data.coco import Split, find_split, read_labels, read_results
-from digitspot.data.labels import LabelSet
 from digitspot.errors import ConfigError, DataError
 from digitspot.evaluation.suspicions import Suspect, Suspicion, find_suspects, suspect_rows, write_suspects
 from digitspot.files import check_writable, writing_whole
+from digitspot.labels.check import CheckReport, Row, check_data
+from digitspot.labels.coco import Split, find_split, read_labels, read_results
+from digitspot.labels.labels import LabelSet
 from digitspot.preview import suspect_sheet
 from digitspot.progress import tracking
-from digitspot.structures import Detections
+from digitspot.types import Detections
 
 MAX_LINES = 20
 """Findings of one kind that the table shows."""
@@ -29,12 +29,12 @@ SHEET_COLUMNS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOptions:
-    """List everything that is wrong or odd in labels and pictures; exits 3 when training could not run.
+    """List everything that is wrong or odd in labels and images; exits 3 when training could not run.
 
     digitspot data check DATA
     digitspot data check DATA --recipe recipes/nano.yaml --output doubts
 
-    With a recipe, or with predictions that are there already, pictures are ranked by how probable it is that
+    With a recipe, or with predictions that are there already, images are ranked by how probable it is that
     their labels are wrong: suspects.csv, and suspects.png to look at.
     """
 
@@ -49,14 +49,14 @@ class CheckOptions:
     epochs: int | None = None
     """--recipe: takes the place of the recipe's."""
     weights: str | None = None
-    """--recipe: where each model starts, in the recipe's place; none that were trained on these pictures."""
+    """--recipe: where each model starts, in the recipe's place; none that were trained on these images."""
     predictions: Path | None = None
-    """COCO results (pred.json), down to low scores, of a model that was not trained on these pictures: those
+    """COCO results (pred.json), down to low scores, of a model that was not trained on these images: those
     of the label file given, or of `train`."""
     output: Path | None = None
     """--recipe, --predictions: folder for the list, the sheet, and what is trained."""
     sheet: int = 48
-    """Pictures on the sheet."""
+    """Images on the sheet."""
 
 
 def run(arguments: list[str]) -> None:
@@ -102,7 +102,7 @@ def _checked_output(options: CheckOptions) -> Path | None:
 
 
 def _rank(options: CheckOptions, output: Path) -> list[Suspect]:
-    """Rank the pictures, and write the list and the sheet."""
+    """Rank the images, and write the list and the sheet."""
     split = _split(options.path)
     labels = read_labels(split.labels_path)
     suspects = find_suspects(labels.images, _predictions(options, labels, output))
@@ -141,7 +141,7 @@ def _recipe(options: CheckOptions) -> Config:
 
 def _print_report(report: CheckReport) -> None:
     rows = [
-        (split.name, str(split.images), str(split.boxes), str(split.pictures), split.categories or "-")
+        (split.name, str(split.images), str(split.boxes), str(split.files), split.categories or "-")
         for split in report.splits
     ]
     print_table(str(report.path), ("split", "images", "boxes", "files", "digit=category_id"), rows)
@@ -180,8 +180,8 @@ def _print_suspects(suspects: Sequence[Suspect]) -> None:
         for rank, suspect in enumerate(suspects[:MAX_LINES], 1)
     ]
     expected = sum(suspect.probability for suspect in suspects)
-    title = f"pictures to look at first; by these probabilities about {expected:.0f} have a fault"
-    print_table(title, ("rank", "picture", "probability", "labelled", "what"), rows)
+    title = f"images to look at first; by these probabilities about {expected:.0f} have a fault"
+    print_table(title, ("rank", "image", "probability", "labelled", "what"), rows)
 
 
 def _told(suspicion: Suspicion) -> str:

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import tyro
 
 from digitspot.commands.options import parse, print_table
-from digitspot.data.convert import Conversion, Division, convert
-from digitspot.data.convert_write import Target
-from digitspot.data.formats.detect import Format
+from digitspot.convert.convert import Conversion, Division, convert
+from digitspot.convert.detect import Format
+from digitspot.convert.write import Target
 from digitspot.progress import stderr
 
 
@@ -26,18 +26,18 @@ class ConvertOptions:
     """
 
     source: Annotated[Path, tyro.conf.Positional]
-    """A folder of labels and pictures, a label file, or a zip or tar archive."""
+    """A folder of labels and images, a label file, or a zip or tar archive."""
     output: Annotated[Path, tyro.conf.Positional]
     """A new folder."""
     to: Target = "coco"
     """The layout to write: coco is digitspot's own."""
     source_format: Annotated[Format | None, tyro.conf.arg(name="from")] = None
     """The source's format; none finds out."""
-    pictures: Literal["link", "copy", "none"] = "link"
-    """Link to the source's pictures, which takes no space; copy them, or write labels only."""
+    image_mode: Literal["link", "copy", "none"] = "link"
+    """Link to the source's images, which takes no space; copy them, or write labels only."""
     valid_share: float = 0.1
-    """Share of the training pictures that becomes valid where the source has none; near-repeats and augmented
-    copies of one picture stay together."""
+    """Share of the training images that becomes valid where the source has none; near-repeats and augmented
+    copies of one image stay together."""
     test_share: float = 0.0
     """Likewise test, where the source has no splits at all."""
     seed: int = 0
@@ -47,7 +47,7 @@ class ConvertOptions:
     skip: tuple[str, ...] = ()
     """Classes whose boxes are left out."""
     skip_missing: bool = False
-    """Leave out labels whose picture is missing."""
+    """Leave out labels whose image is missing."""
     overwrite: bool = False
     """Replace an earlier conversion."""
 
@@ -60,7 +60,7 @@ def run(arguments: list[str]) -> None:
         options.output,
         to=options.to,
         source_format=options.source_format,
-        pictures=options.pictures,
+        image_mode=options.image_mode,
         division=Division(
             valid_share=options.valid_share,
             test_share=options.test_share,

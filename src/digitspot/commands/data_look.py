@@ -1,4 +1,4 @@
-"""`digitspot data stats` and `digitspot data preview`: pictures of a data set for people."""
+"""`digitspot data stats` and `digitspot data preview`: images of a data set for people."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from PIL import Image
 
 from digitspot.commands.options import parse, print_table
 from digitspot.config import AugmentConfig, load_recipe
-from digitspot.data.check import SPLITS
-from digitspot.data.coco import find_split, labels_path_of, read_labels
-from digitspot.data.statistics import Statistics, measure
 from digitspot.errors import ConfigError, DataError
 from digitspot.files import check_writable, writing_whole
+from digitspot.labels.check import SPLITS
+from digitspot.labels.coco import find_split, labels_path_of, read_labels
+from digitspot.labels.statistics import Statistics, measure
 from digitspot.preview import augmentation_sheet, choose_images, preview_sheet
 from digitspot.progress import tracking
 from digitspot.statistics_figure import draw_statistics
@@ -33,20 +33,20 @@ class StatsOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PreviewOptions:
-    """Draw pictures with their boxes and numbers on one sheet; or what augmentation does to them."""
+    """Draw images with their boxes and numbers on one sheet; or what augmentation does to them."""
 
     path: Annotated[Path, tyro.conf.Positional]
     """A data set in the homework's layout."""
     split: str = "train"
     """Which split."""
     images: int = 24
-    """How many pictures, chosen at random."""
+    """How many images, chosen at random."""
     augmented: int = 0
-    """Beside each picture, this many of its views in training, one of each epoch."""
+    """Beside each image, this many of its views in training, one of each epoch."""
     recipe: Path | None = None
     """Whose augmentation; none is the default one."""
     columns: int = 4
-    """Pictures in a row; with --augmented, a row is a picture's views."""
+    """Images in a row; with --augmented, a row is an image's views."""
     seed: int = 0
     """Of the choice and of the augmentation."""
     output: Path = Path("preview.png")
@@ -101,7 +101,7 @@ def _measured(path: Path) -> dict[str, Statistics]:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    """Write a picture, in the format of its ending."""
+    """Write an image, in the format of its ending."""
     kind = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower())
     if kind is None:
         raise ConfigError(f"--output {path}: the ending must be .png, .jpg or .webp")

@@ -1,4 +1,4 @@
-"""`digitspot demo`: the whole way on generated photographs."""
+"""`digitspot demo`: the whole way on generated images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from digitspot.demo import run_demo
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """Generate photographs of numbers, train briefly, read others in typefaces never trained on, score.
+    """Generate images of numbers, train briefly, read others in typefaces never trained on, score.
 
     Takes some minutes on two CPU cores; needs no network.
     """
@@ -20,9 +20,9 @@ class DemoOptions:
     output: Path = Path("demo")
     """A new folder for everything that is made."""
     seed: int = 0
-    """Of the photographs and of the training."""
+    """Of the images and of the training."""
     epochs: int | None = None
-    """Passes over the training photographs; none is the demo's own length."""
+    """Passes over the training images; none is the demo's own length."""
 
 
 def run(arguments: list[str]) -> None:
@@ -31,4 +31,4 @@ def run(arguments: list[str]) -> None:
     scores = run_demo(options.output, options.seed, options.epochs)
     print_scores(scores)
     print(f"look at {options.output / 'answers' / 'overlays.png'}")
-    print(f"read a picture: digitspot read PICTURE --model {options.output / 'run'}")
+    print(f"read an image: digitspot read IMAGE --model {options.output / 'run'}")

@@ -11,16 +11,16 @@ import tyro
 
 from digitspot.calibrate import read_settings
 from digitspot.commands.options import parse, print_json, print_table
-from digitspot.data.coco import read_json, read_labels, read_numbers, read_results
-from digitspot.data.readings import read_readings
-from digitspot.data.seen import Seen, unseen
+from digitspot.dataset.seen import Seen, unseen
 from digitspot.errors import ConfigError, DataError
 from digitspot.evaluation.answers import Scores, evaluate_answers
 from digitspot.evaluation.diagrams import draw_reliability
 from digitspot.files import writing_whole
+from digitspot.labels.coco import read_json, read_labels, read_numbers, read_results
 from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN
 from digitspot.progress import stderr
 from digitspot.reading import ReadingSettings
+from digitspot.readings_csv import read_readings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class EvaluateOptions:
     image_ids: Path | None = None
     """A JSON list of image ids: only these are compared."""
     only_unseen: bool = False
-    """Leave out pictures that the model was trained on, such as those of a merged `valid`; else they are
+    """Leave out images that the model was trained on, such as those of a merged `valid`; else they are
     refused. trained-on.txt beside the answers names them."""
     resamples: int = 1000
     """Bootstrap resamples over images for the intervals; 0 does without."""

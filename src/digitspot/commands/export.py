@@ -10,7 +10,7 @@ import tyro
 
 from digitspot.commands.options import parse
 from digitspot.detector.export import export_onnx
-from digitspot.detector.quantize import feeds, sample_pictures
+from digitspot.detector.quantize import feeds, sample_images
 from digitspot.errors import ConfigError
 from digitspot.files import check_writable
 from digitspot.progress import stderr, tracking
@@ -34,7 +34,7 @@ class ExportOptions:
     precision: Literal["fp32", "int8"] = "fp32"
     """int8, the backbone in integers of 8 bits, is faster and smaller; answers differ a little."""
     data: Path | None = None
-    """For int8: a data set in the homework's layout; pictures of its train split are calibrated on."""
+    """For int8: a data set in the homework's layout; images of its train split are calibrated on."""
 
 
 def run(arguments: list[str]) -> None:
@@ -48,14 +48,14 @@ def run(arguments: list[str]) -> None:
     if (options.precision == "int8") != (options.data is not None):
         raise ConfigError(
             f"--precision {options.precision} {'without' if options.data is None else 'with'} --data",
-            hint="int8, and nothing else, is calibrated on pictures: --precision int8 --data DIR.",
+            hint="int8, and nothing else, is calibrated on images: --precision int8 --data DIR.",
         )
     check_writable(output.parent)
     model = load_model(options.run)
     if options.data is None:
         export_onnx(model.detector, model.manifest, output)
     else:
-        paths = sample_pictures(options.data)
+        paths = sample_images(options.data)
         with tracking("calibrating") as show:
             calibration = feeds(paths, model.config.input, show)
             export_onnx(model.detector, model.manifest, output, calibration)

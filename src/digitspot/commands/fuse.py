@@ -10,16 +10,16 @@ import tyro
 
 from digitspot.calibrate import read_settings
 from digitspot.commands.options import parse
-from digitspot.data.coco import read_labels, read_results, write_numbers, write_results
-from digitspot.data.readings import write_readings
-from digitspot.data.seen import Seen
+from digitspot.dataset.seen import Seen
 from digitspot.errors import ConfigError
 from digitspot.files import check_writable, writing_whole
 from digitspot.fusion import MIN_IOU, fuse_runs
+from digitspot.labels.coco import read_labels, read_results, write_numbers, write_results
 from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN, write_command
 from digitspot.reading import read_number
 from digitspot.reading.style import refine_boxes
-from digitspot.structures import Detections
+from digitspot.readings_csv import write_readings
+from digitspot.types import Detections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +30,14 @@ class FuseOptions:
     """
 
     answers: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders with pred.json, or COCO results files, of the same pictures."""
+    """Folders with pred.json, or COCO results files, of the same images."""
     labels: Path
-    """A label file that lists the pictures and the categories."""
+    """A label file that lists the images and the categories."""
     output: Path
     """Where the answers go."""
     reader: Path | None = None
     """How to read numbers from the boxes, and their style: what `digitspot calibrate` wrote for fused results
-    of other pictures. None writes boxes only."""
+    of other images. None writes boxes only."""
     min_iou: float = MIN_IOU
     """Boxes of a digit that overlap by more are one."""
 

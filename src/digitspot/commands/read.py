@@ -1,4 +1,4 @@
-"""`digitspot read`: print the number in a picture."""
+"""`digitspot read`: print the number in an image."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from digitspot.reader import Read
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions(AnswerOptions):
-    """Print the number in each picture; an empty line where there is none.
+    """Print the number in each image; an empty line where there is none.
 
     digitspot read door.jpg --model runs/mine
     """
 
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Pictures."""
+    """Images."""
     model: Path
     """A run folder (its best model), a checkpoint, or an exported .onnx."""
     json: bool = False
-    """Print number, probability and digits of each picture as JSON."""
+    """Print number, probability and digits of each image as JSON."""
     burst: bool = False
-    """The pictures are frames of one number: print that, once."""
+    """The images are frames of one number: print that, once."""
     show: bool = False
-    """Open each picture with its boxes and number in the system's viewer."""
+    """Open each image with its boxes and number in the system's viewer."""
 
 
 def run(arguments: list[str]) -> None:
     """Read."""
     options = parse(ReadOptions, "read", arguments)
     if not options.images:
-        raise ConfigError("no picture given", hint="digitspot read PICTURE... --model RUN")
+        raise ConfigError("no image given", hint="digitspot read IMAGE... --model RUN")
     if options.burst and options.show:
-        raise ConfigError("--burst and --show", hint="A burst has one answer and many pictures.")
+        raise ConfigError("--burst and --show", hint="A burst has one answer and many images.")
     reader = options.load(options.model)
     if options.burst:
         reading = reader.read_burst(options.images)
@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _show(path: Path, read: Read) -> None:
-    from digitspot.data.images import decode_image
+    from digitspot.images import decode_image
     from digitspot.overlays import draw_overlay
 
     draw_overlay(decode_image(path), read.reading, read.detections).show(str(path))

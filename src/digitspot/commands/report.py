@@ -17,7 +17,7 @@ from digitspot.report.sources import read_subject
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
     """Write one HTML page, without any request to the network, and the same in Markdown: scores with
-    intervals, how the training went, where boxes and numbers go wrong, every kind of mistake with pictures,
+    intervals, how the training went, where boxes and numbers go wrong, every kind of mistake with images,
     and how to repeat it.
 
     digitspot report runs/mine --labels DIR/test.json
@@ -28,14 +28,14 @@ class ReportOptions:
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Run folders side by side, folders of answers, or the folder of one ablation."""
     labels: Path | None = None
-    """The true labels of the answers, their pictures beside them; without, only trainings are shown."""
+    """The true labels of the answers, their images beside them; without, only trainings are shown."""
     answers: tuple[Path, ...] = ()
     """What `digitspot predict` wrote for each run, in their order; none is `answers` in the run."""
     output: Path = Path("report.html")
     """The page; the Markdown stands beside it under the same name, ending in .md. An earlier report there is
     replaced; a .md file that is none stops the command."""
     mistakes: int = 40
-    """Pictures of each kind of mistake, the surest first."""
+    """Images of each kind of mistake, the surest first."""
     resamples: int = 1000
     """Bootstrap resamples over images for the intervals."""
 

@@ -1,4 +1,4 @@
-"""`digitspot data synth`: generated photographs of numbers."""
+"""`digitspot data synth`: generated images of numbers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import tyro
 
 from digitspot.commands.options import parse
 from digitspot.cores import num_cores
-from digitspot.data.synth.typefaces import typefaces_in
-from digitspot.data.synth.write import synthesize
 from digitspot.errors import ConfigError
 from digitspot.progress import tracking
+from digitspot.synth.typefaces import typefaces_in
+from digitspot.synth.write import synthesize
 
 
 @dataclass(frozen=True, kw_only=True)
 class SynthOptions:
-    """Generate photographs of numbers with exact boxes, as a data set to train on.
+    """Generate images of numbers with exact boxes, as a data set to train on.
 
     Ctrl-C keeps what is done; the same command goes on from there, and the result is the same to the byte.
     """
@@ -26,20 +26,20 @@ class SynthOptions:
     output: Annotated[Path, tyro.conf.Positional]
     """A new folder."""
     images: int = 2000
-    """Pictures of all splits together."""
+    """Images of all splits together."""
     seed: int = 0
-    """Other seeds give other pictures, without end."""
+    """Other seeds give other images, without end."""
     domain: Literal["houses", "meters", "displays", "jerseys", "plates", "mixed"] = "houses"
     """What they show. plates are house numbers that are easy to read; mixed is houses, meters, displays and
     jerseys in turn."""
     boxes: Literal["ink", "loose"] = "ink"
     """Boxes tight around the ink, or loose ones as people drew SVHN's, to train on together with those."""
     valid_share: float = 0.1
-    """How many of the pictures are for validation."""
+    """How many of the images are for validation."""
     test_share: float = 0.0
-    """How many are for testing, set in typefaces that no other picture shows."""
+    """How many are for testing, set in typefaces that no other image shows."""
     pack: bool = False
-    """Write packs that trainings read at once, and no picture files."""
+    """Write packs that trainings read at once, and no image files."""
     typefaces: Path | None = None
     """A folder of further fonts (.ttf, .otf), such as the system's."""
     workers: int | None = None
@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> None:
     options = parse(SynthOptions, "data synth", arguments)
     sizes = split_sizes(options.images, options.valid_share, options.test_share)
     more = typefaces_in(options.typefaces) if options.typefaces else ()
-    with tracking("generating photographs") as show:
+    with tracking("generating images") as show:
         written = synthesize(
             options.output,
             **sizes,
@@ -68,10 +68,10 @@ def run(arguments: list[str]) -> None:
 
 
 def split_sizes(images: int, valid_share: float, test_share: float) -> dict[str, int]:
-    """Deal pictures to splits.
+    """Deal images to splits.
 
     Raises:
-        ConfigError: There is no picture, or the shares are not within 0 to 1.
+        ConfigError: There is no image, or the shares are not within 0 to 1.
 
     >>> split_sizes(2000, 0.1, 0.0)
     {'train': 1800, 'valid': 200, 'test': 0}

@@ -15,7 +15,7 @@ from digitspot.files import check_writable, claiming
 from digitspot.progress import stderr
 from digitspot.tune.journal import open_study
 from digitspot.tune.outcome import BEST, Outcome
-from digitspot.tune.running import Pictures, Trials, open_pictures
+from digitspot.tune.running import Trials, TuneData, open_data_set
 from digitspot.tune.search import Tuning, read_tuning
 from digitspot.tune.trial import num_validations
 from digitspot.tune.words import counted
@@ -55,13 +55,13 @@ def run(arguments: list[str]) -> None:
     )
     output = options.output or Path("runs") / f"tune-{tuning.name}"
     check_writable(output)
-    pictures = open_pictures(tuning, options.data)
-    _announce(tuning, pictures)
+    data_set = open_data_set(tuning, options.data)
+    _announce(tuning, data_set)
     with claiming(output / "lock") as mine:
         if not mine:
             raise ConfigError(f"another process is searching in {output}", hint="Choose another --output.")
-        study = open_study(output / JOURNAL, tuning, pictures.key)
-        trials = Trials(study, tuning, pictures, output / "trials", lambda: outcome.write())
+        study = open_study(output / JOURNAL, tuning, data_set.key)
+        trials = Trials(study, tuning, data_set, output / "trials", lambda: outcome.write())
         outcome = Outcome(trials, output)
         with stopping_to_go_on():
             trials.run()
@@ -76,14 +76,14 @@ def run(arguments: list[str]) -> None:
     print(output / BEST)
 
 
-def _announce(tuning: Tuning, pictures: Pictures) -> None:
-    console, length = stderr(), pictures.length
+def _announce(tuning: Tuning, data_set: TuneData) -> None:
+    console, length = stderr(), data_set.length
     num = num_validations(tuning.configure({}, length.epochs))
     limit = counted(tuning.budget, "image") if tuning.trials is None else counted(tuning.trials, "trial")
     console.print(
         f"{tuning.name}: {counted(len(tuning.search), 'setting')}, {limit}; a whole trial is "
         f"{counted(length.epochs, 'epoch')}, {counted(length.images, 'image')}, "
-        f"{counted(num, 'validation')} on {counted(pictures.num_valid, 'picture')}",
+        f"{counted(num, 'validation')} on {counted(data_set.num_valid, 'image')}",
         markup=False,
     )
     if tuning.own is None:

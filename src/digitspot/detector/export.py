@@ -51,11 +51,11 @@ class Core(nn.Module):
 
         Args:
             images: float32 `[B, 3, H, W]`, normalised and padded as `digitspot.preprocess.stack` does.
-            sizes_hw: int64 `[B, 2]`, each picture's height and width without the padding.
+            sizes_hw: int64 `[B, 2]`, each image's height and width without the padding.
 
         Returns:
-            Of all pictures together: boxes float32 `[N, 4]` x1 y1 x2 y2 in input pixels, labels int64 `[N]`
-            (digit + 1), scores float32 `[N]`, and the picture `[N]` that each is in, ascending.
+            Of all images together: boxes float32 `[N, 4]` x1 y1 x2 y2 in input pixels, labels int64 `[N]`
+            (digit + 1), scores float32 `[N]`, and the image `[N]` that each is in, ascending.
         """
         nano = self.nano
         height, width = sizes_hw.to(images.dtype).unbind(1)
@@ -78,11 +78,11 @@ class Core(nn.Module):
 
 
 class _Suppress(torch.autograd.Function):
-    """Suppression within each picture and class; boxes that score minus infinity are left out."""
+    """Suppression within each image and class; boxes that score minus infinity are left out."""
 
     @staticmethod
     def forward(ctx: Any, boxes: Tensor, scores: Tensor, num: int, max_iou: float) -> Tensor:
-        """Return rows of (picture, class, place), `[N, 3]`, of boxes `[B, K, 4]` and scores `[B, C, K]`."""
+        """Return rows of (image, class, place), `[N, 3]`, of boxes `[B, K, 4]` and scores `[B, C, K]`."""
         rows = []
         for image in range(scores.shape[0]):
             for group in range(scores.shape[1]):
@@ -126,7 +126,7 @@ def export_onnx(
 
     Raises:
         ExportError: The preset cannot be exported.
-        DataError: A picture to calibrate on cannot be read.
+        DataError: An image to calibrate on cannot be read.
         DigitspotError: The file cannot be written.
     """
     if not isinstance(detector, Nano):
@@ -170,7 +170,7 @@ def replace_reading(path: Path, settings: ReadingSettings, output: Path) -> Path
 
 
 def _graph(core: Core) -> bytes:
-    """Trace the network; with which pictures does not matter."""
+    """Trace the network; with which images does not matter."""
     example = torch.zeros(2, 3, 96, 160), torch.tensor([[96, 150], [90, 160]])
     with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         path = Path(folder) / "graph.onnx"

@@ -59,12 +59,12 @@ class Detector(nn.Module):
 
         Args:
             batch: float32 `[B, 3, H, W]`, normalised and padded.
-            sizes_hw: Each picture's (height, width) without the padding.
-            targets: While training, for each picture `boxes` float32 `[N, 4]` in input pixels and
+            sizes_hw: Each image's (height, width) without the padding.
+            targets: While training, for each image `boxes` float32 `[N, 4]` in input pixels and
                 `labels` int64 `[N]`, digit + 1; N may be 0.
 
         Returns:
-            Detections (empty while training): for each picture `boxes` `[N, 4]` in input pixels,
+            Detections (empty while training): for each image `boxes` `[N, 4]` in input pixels,
             `labels` `[N]`, `scores` `[N]`; and the named losses (empty in evaluation).
         """
         raise NotImplementedError

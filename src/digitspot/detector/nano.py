@@ -1,6 +1,6 @@
 """`nano`: a Faster R-CNN for numbers on two CPU cores, its heads batched over images.
 
-What it leaves out, and why it may: digits are few, upright and of one scale within a picture. So one level
+What it leaves out, and why it may: digits are few, upright and of one scale within an image. So one level
 proposes (stride 8) instead of five, one level is pooled (stride 4), a box is regressed whatever its
 class, and a few dozen proposals are enough. What it keeps is the two-stage detector's strength: a second
 look at each place, with features of its own.
@@ -19,7 +19,7 @@ from torchvision.ops import Conv2dNormActivation
 from digitspot.config import ModelConfig
 from digitspot.detector import batched
 from digitspot.detector.model import Detector
-from digitspot.structures import NUM_DIGITS
+from digitspot.types import NUM_DIGITS
 
 NUM_CLASSES = NUM_DIGITS + 1
 ANCHOR_SIZES = (12, 18, 25, 35, 50, 70)
@@ -264,7 +264,7 @@ class Nano(Detector):
 
 @dataclass(frozen=True)
 class _Truth:
-    """True boxes, padded to the most of any picture: `[B, G, 4]`, labels and presence `[B, G]`."""
+    """True boxes, padded to the most of any image: `[B, G, 4]`, labels and presence `[B, G]`."""
 
     boxes: Tensor
     labels: Tensor

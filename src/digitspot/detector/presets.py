@@ -23,7 +23,7 @@ from digitspot.detector.model import Detector, TorchvisionDetector
 from digitspot.detector.nano import Nano
 from digitspot.detector.weights import load_start
 from digitspot.errors import ConfigError
-from digitspot.structures import NUM_DIGITS
+from digitspot.types import NUM_DIGITS
 
 NUM_CLASSES = NUM_DIGITS + 1
 

@@ -1,4 +1,4 @@
-"""Integers of 8 bits for the backbone of an exported `nano`: static, calibrated on pictures of `train`.
+"""Integers of 8 bits for the backbone of an exported `nano`: static, calibrated on images of `train`.
 
 The backbone's convolutions take and give 8 bits, weights with a scale for each channel; `FLOAT` are left out.
 The sums between them, the heads, box arithmetic and suppression stay in float32. The graph keeps float
@@ -17,14 +17,14 @@ import onnx
 from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from digitspot.config import InputConfig
-from digitspot.data.coco import find_split, read_labels
-from digitspot.data.images import decode_image
 from digitspot.errors import DataError
+from digitspot.images import decode_image
+from digitspot.labels.coco import find_split, read_labels
 from digitspot.manifest import IMAGES, SIZES
 from digitspot.preprocess import prepare, stack
-from digitspot.structures import FloatArray, IntArray
+from digitspot.types import FloatArray, IntArray
 
-NUM_PICTURES = 256
+NUM_IMAGES = 256
 """Enough for the ranges of activations to settle; calibration takes seconds."""
 BACKBONE = "/backbone/"
 """What the tracing exporter puts before the names of the backbone's nodes."""
@@ -40,16 +40,16 @@ Feed = dict[str, FloatArray | IntArray]
 """The graph's inputs, by name."""
 
 
-def sample_pictures(data: Path, num: int = NUM_PICTURES, seed: int = 0) -> list[Path]:
-    """Choose pictures of a data set's `train` split, the same for the same seed; all where there are fewer.
+def sample_images(data: Path, num: int = NUM_IMAGES, seed: int = 0) -> list[Path]:
+    """Choose images of a data set's `train` split, the same for the same seed; all where there are fewer.
 
     Raises:
-        DataError: There is no such split, its labels cannot be used, or it has no picture.
+        DataError: There is no such split, its labels cannot be used, or it has no image.
     """
     split = find_split(data, "train")
     names = [image.file_name for image in read_labels(split.labels_path).images]
     if not names:
-        raise DataError(f"{split.labels_path} has no picture", hint="Calibration needs some.")
+        raise DataError(f"{split.labels_path} has no image", hint="Calibration needs some.")
     chosen = np.random.default_rng(seed).permutation(len(names))[:num]
     return [split.images_dir / names[index] for index in chosen]
 
@@ -59,19 +59,19 @@ def feeds(
     rule: InputConfig,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Feed]:
-    """Make the graph's inputs of one picture after another.
+    """Make the graph's inputs of one image after another.
 
     Args:
-        paths: The pictures.
+        paths: The images.
         rule: The size rule.
-        progress: Called with the pictures used and their total.
+        progress: Called with the images used and their total.
 
     Raises:
-        DataError: A picture cannot be read.
+        DataError: An image cannot be read.
     """
     for done, path in enumerate(paths, 1):
-        picture = prepare(decode_image(path), rule)
-        yield {IMAGES: stack([picture], rule), SIZES: np.array([picture.size_hw], np.int64)}
+        image = prepare(decode_image(path), rule)
+        yield {IMAGES: stack([image], rule), SIZES: np.array([image.size_hw], np.int64)}
         progress(done, len(paths))
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from digitspot.data.labels import LabelSet
 from digitspot.errors import ConfigError
 from digitspot.evaluation.coco_metrics import BoxMetrics, evaluate_boxes
 from digitspot.evaluation.intervals import Interval, MetricIntervals, bootstrap_metrics
 from digitspot.evaluation.mistakes import Kind, Mistake, list_mistakes
 from digitspot.evaluation.number_metrics import NumberMetrics, evaluate_numbers
 from digitspot.evaluation.reliability import ReliabilityMetrics, evaluate_reliability
+from digitspot.labels.labels import LabelSet
 from digitspot.reading import ReadingSettings, read_number
-from digitspot.structures import Detections
+from digitspot.types import Detections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ def _reliability(
     num_resamples: int,
     level: float,
 ) -> ReliabilityMetrics:
-    """Measure the probabilities; a picture without a reading was read as no number, surely wrong."""
+    """Measure the probabilities; an image without a reading was read as no number, surely wrong."""
     reads = [readings.get(key, (None, 0.0)) for key in truth]
     right = np.array(
         [(text or "") == (true or "") for (text, _), true in zip(reads, truth.values(), strict=True)]

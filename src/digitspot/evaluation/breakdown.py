@@ -1,4 +1,4 @@
-"""What stands behind the scores: precision and recall, which digit is taken for which, groups of pictures."""
+"""What stands behind the scores: precision and recall, which digit is taken for which, groups of images."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from digitspot.boxes import box_ious
-from digitspot.data.labels import LabelledImage
 from digitspot.evaluation.matching import MIN_IOUS, Matches
-from digitspot.structures import NUM_DIGITS, Detections, DoubleArray, IntArray
+from digitspot.labels.labels import LabelledImage
+from digitspot.types import NUM_DIGITS, Detections, DoubleArray, IntArray
 
 NOTHING = NUM_DIGITS
 """Row and column of "no digit" in a confusion."""
@@ -66,7 +66,7 @@ def digit_confusion(images: Iterable[LabelledImage], detections: Mapping[int, De
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that have something in common.
+    """Images that have something in common.
 
     Attributes:
         name: What.
@@ -86,7 +86,7 @@ class Group:
 def groups_by(
     values: DoubleArray, right: npt.NDArray[np.bool_], edges: Sequence[float], unit: str
 ) -> list[Group]:
-    """Group pictures by a value; groups of none are left out.
+    """Group images by a value; groups of none are left out.
 
     Args:
         values: `[N]`.
@@ -105,7 +105,7 @@ def groups_by(
 
 
 def group(name: str, right: npt.NDArray[np.bool_]) -> Group:
-    """Return a group of at least one picture."""
+    """Return a group of at least one image."""
     num, share = len(right), float(right.mean())
     z = NORMAL_95**2 / num
     middle = (share + z / 2) / (1 + z)
@@ -114,7 +114,7 @@ def group(name: str, right: npt.NDArray[np.bool_]) -> Group:
 
 
 def digit_heights(images: Sequence[LabelledImage]) -> DoubleArray:
-    """Return the mean height of each picture's digits in pixels, `[N]`; 0 where there is none."""
+    """Return the mean height of each image's digits in pixels, `[N]`; 0 where there is none."""
     return np.array(
         [
             float((boxes[:, 3] - boxes[:, 1]).mean()) if len(boxes := image.boxes[~image.crowd]) else 0.0

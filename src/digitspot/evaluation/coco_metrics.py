@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from digitspot.data.labels import LabelSet
 from digitspot.evaluation.matching import AREA_RANGES, MIN_IOUS, BoolArray, Matches, match_boxes
-from digitspot.structures import NUM_DIGITS, Detections, DoubleArray, IntArray
+from digitspot.labels.labels import LabelSet
+from digitspot.types import NUM_DIGITS, Detections, DoubleArray, IntArray
 
 UNDEFINED = -1.0
 """What COCO gives where there is no true digit to find."""

@@ -1,11 +1,11 @@
-"""Whether one way of training is better than another, by trainings with several seeds on the same pictures.
+"""Whether one way of training is better than another, by trainings with several seeds on the same images.
 
-Two things could have been otherwise: the seeds, and the pictures scored on. The first moves a mean over n
-trainings with the variance s²/n; the second is what a paired bootstrap over pictures shows. An interval of
+Two things could have been otherwise: the seeds, and the images scored on. The first moves a mean over n
+trainings with the variance s²/n; the second is what a paired bootstrap over images shows. An interval of
 the difference from both together decides: its half is the root of the sum of squares of theirs, Student's t
 for the seeds (freedom of Satterthwaite 1946, doi 10.2307/3002019) and the normal distribution for the
-pictures. One t for the summed variance would promise too much where the seeds differ most: their variance
-is known from two or three values. Chance in single pictures of single trainings is in both parts and so
+images. One t for the summed variance would promise too much where the seeds differ most: their variance
+is known from two or three values. Chance in single images of single trainings is in both parts and so
 counts twice: where in doubt, two variants are not distinguishable.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from digitspot.evaluation.intervals import LEVEL, Interval, percentile_interval
-from digitspot.structures import DoubleArray
+from digitspot.types import DoubleArray
 
 BETTER, WORSE, EQUAL = "better", "worse", "not distinguishable"
 ONE_SEED = " by one seed"
@@ -31,15 +31,15 @@ class Trainings:
     """A figure of several trainings of one variant.
 
     Attributes:
-        values: On the pictures themselves, `[n]`.
-        samples: On each draw of the pictures, `[n, R]`; the draws are the same for everything compared.
+        values: On the images themselves, `[n]`.
+        samples: On each draw of the images, `[n, R]`; the draws are the same for everything compared.
     """
 
     values: DoubleArray
     samples: DoubleArray
 
     def over_seeds(self, level: float = LEVEL) -> Interval | None:
-        """Return the mean and where that of endless seeds lies on these pictures; None with one seed."""
+        """Return the mean and where that of endless seeds lies on these images; None with one seed."""
         if len(self.values) < 2:
             return None
         variance = float(self.values.var(ddof=1)) / len(self.values)
@@ -51,9 +51,9 @@ class Comparison:
     """One variant less another.
 
     Attributes:
-        over_seeds: The difference of the means, and its interval over seeds on these pictures; None with one.
-        over_images: Likewise over pictures, with these trainings.
-        together: Over both, which the verdict is by; with one seed, over pictures alone.
+        over_seeds: The difference of the means, and its interval over seeds on these images; None with one.
+        over_images: Likewise over images, with these trainings.
+        together: Over both, which the verdict is by; with one seed, over images alone.
         verdict: "better", "worse" or "not distinguishable", and whether by one seed only.
     """
 

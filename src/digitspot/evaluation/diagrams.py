@@ -1,4 +1,4 @@
-"""The reliability diagram, and accuracy against coverage, as one SVG picture."""
+"""The reliability diagram, and accuracy against coverage, as one SVG image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GREY, BLUE = "#9aa0a6", "#1a73e8"
 
 
 def draw_reliability(metrics: ReliabilityMetrics) -> str:
-    """Return the picture: accuracy against probability in bins, and against the share answered."""
+    """Return the image: accuracy against probability in bins, and against the share answered."""
     bins = [(each.probability, each.accuracy) for each in metrics.bins]
     low = 0.1 * int(10 * min([0.9, *(accuracy for _, accuracy in metrics.curve)]))
     error = f"calibration error {metrics.calibration_error:.3f}"

@@ -14,7 +14,7 @@ import numpy as np
 from digitspot.evaluation.pairing import Pairs
 from digitspot.reading.certainty import sigmoid
 from digitspot.reading.likelihood import fit_logistic
-from digitspot.structures import NUM_DIGITS, DoubleArray
+from digitspot.types import NUM_DIGITS, DoubleArray
 
 FAULT_SHARE = 0.01
 """Of labels, for each kind: what is believed before looking. It changes no order within a kind."""
@@ -148,14 +148,14 @@ def _student(values: DoubleArray, scale: DoubleArray | float, tail: float) -> Do
 def _row_features(pairs: Pairs) -> DoubleArray:
     """Return what speaks for a digit that people would box, `[K, 8]`.
 
-    Always 1; how sure some digit is there, and which one; whether no other label is in the picture; else, of
+    Always 1; how sure some digit is there, and which one; whether no other label is in the image; else, of
     the nearest label and in its heights, how much taller or smaller the place is, how far above or below, and
     how far away; and how far it overlaps any other label.
     """
     sure = _logit(pairs.presence)
     unclear = np.log(1 - pairs.shares.max(axis=1, initial=0) + 1e-3)
     features = np.stack([np.ones(len(sure)), sure, unclear, *np.zeros((5, len(sure)))], axis=1)
-    starts = np.searchsorted(pairs.image, [pairs.place_image, pairs.place_image + 1])  # labels are by picture
+    starts = np.searchsorted(pairs.image, [pairs.place_image, pairs.place_image + 1])  # labels are by image
     for place, (start, end) in enumerate(starts.T.tolist()):
         rows = np.arange(start, end)
         others = pairs.boxes[rows[rows != pairs.label[place]]]

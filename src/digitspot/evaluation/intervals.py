@@ -1,4 +1,4 @@
-"""How far a figure would move on other photographs: percentile bootstrap over images.
+"""How far a figure would move on other images: percentile bootstrap over images.
 
 Images are drawn with replacement, as many as there are (Efron and Tibshirani 1993, chapter 13). An
 image that is drawn k times counts k times in the figure, so nothing is matched again.
@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitspot.data.labels import LabelSet
 from digitspot.evaluation.coco_metrics import UNDEFINED, PrecisionCurves
 from digitspot.evaluation.matching import Matches, match_boxes
 from digitspot.evaluation.number_metrics import Id, exact_matches
-from digitspot.structures import Detections, DoubleArray, IntArray
+from digitspot.labels.labels import LabelSet
+from digitspot.types import Detections, DoubleArray, IntArray
 
 NUM_RESAMPLES = 1000
 LEVEL = 0.95

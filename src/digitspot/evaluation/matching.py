@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from digitspot.boxes import xyxy_to_xywh
-from digitspot.data.labels import FileDetections, LabelledImage, LabelSet
 from digitspot.errors import DataError
-from digitspot.structures import NUM_DIGITS, Detections, DoubleArray, IntArray
+from digitspot.labels.labels import FileDetections, LabelledImage, LabelSet
+from digitspot.types import NUM_DIGITS, Detections, DoubleArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
 

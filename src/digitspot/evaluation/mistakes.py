@@ -24,7 +24,7 @@ class Mistake:
     """A number that was read wrongly.
 
     Attributes:
-        image_id: The picture.
+        image_id: The image.
         true: Its number.
         read: What was read.
         probability: How sure the reader was; None where it does not say.

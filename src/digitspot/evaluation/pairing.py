@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from digitspot.boxes import box_ious
-from digitspot.data.labels import LabelledImage
+from digitspot.labels.labels import LabelledImage
 from digitspot.reading.places import Places, find_places
-from digitspot.structures import NUM_DIGITS, Detections, DoubleArray, IntArray
+from digitspot.types import NUM_DIGITS, Detections, DoubleArray, IntArray
 
 MAX_IOU = 0.3
 """Detections that overlap more are one place."""
@@ -22,10 +22,10 @@ MIN_UNSEEN, MAX_UNSEEN = 1e-4, 2.5e-3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pairs:
-    """N labelled digits and K places of I pictures.
+    """N labelled digits and K places of I images.
 
     Attributes:
-        image: int64 `[N]`, the picture of each label, as a row of the split.
+        image: int64 `[N]`, the image of each label, as a row of the split.
         boxes: float64 `[N, 4]`.
         digits: int64 `[N]`, 0 to 9.
         place: int64 `[N]`, the place that the label is paired with, or -1.
@@ -53,8 +53,8 @@ def pair(images: Sequence[LabelledImage], found: Mapping[int, Detections]) -> Pa
     """Pair every labelled digit with at most one place, the best overlaps first, whatever their classes.
 
     Args:
-        images: The pictures; crowds are left out.
-        found: Detections by image id; of pictures that it lacks, nothing was found.
+        images: The images; crowds are left out.
+        found: Detections by image id; of images that it lacks, nothing was found.
     """
     columns: dict[str, list[np.ndarray]] = {name: [] for name in Pairs.__annotations__}
     num_labels = num_places = 0

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitspot.evaluation.intervals import LEVEL, NUM_RESAMPLES, Interval, image_weights, percentile_interval
-from digitspot.structures import DoubleArray
+from digitspot.types import DoubleArray
 
 Right = npt.NDArray[np.bool_]
 TARGETS = (0.95, 0.98, 0.99)

@@ -1,7 +1,7 @@
 """Which labels are probably wrong, by predictions of a detector that was not trained on them.
 
 Each labelled digit, and each place where the detector found one that nobody boxed, gets a probability of
-being a fault of one kind (`fault_odds`). So all kinds have one scale, and a picture is as suspicious as it is
+being a fault of one kind (`fault_odds`). So all kinds have one scale, and an image is as suspicious as it is
 probable that at least one thing in it is wrong. What is compared is ObjectLab's (Tkachenko, Thyagarajan and
 Mueller 2023, arXiv 2309.00832): swapped classes, badly located boxes and overlooked objects. That
 out-of-sample probabilities rank them, calibrated by the labels themselves, is confident learning (Northcutt,
@@ -18,28 +18,28 @@ from typing import Literal
 
 import numpy as np
 
-from digitspot.data.labels import LabelledImage
 from digitspot.evaluation.fault_odds import class_odds, empty_odds, location_odds, missing_odds
 from digitspot.evaluation.pairing import Pairs, pair
 from digitspot.files import writing_whole
-from digitspot.structures import Detections, DoubleArray
+from digitspot.labels.labels import LabelledImage
+from digitspot.types import Detections, DoubleArray
 
 Kind = Literal["other digit", "box out of place", "digit without box", "box without digit"]
 Box = tuple[float, float, float, float]
 
 MIN_PROBABILITY = 0.02
-"""Less probable faults count for their picture and are not listed."""
+"""Less probable faults count for their image and are not listed."""
 
 COLUMNS = (
-    "rank", "image_id", "file_name", "picture", "kind", "probability", "labelled", "predicted",
+    "rank", "image_id", "file_name", "image", "kind", "probability", "labelled", "predicted",
     "labelled_box", "predicted_box",
 )  # fmt: skip
-"""Of the written list: `picture` is the probability that anything in the picture is wrong."""
+"""Of the written list: `image` is the probability that anything in the image is wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suspicion:
-    """One thing that may be wrong with a picture's labels.
+    """One thing that may be wrong with an image's labels.
 
     Attributes:
         kind: What.
@@ -60,10 +60,10 @@ class Suspicion:
 
 @dataclass(frozen=True, kw_only=True)
 class Suspect:
-    """A picture whose labels may be wrong.
+    """An image whose labels may be wrong.
 
     Attributes:
-        image: The picture with its labels.
+        image: The image with its labels.
         probability: That at least one of them is, or is missing.
         suspicions: The most probable first.
     """
@@ -74,15 +74,15 @@ class Suspect:
 
 
 def find_suspects(images: Sequence[LabelledImage], found: Mapping[int, Detections]) -> list[Suspect]:
-    """Rank pictures by how probable it is that their labels are wrong.
+    """Rank images by how probable it is that their labels are wrong.
 
     Args:
-        images: A split; the more pictures, the better what is usual is known. Crowds are left out.
+        images: A split; the more images, the better what is usual is known. Crowds are left out.
         found: Detections by image id, down to low scores and of all digits, by models that were not trained
-            on the picture. Of pictures that it lacks, nothing was found.
+            on the image. Of images that it lacks, nothing was found.
 
     Returns:
-        All pictures, the most suspicious first; equal ones in the order given.
+        All images, the most suspicious first; equal ones in the order given.
     """
     if not images:
         return []
@@ -134,13 +134,13 @@ def _box(box: DoubleArray) -> Box:
 
 
 def suspect_rows(suspects: Sequence[Suspect]) -> list[dict[str, object]]:
-    """Return a row of `COLUMNS` for each suspicion, the most suspicious picture first."""
+    """Return a row of `COLUMNS` for each suspicion, the most suspicious image first."""
     return [
         {
             "rank": rank,
             "image_id": suspect.image.image_id,
             "file_name": suspect.image.file_name,
-            "picture": round(suspect.probability, 4),
+            "image": round(suspect.probability, 4),
             "kind": each.kind,
             "probability": round(each.probability, 4),
             "labelled": each.labelled,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from digitspot.config import Config, DataConfig
-from digitspot.data.sampler import BatchPlan
-from digitspot.data.splits import TrainingData, open_training
+from digitspot.dataset.sampler import BatchPlan
+from digitspot.dataset.splits import TrainingData, open_training
 from digitspot.training.loader import plan_batches
 
 
@@ -26,10 +26,10 @@ class Length:
 
 
 def open_to_plan(config: Config, data: Path) -> TrainingData:
-    """Open a training's pictures to count them; packs that are missing are built, prepared ones are not.
+    """Open a training's images to count them; packs that are missing are built, prepared ones are not.
 
     Raises:
-        DataError: Labels or pictures cannot be used.
+        DataError: Labels or images cannot be used.
     """
     return open_training(data, Config(data=_to_plan(config)))
 
@@ -38,16 +38,16 @@ def plan_training(config: Config, data: Path) -> BatchPlan:
     """Return a training's batches.
 
     Raises:
-        DataError: Labels or pictures cannot be used.
+        DataError: Labels or images cannot be used.
     """
     return plan_batches(open_to_plan(config, data).samples, config)
 
 
 def plan_each(configs: Mapping[str, Config], data: Path) -> dict[str, BatchPlan]:
-    """Return the batches of several trainings; pictures that some have in common are opened once.
+    """Return the batches of several trainings; images that some have in common are opened once.
 
     Raises:
-        DataError: Labels or pictures cannot be used.
+        DataError: Labels or images cannot be used.
     """
     opened: dict[DataConfig, TrainingData] = {}
     plans = {}
@@ -60,7 +60,7 @@ def plan_each(configs: Mapping[str, Config], data: Path) -> dict[str, BatchPlan]
 
 
 def _to_plan(config: Config) -> DataConfig:
-    """Return where pictures are counted: in their files, or in a pack."""
+    """Return where images are counted: in their files, or in a pack."""
     strategy = config.data.strategy
     return replace(config.data, strategy="files" if strategy == "files" else "pack")
 

@@ -3,7 +3,7 @@
 A candidate's score is a weighted sum of features of its length, of its places, of each step from one digit
 to the next, and of each pair of its places: a log-linear model (a conditional random field, Lafferty et al.
 2001) small enough to be computed by enumeration. All lengths are in digit heights, but for the distance from
-the middle of the picture, where that is known.
+the middle of the image, where that is known.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from digitspot.reading.frame import CHOICE_NAMES, off_centre
 from digitspot.reading.order import Layout, lay_out
 from digitspot.reading.places import Places
-from digitspot.structures import DoubleArray, IntArray
+from digitspot.types import DoubleArray, IntArray
 
 MAX_FREE = 8
 """Of more places than this the surest are digits of every candidate, so that there are at most 256."""
@@ -33,7 +33,7 @@ _SPLITS = np.cumsum([len(LENGTHS), len(PLACE_NAMES), len(STEP_NAMES), len(PAIR_N
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """The subsets of the places of one picture.
+    """The subsets of the places of one image.
 
     `C` subsets of `K` places in reading order, and `P` pairs of places, the earlier one first.
 
@@ -47,7 +47,7 @@ class Candidates:
         step_features: `[P, F]`, see `STEP_NAMES`.
         pair_features: `[P, F]`, see `PAIR_NAMES`.
         frame_features: `[C, F]`, see `CHOICE_NAMES`.
-        size_hw: (height, width) of the picture, where it is known.
+        size_hw: (height, width) of the image, where it is known.
     """
 
     places: Places
@@ -100,7 +100,7 @@ def list_candidates(places: Places, size_hw: tuple[int, int] | None) -> Candidat
 
     Args:
         places: The surest first.
-        size_hw: (height, width) of the picture; None where it is not known.
+        size_hw: (height, width) of the image; None where it is not known.
     """
     num_likely = int((places.presence >= 0.5).sum())
     places = places.select(np.arange(min(len(places), max(MAX_FREE, min(num_likely, MAX_PLACES)))))

@@ -2,7 +2,7 @@
 
 The softmax over candidates knows nothing of what no candidate says: a wrong class, a digit that was not
 found, a neighbour that nobody counts as part of the number. These features, weighed by a logistic regression
-on pictures that the reader was not fitted on, do (Platt 1999, with more than one input).
+on images that the reader was not fitted on, do (Platt 1999, with more than one input).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 from digitspot.reading import frame
 from digitspot.reading.candidates import Candidates
-from digitspot.structures import DoubleArray, IntArray
+from digitspot.types import DoubleArray, IntArray
 
 CORE_NAMES = (
     "always", "number", "class", "weakest", "left_out", "runner_up",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from digitspot.reading.candidates import Candidates
-from digitspot.structures import DoubleArray, IntArray
+from digitspot.types import DoubleArray, IntArray
 
 MAX_TEXTS = 20_000
 """Texts to go through; where none is allowed, there is no number."""
@@ -72,7 +72,7 @@ def best_allowed(
     """Find the most probable candidate and digits that a constraint allows.
 
     Args:
-        candidates: Of one picture.
+        candidates: Of one image.
         scores: Theirs with the best digits, `[C]`, logarithms.
         constraint: What is known.
 

@@ -1,7 +1,7 @@
 """Fitting the reader: which subsets are numbers, then how often its readings are right.
 
-The probability is fitted on readings by readers that were fitted on other pictures: of five folds, each is
-read with weights fitted to the other four. So it means on new pictures what it says.
+The probability is fitted on readings by readers that were fitted on other images: of five folds, each is
+read with weights fitted to the other four. So it means on new images what it says.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from digitspot.reading.settings import (
     ReadingSettings,
 )
 from digitspot.reading.style import fit_style
-from digitspot.structures import Detections, DoubleArray, FloatArray, IntArray
+from digitspot.types import Detections, DoubleArray, FloatArray, IntArray
 
 NUM_FOLDS = 5
 CORE_RIDGE = 0.03
@@ -42,7 +42,7 @@ RIDGES = (0.03, 0.3, 3.0, 30.0, 300.0)
 
 @dataclass(frozen=True, kw_only=True)
 class _View:
-    """What the reader can choose from in one view of a picture.
+    """What the reader can choose from in one view of an image.
 
     Attributes:
         candidates: All of them, `C`.
@@ -77,26 +77,26 @@ class _Readings:
 def fit_settings(
     detections: Sequence[Detections],
     numbers: Sequence[str | None],
-    pictures: Sequence[Hashable] | None = None,
+    images: Sequence[Hashable] | None = None,
     boxes: Sequence[FloatArray] = (),
 ) -> tuple[ReadingSettings, npt.NDArray[np.bool_]]:
-    """Fit the reader to a detector and its pictures.
+    """Fit the reader to a detector and its images.
 
     Args:
-        detections: What was found in each view of a picture.
+        detections: What was found in each view of an image.
         numbers: The true numbers; None where there is none.
-        pictures: Which picture each is a view of; None means that all are different. Views of one picture are
+        images: Which image each is a view of; None means that all are different. Views of one image are
             never fitted and judged on at once, and count as one in the guarantee.
         boxes: The true boxes of each view, `[N, 4]`, for the labels' style.
 
     Returns:
-        The settings, and which views are read right by a reader fitted without their pictures.
+        The settings, and which views are read right by a reader fitted without their images.
     """
     settings = ReadingSettings(style=fit_style(boxes))
     if len(detections) == 0:
         return settings, np.zeros(0, bool)
     views = [_view(*each, settings.max_iou) for each in zip(detections, numbers, strict=True)]
-    fold, num_pictures = _folds(range(len(views)) if pictures is None else pictures)
+    fold, num_images = _folds(range(len(views)) if images is None else images)
     readings = _read_by_others(views, fold)
     tried = {ridge: _probabilities_by_others(readings, fold, ridge) for ridge in RIDGES}
     ridge = min(tried, key=lambda each: log_loss(tried[each], readings.right))
@@ -106,8 +106,8 @@ def fit_settings(
         weights=_plain(_fit_weights(views)),
         number_weights=_plain(_fit_number(readings.features, readings.right, ridge)),
         digit_weights=_plain(digits),
-        risk=tabulate_risk(tried[ridge], readings.right, num_views=len(views) / num_pictures),
-        num_fitted=num_pictures,
+        risk=tabulate_risk(tried[ridge], readings.right, num_views=len(views) / num_images),
+        num_fitted=num_images,
         accuracy=float(readings.right.mean()),
     )
     return fitted, readings.right
@@ -131,11 +131,11 @@ def _fit_number(features: DoubleArray, right: npt.NDArray[np.bool_], ridge: floa
     return fit_logistic(features, right, np.array(PRIOR_NUMBER_WEIGHTS), ridges)
 
 
-def _folds(pictures: Sequence[Hashable]) -> tuple[IntArray, int]:
-    """Deal pictures into folds at random; return the fold of each view, and the number of pictures."""
-    number = {picture: index for index, picture in enumerate(dict.fromkeys(pictures))}
+def _folds(images: Sequence[Hashable]) -> tuple[IntArray, int]:
+    """Deal images into folds at random; return the fold of each view, and the number of images."""
+    number = {image: index for index, image in enumerate(dict.fromkeys(images))}
     dealt = np.random.default_rng(0).permutation(len(number)) % NUM_FOLDS
-    return dealt[[number[picture] for picture in pictures]], len(number)
+    return dealt[[number[image] for image in images]], len(number)
 
 
 def _read_by_others(views: Sequence[_View], fold: IntArray) -> _Readings:

@@ -1,35 +1,35 @@
-"""Where in its picture a number is, and how large: pictures that somebody cut or aimed have their number in
+"""Where in its image a number is, and how large: images that somebody cut or aimed have their number in
 the middle. A number that would be there without its last digit has that digit from elsewhere.
 
-Of a picture whose size is not known, and of no digit, every feature is 0: it is as good as any other.
+Of an image whose size is not known, and of no digit, every feature is 0: it is as good as any other.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from digitspot.structures import DoubleArray
+from digitspot.types import DoubleArray
 
 CHOICE_NAMES = ("off_centre_x", "off_centre_y")
 NUMBER_NAMES = (
-    "off_centre_x", "off_centre_y", "end_off_centre", "height_in_picture", "odd_height_in_picture",
-    "width_in_picture", "aspect",
+    "off_centre_x", "off_centre_y", "end_off_centre", "height_in_image", "odd_height_in_image",
+    "width_in_image", "aspect",
 )  # fmt: skip
 NEAR = 0.02
-"""Share of the picture's side within which the middle is the middle: half of SVHN's numbers are."""
+"""Share of the image's side within which the middle is the middle: half of SVHN's numbers are."""
 USUAL_HEIGHT, USUAL_WIDTH, USUAL_ASPECT = 0.45, 0.2, 2.0
-"""Of a number, as shares of its picture, and of the picture: SVHN's medians, where features are 0."""
+"""Of a number, as shares of its image, and of the image: SVHN's medians, where features are 0."""
 
 
 def off_centre(boxes: DoubleArray, members: DoubleArray, size_hw: tuple[int, int] | None) -> DoubleArray:
-    """Return how far the middle of each candidate is from the picture's, `[C, 2]`, x and y, 0 or more.
+    """Return how far the middle of each candidate is from the image's, `[C, 2]`, x and y, 0 or more.
 
     Logarithms beyond `NEAR`, since numbers are either in the middle or anywhere.
 
     Args:
         boxes: Of the places, `[K, 4]`.
         members: `[C, K]`, 1 where the place is in the candidate.
-        size_hw: (height, width) of the picture.
+        size_hw: (height, width) of the image.
     """
     if size_hw is None or len(boxes) == 0:
         return np.zeros((len(members), 2))
@@ -44,11 +44,11 @@ def off_centre(boxes: DoubleArray, members: DoubleArray, size_hw: tuple[int, int
 
 
 def describe_frame(boxes: DoubleArray, size_hw: tuple[int, int] | None) -> DoubleArray:
-    """Return the features of a number in its picture, `[len(NUMBER_NAMES)]`.
+    """Return the features of a number in its image, `[len(NUMBER_NAMES)]`.
 
     Args:
         boxes: Of its digits, `[length, 4]`.
-        size_hw: (height, width) of the picture.
+        size_hw: (height, width) of the image.
     """
     if size_hw is None or len(boxes) == 0:
         return np.zeros(len(NUMBER_NAMES))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitspot.reading.certainty import sigmoid
-from digitspot.structures import DoubleArray
+from digitspot.types import DoubleArray
 
 Loss = Callable[[DoubleArray], tuple[float, DoubleArray, DoubleArray]]
 """From weights to value, gradient and Hessian."""
@@ -28,8 +28,8 @@ def fit_choice(
     """Fit a softmax over candidates, so that the right ones are probable (McFadden 1974).
 
     Args:
-        features: Of each picture's candidates, `[C, F]`.
-        right: Which of them are right, `[C]`; pictures with none are left out.
+        features: Of each image's candidates, `[C, F]`.
+        right: Which of them are right, `[C]`; images with none are left out.
         prior: Weights to start from, which the ridge draws towards, `[F]`.
         ridge: How much.
     """
@@ -42,7 +42,7 @@ def fit_choice(
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
 
     def spread(shares: DoubleArray) -> DoubleArray:
-        """Return the covariance of the features within each picture, summed."""
+        """Return the covariance of the features within each image, summed."""
         means = np.add.reduceat(rows * shares[:, None], starts)
         return np.asarray((rows * shares[:, None]).T @ rows - means.T @ means)
 

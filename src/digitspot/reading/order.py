@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from digitspot.structures import DoubleArray, IntArray
+from digitspot.types import DoubleArray, IntArray
 
 TILTS = np.deg2rad(np.arange(-50, 51, 5))
 MAX_STEP = 0.5

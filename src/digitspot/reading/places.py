@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitspot.boxes import box_ious, suppress
-from digitspot.structures import NUM_DIGITS, Detections, DoubleArray, IntArray
+from digitspot.types import NUM_DIGITS, Detections, DoubleArray, IntArray
 
 MIN_SCORE = 0.005
 """Boxes below say nothing about the number."""
@@ -21,7 +21,7 @@ UNSEEN = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where digits may be in one picture, the surest first.
+    """Where digits may be in one image, the surest first.
 
     Attributes:
         boxes: float64 `[K, 4]`, x1 y1 x2 y2.

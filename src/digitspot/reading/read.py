@@ -1,4 +1,4 @@
-"""Reading the number in one picture: places, candidates, the most probable one, and how sure that is."""
+"""Reading the number in one image: places, candidates, the most probable one, and how sure that is."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from digitspot.reading.constraints import Constraint, best_allowed
 from digitspot.reading.order import lay_out
 from digitspot.reading.places import find_places
 from digitspot.reading.settings import ReadingSettings
-from digitspot.structures import Detections, Digit, DoubleArray, IntArray, Reading
+from digitspot.types import Detections, Digit, DoubleArray, IntArray, Reading
 
 
 def read_number(
     detections: Detections, settings: ReadingSettings, constraint: Constraint | None = None
 ) -> Reading:
-    """Read the number in one picture.
+    """Read the number in one image.
 
     Args:
         detections: Every digit found; in any order, the same found twice or more.

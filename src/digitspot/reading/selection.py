@@ -1,6 +1,6 @@
 """Which readings to answer: the probability from which on a wanted accuracy is guaranteed.
 
-Selection with guaranteed risk (Geifman and El-Yaniv 2017, algorithm 1): on pictures that the reader was not
+Selection with guaranteed risk (Geifman and El-Yaniv 2017, algorithm 1): on images that the reader was not
 fitted on, the share of wrong answers above each threshold has an exact binomial bound; a binary search over
 thresholds looks at few of them, and each look pays its share of the allowed failure probability.
 """
@@ -15,23 +15,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitspot.structures import DoubleArray
+from digitspot.types import DoubleArray
 
 NUM_THRESHOLDS = 128
 CONFIDENCE = 0.95
-"""How sure the guarantee is, over draws of the fitted pictures."""
+"""How sure the guarantee is, over draws of the fitted images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RiskTable:
     """Thresholds and what was answered and wrong from each on, the lowest threshold first.
 
-    Counts are of pictures: where each was seen in several views, the views' counts divided by their number,
-    since views of a picture are not independent.
+    Counts are of images: where each was seen in several views, the views' counts divided by their number,
+    since views of an image are not independent.
 
     Attributes:
         thresholds: Probabilities.
-        answered: Pictures read with at least this probability.
+        answered: Images read with at least this probability.
         wrong: Those of them read wrongly.
     """
 
@@ -51,9 +51,9 @@ class Selection:
 
     Attributes:
         min_probability: Answer from this on.
-        coverage: Share of the fitted pictures that are answered.
+        coverage: Share of the fitted images that are answered.
         accuracy: Share of the answers that were right there.
-        guaranteed_accuracy: On further pictures like them, with 95 % confidence.
+        guaranteed_accuracy: On further images like them, with 95 % confidence.
     """
 
     min_probability: float
@@ -64,7 +64,7 @@ class Selection:
     def __str__(self) -> str:
         return (
             f"answers from a probability of {self.min_probability:.3f} on: {self.coverage:.1%} of the "
-            f"pictures fitted on, {self.accuracy:.1%} of them right; of further ones like them, "
+            f"images fitted on, {self.accuracy:.1%} of them right; of further ones like them, "
             f"{self.guaranteed_accuracy:.1%} or more ({CONFIDENCE:.0%} confidence)"
         )
 
@@ -77,7 +77,7 @@ def tabulate_risk(
     Args:
         probabilities: Of readings by readers that were fitted without them, `[N]`.
         right: Which are right, `[N]`.
-        num_views: Readings of each picture.
+        num_views: Readings of each image.
     """
     if len(right) == 0:
         return RiskTable()
@@ -94,7 +94,7 @@ def tabulate_risk(
 def select(table: RiskTable, target_accuracy: float) -> Selection | None:
     """Find the lowest threshold whose answers have the target accuracy.
 
-    It is guaranteed where the fitted pictures suffice for that. Where they do not, the threshold is the
+    It is guaranteed where the fitted images suffice for that. Where they do not, the threshold is the
     lowest at which that share of them was right, and `guaranteed_accuracy` says what can be guaranteed.
 
     Args:

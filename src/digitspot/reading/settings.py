@@ -19,7 +19,7 @@ def _weights(names: tuple[str, ...], **known: float) -> tuple[float, ...]:
 
 
 NUM_EARLIER = {"weights": len(NAMES) - len(CHOICE_NAMES), "number_weights": len(CORE_NAMES)}
-"""Files from before the reader looked at the picture's frame have so many weights, the first."""
+"""Files from before the reader looked at the image's frame have so many weights, the first."""
 PRIOR_WEIGHTS = _weights(NAMES, score=1.0, class_share=1.0, shared=-1.0)
 """Before anything is fitted, a clear digit is part of the number where its score exceeds 0.5, unless it
 shares its place with another; fitted weights are drawn towards these."""
@@ -36,10 +36,10 @@ class ReadingSettings:
         weights: Of `candidates.NAMES`: what makes a subset of the places the number.
         number_weights: Of `certainty.NUMBER_NAMES`: what makes the number right.
         digit_weights: Of `certainty.DIGIT_NAMES`: what makes a digit right.
-        risk: How often readings of each probability were wrong, on pictures that these were fitted without.
+        risk: How often readings of each probability were wrong, on images that these were fitted without.
         style: How the training labels draw boxes.
         short_sides: Input sizes whose fused detections these were fitted to; empty is the model's own size.
-        num_fitted: Pictures that all this was fitted on; 0 means that it was not.
+        num_fitted: Images that all this was fitted on; 0 means that it was not.
         accuracy: Share of them read right, each by a reader fitted without it; None where none was fitted.
     """
 
@@ -97,4 +97,4 @@ class ReadingSettings:
     def __str__(self) -> str:
         if not self.num_fitted:
             return "reader not fitted"
-        return f"reader fitted on {self.num_fitted} pictures, {self.accuracy:.3f} of them right"
+        return f"reader fitted on {self.num_fitted} images, {self.accuracy:.3f} of them right"

@@ -1,6 +1,6 @@
 """How the training labels draw boxes, and boxes redrawn in that style.
 
-In some data sets all digits of a picture have boxes of one height, at whole pixels (SVHN: 99.96 %). A
+In some data sets all digits of an image have boxes of one height, at whole pixels (SVHN: 99.96 %). A
 detector that looks at one place at a time cannot keep to that; here its boxes are made to.
 """
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from digitspot.structures import Detections, FloatArray
+from digitspot.types import Detections, FloatArray
 
 MIN_SHARE = 0.98
-"""Share of the pictures that must keep to a style before boxes are redrawn in it."""
-MIN_PICTURES = 50
+"""Share of the images that must keep to a style before boxes are redrawn in it."""
+MIN_IMAGES = 50
 SCORE_POWER = 4
 """How much more the surer boxes say of the common height; chosen on SVHN's `valid` (docs/measurements.md)."""
 MAX_RATIO = 1.65
@@ -27,7 +27,7 @@ class LabelStyle:
     """What boxes of the labels have in common.
 
     Attributes:
-        equal_heights: All boxes of a picture are of one height.
+        equal_heights: All boxes of an image are of one height.
         whole_pixels: Corners lie at whole pixels.
     """
 
@@ -39,7 +39,7 @@ def fit_style(boxes: Sequence[FloatArray]) -> LabelStyle:
     """Find the style of labels; boxes that are too few show none.
 
     Args:
-        boxes: Of each picture, `[N, 4]`.
+        boxes: Of each image, `[N, 4]`.
     """
     several = [each for each in boxes if len(each) > 1]
     any_ = [each for each in boxes if len(each)]
@@ -48,13 +48,13 @@ def fit_style(boxes: Sequence[FloatArray]) -> LabelStyle:
     equal = [np.ptp(each) < 2e-3 for each in heights]
     whole = [np.abs(each - np.round(each)).max() < 2e-3 for each in any_]
     return LabelStyle(
-        equal_heights=len(equal) >= MIN_PICTURES and float(np.mean(equal)) >= MIN_SHARE,
-        whole_pixels=len(whole) >= MIN_PICTURES and float(np.mean(whole)) >= MIN_SHARE,
+        equal_heights=len(equal) >= MIN_IMAGES and float(np.mean(equal)) >= MIN_SHARE,
+        whole_pixels=len(whole) >= MIN_IMAGES and float(np.mean(whole)) >= MIN_SHARE,
     )
 
 
 def refine_boxes(detections: Detections, style: LabelStyle) -> Detections:
-    """Return the detections of one picture with boxes in the labels' style; centres and scores stay."""
+    """Return the detections of one image with boxes in the labels' style; centres and scores stay."""
     if len(detections) == 0 or not (style.equal_heights or style.whole_pixels):
         return detections
     boxes = detections.boxes.astype(np.float64)

@@ -1,4 +1,4 @@
-"""One number from readings of several frames of it: a burst of photographs, or a video."""
+"""One number from readings of several frames of it: a burst of images, or a video."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from digitspot.reading.certainty import softmax
-from digitspot.structures import Reading
+from digitspot.types import Reading
 
 CORRELATION = 0.5
 """How far frames of one number are right or wrong together: a guess, not fitted to any burst."""

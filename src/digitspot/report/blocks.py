@@ -61,7 +61,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Mark:
-    """A box on a picture, in percent of its width and height."""
+    """A box on an image, in percent of its width and height."""
 
     x: float
     y: float
@@ -73,7 +73,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Card:
-    """A picture with what is wrong with it."""
+    """An image with what is wrong with it."""
 
     image: str
     size_wh: tuple[int, int]

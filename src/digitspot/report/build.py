@@ -52,11 +52,11 @@ def write_report(subject: Subject, output: Path, *, most_mistakes: int, num_resa
     Args:
         subject: What it is about.
         output: The page, ending in .html.
-        most_mistakes: Pictures of each kind of mistake.
+        most_mistakes: Images of each kind of mistake.
         num_resamples: Bootstrap resamples for differences between runs.
 
     Raises:
-        DataError: A picture cannot be read.
+        DataError: An image cannot be read.
         DigitspotError: The files cannot be written.
     """
     sections = build_sections(subject, most_mistakes, num_resamples)

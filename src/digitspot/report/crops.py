@@ -1,4 +1,4 @@
-"""Wrong numbers as small pictures with what was found and what is true."""
+"""Wrong numbers as small images with what was found and what is true."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from digitspot.data.images import decode_image
-from digitspot.data.labels import LabelledImage
 from digitspot.evaluation.mistakes import Mistake
+from digitspot.images import decode_image
+from digitspot.labels.labels import LabelledImage
 from digitspot.reading.places import find_places
 from digitspot.report.blocks import Card, Gallery, Mark
 from digitspot.report.sources import Answers
-from digitspot.structures import Detections, FloatArray
+from digitspot.types import Detections, FloatArray
 
 SAME_PLACE_IOU = 0.5
 MIN_SCORE = 0.3
@@ -30,7 +30,7 @@ def mistake_galleries(answers: Answers, most: int) -> list[Gallery]:
     """Draw up to `most` mistakes of each kind, the surest first.
 
     Raises:
-        DataError: A picture cannot be read.
+        DataError: An image cannot be read.
     """
     images = {str(image.image_id): image for image in answers.labels.images}
     folder = answers.labels.path.with_suffix("")
@@ -82,7 +82,7 @@ def _found(detections: Detections) -> tuple[FloatArray, list[str], list[float]]:
 
 
 def _frame(boxes: FloatArray, size_hw: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Return the part of the picture to show, x1 y1 x2 y2: what is marked, and a margin."""
+    """Return the part of the image to show, x1 y1 x2 y2: what is marked, and a margin."""
     height, width = size_hw
     if not len(boxes):
         return 0, 0, width, height

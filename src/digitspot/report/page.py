@@ -64,7 +64,7 @@ def _markdown(block: Block) -> Iterator[str]:
             if points is not None:
                 yield from _table(points)
         case Gallery(title, cards, total):
-            columns = ("picture", "true", "read", "")
+            columns = ("image", "true", "read", "")
             rows = [(card.title, card.true, card.read, f"{card.note}, {card.detail}") for card in cards]
             yield from _table(Table(columns, rows, f"{title}: {total}"))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digitspot.data.statistics import measure
+from digitspot.labels.statistics import measure
 from digitspot.report.blocks import Code, Section, Table, Text
 from digitspot.report.sections import Scored
 from digitspot.report.sources import Answers, Source, Subject
@@ -81,7 +81,7 @@ def _data_table(answers: Answers) -> Table:
     heights = np.quantile(seen.heights, [0.05, 0.5, 0.95]) if len(seen.heights) else np.zeros(3)
     rows = [
         ("labels", str(answers.labels.path)),
-        ("pictures", f"{seen.num_images:,}"),
+        ("images", f"{seen.num_images:,}"),
         ("digits", f"{int(seen.digits.sum()):,}"),
         ("numbers of 0, 1, 2 ... digits", ", ".join(f"{count:,}" for count in seen.lengths.tolist())),
         ("digits 0 to 9", ", ".join(f"{count:,}" for count in seen.digits.tolist())),

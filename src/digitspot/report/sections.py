@@ -16,7 +16,7 @@ from digitspot.report.charts import chart, thinned
 from digitspot.report.crops import mistake_galleries
 from digitspot.report.sources import Answers, Source, Subject
 from digitspot.report.svg import Axis, Line, axis_for, heatmap, named_axis
-from digitspot.structures import NUM_DIGITS
+from digitspot.types import NUM_DIGITS
 
 HEIGHT_EDGES = (10, 14, 20, 28, 40, 56)
 """Pixels; SVHN's test digits are 15 to 54 high (5 to 95 %)."""
@@ -41,7 +41,7 @@ def score_section(scored: Sequence[Scored], num_resamples: int, of_ablation: boo
     rows = [(name, *(each[name] for each in figures)) for name in figures[0]]
     images = len(scored[0][2].labels)
     which = ", the first seed of each variant" if of_ablation else ""
-    caption = f"On {images:,} pictures{which}; 95 % intervals over pictures in brackets."
+    caption = f"On {images:,} images{which}; 95 % intervals over images in brackets."
     section.blocks.append(Table(("figure", *names), rows, caption))
     if len(scored) > 1 and not of_ablation:
         section.blocks.append(_difference_table(scored, num_resamples))
@@ -76,7 +76,7 @@ def _shown(value: float, interval: Interval | None = None) -> str:
 
 
 def _difference_table(scored: Sequence[Scored], num_resamples: int) -> Table:
-    """Compare each with the first on the same draws of pictures."""
+    """Compare each with the first on the same draws of images."""
     _, first, base = scored[0]
     rows, marks = [], []
     for figure, name in (("AP", "mAP"), ("accuracy", "numbers right")):
@@ -92,10 +92,10 @@ def _difference_table(scored: Sequence[Scored], num_resamples: int) -> Table:
             rows.append((source.name, name, f"{100 * interval.value:+.2f}", shown, verdict))
             marks.append(verdict.split()[0])
     caption = (
-        f"Less {first.name}, in points. Paired bootstrap over pictures: it is about these models; other "
+        f"Less {first.name}, in points. Paired bootstrap over images: it is about these models; other "
         "seeds of the same training may differ by more."
     )
-    return Table(("", "figure", "difference", "over pictures", "verdict"), rows, caption, marks)
+    return Table(("", "figure", "difference", "over images", "verdict"), rows, caption, marks)
 
 
 def box_section(scored: Sequence[Scored]) -> Section:
@@ -172,7 +172,7 @@ def number_section(scored: Sequence[Scored]) -> Section:
             for _, name, of_source in groups
             for each in of_source
         ]
-        values = Table(("series", label, "pictures", "right", "95 % interval"), rows)
+        values = Table(("series", label, "images", "right", "95 % interval"), rows)
         section.blocks.append(replace(drawn, points=values))
     section.blocks.extend(_reliability_charts(scored))
     return section
@@ -204,7 +204,7 @@ def mistake_sections(scored: Sequence[Scored], most: int) -> list[Section]:
         section.blocks.append(
             Text(
                 "The surest first. Solid boxes were found, dashed ones are true. "
-                "Arrow keys walk through the pictures, Enter enlarges one, Escape closes it."
+                "Arrow keys walk through the images, Enter enlarges one, Escape closes it."
             )
         )
         section.blocks.extend(mistake_galleries(answers, most))

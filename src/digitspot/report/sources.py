@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitspot.data.coco import read_json, read_labels, read_numbers, read_results
-from digitspot.data.labels import LabelSet
-from digitspot.data.readings import read_readings
-from digitspot.data.seen import Seen, unseen
+from digitspot.dataset.seen import Seen, unseen
 from digitspot.errors import ConfigError, DataError
 from digitspot.evaluation.answers import Scores, evaluate_answers
 from digitspot.evaluation.comparison import Trainings
 from digitspot.evaluation.intervals import accuracy_samples, mean_ap_samples
 from digitspot.evaluation.matching import Matches, match_boxes
 from digitspot.evaluation.number_metrics import exact_matches
+from digitspot.labels.coco import read_json, read_labels, read_numbers, read_results
+from digitspot.labels.labels import LabelSet
 from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN, read_command
-from digitspot.structures import Detections
+from digitspot.readings_csv import read_readings
 from digitspot.training.runlog import ENVIRONMENT, METRICS, Run
+from digitspot.types import Detections
 
 ANSWERS = "answers"
 """A run's answers are looked for in this folder of it."""
@@ -126,7 +126,7 @@ def read_subject(
         paths: Run folders, folders of answers, or one folder of an ablation.
         answers: Of each path, in its order; none looks for `answers` in each run.
         labels_path: The truth; None leaves scores out.
-        num_resamples: Bootstrap resamples over pictures.
+        num_resamples: Bootstrap resamples over images.
 
     Raises:
         ConfigError: What is given would not be used.
@@ -200,7 +200,7 @@ def _read_ablation(path: Path, labels: LabelSet | None, num_resamples: int) -> S
 
 
 def _check_answered(folder: Path, labels: LabelSet, split: str) -> None:
-    """See that an ablation's answers are of all pictures of the labels, and of no others."""
+    """See that an ablation's answers are of all images of the labels, and of no others."""
     if not (folder / NUMBERS).exists():
         return
     answered = set(read_numbers(folder / NUMBERS))
@@ -208,7 +208,7 @@ def _check_answered(folder: Path, labels: LabelSet, split: str) -> None:
     if odd := sorted(answered ^ wanted, key=lambda each: (len(each), each)):
         where = "is not answered" if odd[0] in wanted else "is not in the labels"
         raise DataError(
-            f"{labels.path} has {len(wanted):,} pictures, {folder} answers {len(answered):,}: "
+            f"{labels.path} has {len(wanted):,} images, {folder} answers {len(answered):,}: "
             f"image {odd[0]} {where}",
             hint=f"The ablation answered its split {split!r}: --labels names that file.",
         )
@@ -243,7 +243,7 @@ def read_answers(folder: Path, labels: LabelSet, num_resamples: int) -> Answers:
     """Read answers and score them.
 
     Raises:
-        DataError: They cannot be used, or the model was trained on the pictures.
+        DataError: They cannot be used, or the model was trained on the images.
     """
     said = folder / SEEN
     unseen(Seen.from_text(said.read_text(), said) if said.exists() else Seen(), labels, None, False)

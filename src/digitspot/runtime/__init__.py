@@ -1,4 +1,4 @@
-"""Runtimes: what finds digits in pictures, behind one protocol."""
+"""Runtimes: what finds digits in images, behind one protocol."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from digitspot.preprocess import Prepared
-from digitspot.structures import Detections, ImageArray
+from digitspot.types import Detections, ImageArray
 
 
 class Runtime(Protocol):
-    """Finds digits in pictures."""
+    """Finds digits in images."""
 
     def prepare(self, image: ImageArray, short_side: int | None = None) -> Prepared:
-        """Resize a picture, uint8 RGB `[H, W, 3]` of any size, for `detect_prepared`; threads may do it.
+        """Resize an image, uint8 RGB `[H, W, 3]` of any size, for `detect_prepared`; threads may do it.
 
         Args:
-            image: The picture.
+            image: The image.
             short_side: Takes the place of the model's own input size.
         """
         ...
 
-    def detect_prepared(self, pictures: Sequence[Prepared]) -> list[Detections]:
-        """Return the digits of each picture, boxes in the pixels it had before it was resized."""
+    def detect_prepared(self, inputs: Sequence[Prepared]) -> list[Detections]:
+        """Return the digits of each image, boxes in the pixels it had before it was resized."""
         ...
 
     def detect(self, images: Sequence[ImageArray]) -> list[Detections]:
-        """Return the digits of each picture, boxes in its own pixels.
+        """Return the digits of each image, boxes in its own pixels.
 
         Args:
             images: uint8 RGB `[H, W, 3]` each, of any sizes.

@@ -1,4 +1,4 @@
-"""What all runtimes share: the size rule, batches of like shapes, and boxes back in the pictures' pixels."""
+"""What all runtimes share: the size rule, batches of like shapes, and boxes back in the images' pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from digitspot.config import InputConfig
 from digitspot.preprocess import Prepared, group_by_shape, prepare, stack
-from digitspot.structures import Detections, FloatArray, ImageArray
+from digitspot.types import Detections, FloatArray, ImageArray
 
 
 class BatchRuntime(ABC):
@@ -17,7 +17,7 @@ class BatchRuntime(ABC):
 
     Args:
         rule: The size rule.
-        batch_size: Pictures computed at once.
+        batch_size: Images computed at once.
         num_threads: Batches computed at once; a batch then has a core of its own.
     """
 
@@ -27,32 +27,30 @@ class BatchRuntime(ABC):
         self._pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
 
     def prepare(self, image: ImageArray, short_side: int | None = None) -> Prepared:
-        """Resize a picture by the size rule; see `Runtime.prepare`."""
+        """Resize an image by the size rule; see `Runtime.prepare`."""
         return prepare(image, self.rule, short_side)
 
     def detect(self, images: Sequence[ImageArray]) -> list[Detections]:
-        """Return the digits of each picture, boxes in its own pixels; see `Runtime.detect`."""
+        """Return the digits of each image, boxes in its own pixels; see `Runtime.detect`."""
         return self.detect_prepared([self.prepare(image) for image in images])
 
-    def detect_prepared(self, pictures: Sequence[Prepared]) -> list[Detections]:
-        """Return the digits of each picture; see `Runtime.detect_prepared`."""
-        groups = group_by_shape(
-            [picture.size_hw for picture in pictures], self.batch_size, self.rule.multiple
-        )
-        batches = [[pictures[index] for index in group] for group in groups]
+    def detect_prepared(self, inputs: Sequence[Prepared]) -> list[Detections]:
+        """Return the digits of each image; see `Runtime.detect_prepared`."""
+        groups = group_by_shape([item.size_hw for item in inputs], self.batch_size, self.rule.multiple)
+        batches = [[inputs[index] for index in group] for group in groups]
         side_by_side = self._pool.map if self._pool and len(batches) > 1 else map
         found = side_by_side(self._detect_batch, batches)
-        results: list[Detections] = [Detections.empty()] * len(pictures)
+        results: list[Detections] = [Detections.empty()] * len(inputs)
         for group, detections in zip(groups, found, strict=True):
             for index, each in zip(group, detections, strict=True):
                 results[index] = each
         return results
 
-    def _detect_batch(self, pictures: Sequence[Prepared]) -> list[Detections]:
-        found = self._compute(stack(pictures, self.rule), [picture.size_hw for picture in pictures])
+    def _detect_batch(self, inputs: Sequence[Prepared]) -> list[Detections]:
+        found = self._compute(stack(inputs, self.rule), [item.size_hw for item in inputs])
         return [
-            replace(each, boxes=picture.to_original(each.boxes), size_hw=picture.original_hw)
-            for picture, each in zip(pictures, found, strict=True)
+            replace(each, boxes=item.to_original(each.boxes), size_hw=item.original_hw)
+            for item, each in zip(inputs, found, strict=True)
         ]
 
     @abstractmethod
@@ -61,8 +59,8 @@ class BatchRuntime(ABC):
 
         Args:
             batch: float32 `[B, 3, H, W]`, as `digitspot.preprocess.stack` makes it.
-            sizes_hw: Each picture's (height, width) without the padding.
+            sizes_hw: Each image's (height, width) without the padding.
 
         Returns:
-            The digits of each picture, boxes in input pixels.
+            The digits of each image, boxes in input pixels.
         """

@@ -1,4 +1,4 @@
-"""What the runtimes of exported models share: the manifest, and the graph's outputs picture by picture."""
+"""What the runtimes of exported models share: the manifest, and the graph's outputs image by image."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from digitspot.cores import num_cores
 from digitspot.manifest import Manifest
 from digitspot.runtime.batches import BatchRuntime
-from digitspot.structures import Detections, FloatArray, IntArray
+from digitspot.types import Detections, FloatArray, IntArray
 
 BATCH_SIZE = 8
 """Larger batches are not faster on a core (docs/measurements.md), and are padded more."""
 
 Outputs = tuple[FloatArray, IntArray, FloatArray, IntArray]
-"""Boxes, labels, scores and pictures; see `digitspot.detector.export.Core`."""
+"""Boxes, labels, scores and images; see `digitspot.detector.export.Core`."""
 
 
 class ExportedRuntime(BatchRuntime):
@@ -25,7 +25,7 @@ class ExportedRuntime(BatchRuntime):
 
     Args:
         manifest: What the file carries.
-        batch_size: Pictures computed at once, by one core.
+        batch_size: Images computed at once, by one core.
         num_threads: Batches computed at once; None takes every core.
     """
 

@@ -10,7 +10,7 @@ import onnxruntime
 from digitspot.errors import CheckpointError
 from digitspot.manifest import IMAGES, KEY, OUTPUTS, SIZES, Manifest
 from digitspot.runtime.exported import BATCH_SIZE, ExportedRuntime, Outputs
-from digitspot.structures import FloatArray, IntArray
+from digitspot.types import FloatArray, IntArray
 
 ERRORS_ONLY = 3
 
@@ -20,7 +20,7 @@ class OnnxRuntime(ExportedRuntime):
 
     Args:
         path: What `digitspot export` wrote.
-        batch_size: Pictures computed at once, by one core.
+        batch_size: Images computed at once, by one core.
         num_threads: Batches computed at once; None takes every core.
 
     Raises:

@@ -11,7 +11,7 @@ import openvino
 from digitspot.errors import CheckpointError
 from digitspot.manifest import IMAGES, KEY, OUTPUTS, SIZES, Manifest
 from digitspot.runtime.exported import BATCH_SIZE, ExportedRuntime, Outputs
-from digitspot.structures import FloatArray, IntArray
+from digitspot.types import FloatArray, IntArray
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 """Left alone, OpenVINO takes bfloat16 where the processor has it."""
@@ -23,7 +23,7 @@ class OpenVinoRuntime(ExportedRuntime):
     Args:
         path: What `digitspot export` wrote.
         precision: "fp32", or "bf16", which processors without it compute in float32.
-        batch_size: Pictures computed at once, by one core.
+        batch_size: Images computed at once, by one core.
         num_threads: Batches computed at once; None takes every core.
 
     Raises:

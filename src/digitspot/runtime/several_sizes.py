@@ -1,4 +1,4 @@
-"""A runtime that looks at every picture at several input sizes and fuses what it found."""
+"""A runtime that looks at every image at several input sizes and fuses what it found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from digitspot.fusion import fuse
 from digitspot.preprocess import Prepared
 from digitspot.runtime import Runtime
-from digitspot.structures import Detections, ImageArray
+from digitspot.types import Detections, ImageArray
 
 
 def at_sizes(runtime: Runtime, short_sides: Sequence[int]) -> Runtime:
@@ -28,19 +28,19 @@ class SeveralSizes:
         self.short_sides = tuple(short_sides)
 
     def prepare(self, image: ImageArray, short_side: int | None = None) -> Prepared:
-        """Keep a picture as it is until each size is made of it; with `short_side`, resize it to that."""
+        """Keep an image as it is until each size is made of it; with `short_side`, resize it to that."""
         if short_side is not None:
             return self.runtime.prepare(image, short_side)
         return Prepared(image, (image.shape[0], image.shape[1]))
 
     def detect(self, images: Sequence[ImageArray]) -> list[Detections]:
-        """Return the digits of each picture, boxes in its own pixels; see `Runtime.detect`."""
+        """Return the digits of each image, boxes in its own pixels; see `Runtime.detect`."""
         return self.detect_prepared([self.prepare(image) for image in images])
 
-    def detect_prepared(self, pictures: Sequence[Prepared]) -> list[Detections]:
-        """Return the digits of each picture; see `Runtime.detect_prepared`."""
+    def detect_prepared(self, inputs: Sequence[Prepared]) -> list[Detections]:
+        """Return the digits of each image; see `Runtime.detect_prepared`."""
         found = [
-            self.runtime.detect_prepared([self.runtime.prepare(each.pixels, short_side) for each in pictures])
+            self.runtime.detect_prepared([self.runtime.prepare(each.pixels, short_side) for each in inputs])
             for short_side in self.short_sides
         ]
-        return [fuse(of_picture) for of_picture in zip(*found, strict=True)]
+        return [fuse(of_image) for of_image in zip(*found, strict=True)]

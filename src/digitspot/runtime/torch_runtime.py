@@ -10,7 +10,7 @@ import torch
 from digitspot.config import InputConfig
 from digitspot.detector import Detector
 from digitspot.runtime.batches import BatchRuntime
-from digitspot.structures import Detections, FloatArray
+from digitspot.types import Detections, FloatArray
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -23,7 +23,7 @@ class TorchRuntime(BatchRuntime):
         rule: The size rule.
         device: Where to compute.
         precision: "fp32", or "bf16" or "fp16" by autocast.
-        batch_size: Pictures computed at once, by all cores.
+        batch_size: Images computed at once, by all cores.
     """
 
     def __init__(

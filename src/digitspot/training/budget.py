@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from digitspot.config import Config
-from digitspot.data.sampler import Batch
-from digitspot.data.samples import Samples
+from digitspot.dataset.sampler import Batch
+from digitspot.dataset.samples import Samples
 from digitspot.errors import ConfigError, MemoryBudgetError
 from digitspot.preprocess import input_size
 from digitspot.training.allocator import hand_back_freed_memory
@@ -29,10 +29,10 @@ MAX_PARTS = 1000
 
 @dataclass(frozen=True)
 class Pixels:
-    """The batches of an epoch in padded pixels, and the size of a picture in rehearsals.
+    """The batches of an epoch in padded pixels, and the size of an image in rehearsals.
 
     Attributes:
-        size_hw: The largest single picture, padded.
+        size_hw: The largest single image, padded.
         typical: All but a few batches have no more.
         largest: No batch of the first epoch has more.
     """
@@ -43,7 +43,7 @@ class Pixels:
 
     @property
     def each(self) -> int:
-        """Pixels of the largest picture."""
+        """Pixels of the largest image."""
         return self.size_hw[0] * self.size_hw[1]
 
 
@@ -125,7 +125,7 @@ def _part_bytes(config: Config, samples: Samples) -> int:
 
 
 def measure_pixels(config: Config, samples: Samples) -> Pixels:
-    """Work out the padded sizes of the first epoch's batches, without reading a picture."""
+    """Work out the padded sizes of the first epoch's batches, without reading an image."""
     plan = plan_batches(samples, config)
     padded = [_padded_pixels(batch, samples, config) for batch in plan.epoch(0)]
     short = max(plan.short_sides)
@@ -150,7 +150,7 @@ def _round_up(value: int, multiple: int) -> int:
 
 
 def bytes_at(trials: list[Trial], images: float) -> float:
-    """Return the memory of a batch of so many pictures, between and beyond what was tried."""
+    """Return the memory of a batch of so many images, between and beyond what was tried."""
     xs, ys = [float(trial.images) for trial in trials], [float(trial.bytes) for trial in trials]
     if images <= xs[-1] or len(xs) == 1:
         return float(np.interp(images, xs, ys)) if len(xs) > 1 else ys[0] * max(1.0, images)
@@ -158,5 +158,5 @@ def bytes_at(trials: list[Trial], images: float) -> float:
 
 
 def images_within(trials: list[Trial], room: float, most: int) -> int:
-    """Return how many pictures fit at once, up to `most`; 0 where not even one does."""
+    """Return how many images fit at once, up to `most`; 0 where not even one does."""
     return max((images for images in range(1, most + 1) if bytes_at(trials, images) <= room), default=0)

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 
 from digitspot.config import Config, config_from_dict, config_to_dict
-from digitspot.data.labels import CategoryMap
-from digitspot.data.seen import Seen
+from digitspot.dataset.seen import Seen
 from digitspot.detector import Detector, build_detector
 from digitspot.detector.model import pick_device
 from digitspot.errors import CheckpointError, ConfigError
 from digitspot.files import writing_whole
+from digitspot.labels.labels import CategoryMap
 from digitspot.manifest import Manifest
 from digitspot.reading import ReadingSettings
 from digitspot.runtime.torch_runtime import TorchRuntime
@@ -38,7 +38,7 @@ class Model:
         categories: The label file's ids, for `pred.json`.
         reading: The reader's settings, fitted on validation data.
         scores: What it reached there, by name.
-        seen: The pictures that it was trained on.
+        seen: The images that it was trained on.
     """
 
     detector: Detector

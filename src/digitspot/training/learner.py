@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from digitspot.config import Config, OptimizerConfig
-from digitspot.data.augment import random_seed
+from digitspot.dataset.augment import random_seed
 from digitspot.detector import Detector
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.runtime.torch_runtime import autocast

@@ -18,21 +18,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from digitspot.config import AugmentConfig, Config
-from digitspot.data.augment import augment_sample
-from digitspot.data.parts import PartFeed, PartMemory, PlacedBatch
-from digitspot.data.sampler import Batch, BatchPlan, update_groups
-from digitspot.data.samples import Samples
+from digitspot.dataset.augment import augment_sample
+from digitspot.dataset.parts import PartFeed, PartMemory, PlacedBatch
+from digitspot.dataset.sampler import Batch, BatchPlan, update_groups
+from digitspot.dataset.samples import Samples
 from digitspot.preprocess import Prepared, prepare, stack, stacked_shape
-from digitspot.structures import FloatArray, ImageArray, IntArray
 from digitspot.training.allocator import give_back_freed_memory, hand_back_freed_memory
+from digitspot.types import FloatArray, ImageArray, IntArray
 
 NICENESS = 10
 """Loader processes give way to the training: one that interrupts a thread of an operation stops all of
 them. On two cores 10 % (`resnet18_fpn`) to 15 % (`nano`) faster (docs/measurements.md)."""
 
 HAND_BACK_EVERY = 8
-"""Pictures after which a loader process hands back what it has freed, in about a millisecond. The heap of a
-process that has read many labels is full of holes, and what is made for a picture wanders over them all."""
+"""Images after which a loader process hands back what it has freed, in about a millisecond. The heap of a
+process that has read many labels is full of holes, and what is made for an image wanders over them all."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class TensorBatch:
 
     Attributes:
         images: float32 `[B, 3, H, W]`, normalised and padded.
-        sizes_hw: Each picture's size without the padding.
-        targets: Each picture's `boxes` `[N, 4]` in input pixels and `labels` `[N]`.
+        sizes_hw: Each image's size without the padding.
+        targets: Each image's `boxes` `[N, 4]` in input pixels and `labels` `[N]`.
         image_ids: For messages.
     """
 
@@ -58,7 +58,7 @@ class TensorBatch:
         return TensorBatch(images, self.sizes_hw, targets, self.image_ids)
 
     def pieces(self, max_pixels: int | None, multiple: int) -> list[TensorBatch]:
-        """Cut into batches of at most so many padded pixels, or of one picture; the padding shrinks along.
+        """Cut into batches of at most so many padded pixels, or of one image; the padding shrinks along.
 
         Args:
             max_pixels: None leaves it whole.
@@ -91,27 +91,27 @@ class TrainingBatches(Dataset[TensorBatch]):
         )
 
     def __getitem__(self, batch: Batch) -> TensorBatch:
-        """Read, augment, resize and stack the pictures of one batch."""
+        """Read, augment, resize and stack the images of one batch."""
         return self.make(batch, self.samples.image)
 
     def make(self, batch: Batch, read: Callable[[int], ImageArray]) -> TensorBatch:
-        """Augment, resize and stack the pictures of one batch, which `read` gives by place."""
+        """Augment, resize and stack the images of one batch, which `read` gives by place."""
         samples = []
         for number, index in enumerate(batch.indices):
             if get_worker_info() is not None and number % HAND_BACK_EVERY == 0:
                 hand_back_freed_memory()
             samples.append(self._sample(index, read(index), batch))
-        pictures = [picture for picture, _, _ in samples]
+        inputs = [item for item, _, _ in samples]
         targets = [
             {"boxes": torch.from_numpy(boxes), "labels": torch.from_numpy(labels)}
             for _, boxes, labels in samples
         ]
         rule = self.config.input
-        images = _zeros(stacked_shape(pictures, rule.multiple))
-        stack(pictures, rule, out=images.numpy())
+        images = _zeros(stacked_shape(inputs, rule.multiple))
+        stack(inputs, rule, out=images.numpy())
         return TensorBatch(
             images=images,
-            sizes_hw=[picture.size_hw for picture in pictures],
+            sizes_hw=[item.size_hw for item in inputs],
             targets=targets,
             image_ids=[int(self.samples.image_ids[index]) for index in batch.indices],
         )
@@ -119,8 +119,8 @@ class TrainingBatches(Dataset[TensorBatch]):
     def _sample(self, i: int, image: ImageArray, batch: Batch) -> tuple[Prepared, FloatArray, IntArray]:
         seed = self.config.train.seed
         image, boxes, labels = augment_sample(self.samples, i, image, self.augmentation, seed, batch.epoch)
-        picture = prepare(image, self.config.input, batch.short_side)
-        return picture, picture.to_input(boxes), labels
+        item = prepare(image, self.config.input, batch.short_side)
+        return item, item.to_input(boxes), labels
 
 
 def _zeros(shape: tuple[int, ...]) -> Tensor:
@@ -133,21 +133,21 @@ def _zeros(shape: tuple[int, ...]) -> Tensor:
 
 
 class PartBatches(Dataset[TensorBatch | None]):
-    """Makes the tensors of a batch whose pictures are in memory; of nothing, nothing."""
+    """Makes the tensors of a batch whose images are in memory; of nothing, nothing."""
 
     def __init__(self, batches: TrainingBatches, memory: PartMemory) -> None:
         self.batches = batches
         self.memory = memory
 
     def __getitem__(self, placed: PlacedBatch | None) -> TensorBatch | None:
-        """Augment, resize and stack the pictures of one batch."""
+        """Augment, resize and stack the images of one batch."""
         if placed is None:
             return None
         return self.batches.make(placed.batch, partial(self.memory.image, placed.slot))
 
 
 def plan_batches(samples: Samples, config: Config) -> BatchPlan:
-    """Return the batches that a configuration makes of pictures."""
+    """Return the batches that a configuration makes of images."""
     sizes = samples.sizes_hw.astype(np.float64)
     data = config.data
     return BatchPlan(
@@ -206,7 +206,7 @@ def start_loading(
     buffers, more than a gigabyte. For the same reason garbage collection is kept off what they share.
 
     Args:
-        samples: The pictures.
+        samples: The images.
         config: Strategy, augmentation, size rule, number of processes (0 prepares batches in this one).
         batches: What to load; iterated here, a few batches ahead.
         pin: Whether to return tensors in page-locked memory, for a GPU.

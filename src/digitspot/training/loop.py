@@ -13,10 +13,10 @@ from types import FrameType
 from typing import Any
 
 from digitspot.config import Config, config_to_dict
-from digitspot.data.labels import CategoryMap
-from digitspot.data.sampler import Batch, update_groups
-from digitspot.data.splits import TrainingData
+from digitspot.dataset.sampler import Batch, update_groups
+from digitspot.dataset.splits import TrainingData
 from digitspot.errors import MemoryBudgetError
+from digitspot.labels.labels import CategoryMap
 from digitspot.progress import Update, tracking
 from digitspot.reading import ReadingSettings
 from digitspot.runtime.torch_runtime import TorchRuntime
@@ -24,9 +24,9 @@ from digitspot.training.checkpoint import Model, save_model, save_training
 from digitspot.training.learner import Learner
 from digitspot.training.loader import TensorBatch, plan_batches
 from digitspot.training.memory import Memory, parse_size
-from digitspot.training.place import Place, total_steps, updates_in
 from digitspot.training.runlog import Run
 from digitspot.training.schedule import rate_factor, stale_after
+from digitspot.training.state import Place, total_steps, updates_in
 from digitspot.training.validation import Validator, fit_reading, look
 
 LOG_EVERY_UPDATES = 20
@@ -126,7 +126,7 @@ class Trainer:
             self._save_when_due()
 
     def _update(self, group: Sequence[Batch], first: bool) -> dict[str, float]:
-        """Do one update; from a part's `first` on, note how long its pictures were waited for."""
+        """Do one update; from a part's `first` on, note how long its images were waited for."""
         start = time.monotonic()
         batches = [next(self.batches) for _ in group]
         self._waits = [*([] if first else self._waits), time.monotonic() - start]
@@ -165,7 +165,7 @@ class Trainer:
             place.waited = stale_after(place.waited, improved)
 
     def _score(self, kind: str, part: int, places: Sequence[int], begun: Mapping[str, Any]) -> None:
-        """Measure on pictures to train on; in the first cycle they are unseen, later they are not."""
+        """Measure on images to train on; in the first cycle they are unseen, later they are not."""
         found = look(
             self._runtime(),
             self.samples,
@@ -174,7 +174,7 @@ class Trainer:
             progress=lambda _: self._watch_memory(begun),
         )
         self._log(kind, part=part, unseen=self.place.epoch == 0, **found.scores(self.place.reading))
-        if self.place.epoch == 0 or self.validator is not None:  # later, the pictures are known
+        if self.place.epoch == 0 or self.validator is not None:  # later, the images are known
             self.place.reading, _ = fit_reading(found)
 
     def _save_when_due(self) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-from digitspot.data.augment import random_seed
+from digitspot.dataset.augment import random_seed
 from digitspot.detector import Detector
 from digitspot.runtime.torch_runtime import autocast
 from digitspot.training.loader import TensorBatch

@@ -2,7 +2,7 @@
 
 Every loss is from before its own update (test-then-train: Gama, Sebastião, Rodrigues 2013,
 doi 10.1007/s10994-012-5320-9; progressive validation: Blum, Kalai, Langford 1999). In the first cycle it is a
-loss on unseen pictures, though of a network in training mode and of many states; from the second on it is
+loss on unseen images, though of a network in training mode and of many states; from the second on it is
 training loss.
 """
 

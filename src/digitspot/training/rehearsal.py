@@ -27,7 +27,7 @@ from digitspot.training.loader import TensorBatch
 from digitspot.training.memory import status_bytes
 
 DIGITS = 6
-"""Digits in each picture: the most that SVHN has."""
+"""Digits in each image: the most that SVHN has."""
 WIDTHS = (1.0, 0.5, 0.75, 1.0)
 """Shares of the largest width that are tried one after the other: memory freed by one shape does not quite
 fit the next."""
@@ -38,7 +38,7 @@ class Trial:
     """An update that was tried.
 
     Attributes:
-        images: Pictures in its batch.
+        images: Images in its batch.
         bytes: What the process had grown by at its peak, network and optimiser included.
     """
 
@@ -49,12 +49,12 @@ class Trial:
 def rehearse(
     config: Config, size_hw: tuple[int, int], counts: list[int], limit: int, now: int
 ) -> list[Trial]:
-    """Try batches of more and more pictures, up to the first that would not fit.
+    """Try batches of more and more images, up to the first that would not fit.
 
     Args:
         config: The training.
-        size_hw: Of each picture, padded.
-        counts: Pictures of the batches, rising.
+        size_hw: Of each image, padded.
+        counts: Images of the batches, rising.
         limit: Bytes that an update may take; two batches are tried whatever they take.
         now: Bytes that the rehearsing process may have, with the libraries that it has to load for itself.
 
@@ -107,7 +107,7 @@ def _expected(trials: list[Trial], images: int) -> float:
 
 
 def _batch(num_images: int, size_hw: tuple[int, int]) -> TensorBatch:
-    """Make pictures of noise with as many digits as there may be."""
+    """Make images of noise with as many digits as there may be."""
     generator = torch.Generator().manual_seed(0)
     height, width = size_hw
     side = min(height, width / DIGITS) / 2

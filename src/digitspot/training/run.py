@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from digitspot.config import Config, load_recipe
-from digitspot.data.sampler import BatchPlan
-from digitspot.data.splits import open_training
+from digitspot.dataset.sampler import BatchPlan
+from digitspot.dataset.splits import open_training
 from digitspot.detector import build_detector
 from digitspot.detector.model import pick_device
 from digitspot.errors import CheckpointError, ConfigError
@@ -26,8 +26,8 @@ from digitspot.training.learner import Learner
 from digitspot.training.limits import check_config
 from digitspot.training.loader import RemainingBatches, plan_batches, start_loading
 from digitspot.training.loop import Trainer
-from digitspot.training.place import Place, branch_step, place_of_step, stored_place
 from digitspot.training.runlog import ENVIRONMENT, Run
+from digitspot.training.state import Place, branch_step, place_of_step, stored_place
 from digitspot.training.validation import Validator
 
 
@@ -44,7 +44,7 @@ def train(recipe: str | Path | Config, *, data: str | Path, output: str | Path) 
 
     Raises:
         ConfigError: The recipe cannot be used, or the folder already holds a training.
-        DataError: Labels or pictures cannot be used.
+        DataError: Labels or images cannot be used.
         CheckpointError: The weights to start from cannot be had.
     """
     config = recipe if isinstance(recipe, Config) else load_recipe(Path(recipe))
@@ -183,7 +183,7 @@ def _train(config: Config, run: Run, data: Path) -> None:
         raise ConfigError(f"{trunks[0]}: the decay would begin before the first update")
     remaining = [leg.remaining(plan) for leg in legs]
     batches = start_loading(samples, config, chain.from_iterable(remaining), pin=device.type == "cuda")
-    keep_freed_memory()  # not the loader processes, whose pictures are small
+    keep_freed_memory()  # not the loader processes, whose images are small
     torch.manual_seed(config.train.seed)
     learner = Learner(build_detector(config.model, load_weights=legs[0].checkpoint is None), config, device)
     for leg in legs:

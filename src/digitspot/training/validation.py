@@ -1,4 +1,4 @@
-"""What a network does on pictures: losses, mAP and number accuracy, in evaluation and without a trace."""
+"""What a network does on images: losses, mAP and number accuracy, in evaluation and without a trace."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ import numpy as np
 import torch
 
 from digitspot.boxes import box_areas
-from digitspot.data.augment import ZoomOut, augment
-from digitspot.data.labels import LabelledImage, LabelSet
-from digitspot.data.samples import Samples
+from digitspot.dataset.augment import ZoomOut, augment
+from digitspot.dataset.samples import Samples
 from digitspot.evaluation.coco_metrics import evaluate_boxes
+from digitspot.labels.labels import LabelledImage, LabelSet
 from digitspot.preprocess import Prepared, group_by_shape, stack
 from digitspot.reading import ReadingSettings, fit_settings, read_number
 from digitspot.runtime.torch_runtime import TorchRuntime
-from digitspot.structures import Detections, FloatArray, ImageArray
 from digitspot.training.loader import TensorBatch
 from digitspot.training.losses import evaluation_losses
+from digitspot.types import Detections, FloatArray, ImageArray
 
 MAX_ZOOM_OUT = 2.0
-"""`valid` comes from the same photographs as `train`, while pictures in use show more around the
+"""`valid` comes from the same images as `train`, while images in use show more around the
 number: SVHN's test digits have 0.71 of train's relative size."""
 CHUNK = 128
-"""Pictures in memory at a time."""
+"""Images in memory at a time."""
 
 View = Callable[[Samples, int], tuple[ImageArray, FloatArray]]
-"""From a place in the samples to a picture and its boxes in its pixels."""
+"""From a place in the samples to an image and its boxes in its pixels."""
 Progress = Callable[[int], None]
-"""Called with the pictures done."""
+"""Called with the images done."""
 
 
 def as_stored(samples: Samples, place: int) -> tuple[ImageArray, FloatArray]:
-    """View a picture as it is."""
+    """View an image as it is."""
     return samples.image(place), samples.stored_boxes(place)
 
 
 def zoomed_out(samples: Samples, place: int) -> tuple[ImageArray, FloatArray]:
-    """View a picture as if photographed from farther away; the same at every validation."""
+    """View an image as if photographed from farther away; the same at every validation."""
     return zoom_out(*as_stored(samples, place), int(samples.image_ids[place]))
 
 
 def zoom_out(image: ImageArray, boxes: FloatArray, image_id: int) -> tuple[ImageArray, FloatArray]:
-    """Return a picture shrunk by up to `MAX_ZOOM_OUT` within its frame, and its boxes there."""
+    """Return an image shrunk by up to `MAX_ZOOM_OUT` within its frame, and its boxes there."""
     return augment(_ZOOM, image, boxes, (0, 0, image_id))
 
 
@@ -53,12 +53,12 @@ _ZOOM = ZoomOut(probability=1.0, max_factor=MAX_ZOOM_OUT)
 
 @dataclass(frozen=True)
 class Look:
-    """What a network found on pictures, and what is there.
+    """What a network found on images, and what is there.
 
     Attributes:
         found: Detections by image id.
-        truth: The pictures' labels.
-        loss: Sum of the losses, mean over the pictures; None where it was not asked for.
+        truth: The images' labels.
+        loss: Sum of the losses, mean over the images; None where it was not asked for.
     """
 
     found: dict[int, Detections]
@@ -84,15 +84,15 @@ def look(
     with_loss: bool = False,
     progress: Progress = lambda _: None,
 ) -> Look:
-    """Detect on pictures, a few in memory at a time.
+    """Detect on images, a few in memory at a time.
 
     Args:
         runtime: The network.
-        samples: What the pictures are of.
-        places: Which pictures, at least one.
+        samples: What the images are of.
+        places: Which images, at least one.
         view: How they are seen.
         with_loss: Whether to compute the losses, too.
-        progress: Called with the pictures done.
+        progress: Called with the images done.
     """
     found: dict[int, Detections] = {}
     truth: list[LabelledImage] = []
@@ -111,18 +111,16 @@ def look(
 
 
 def _sum_of_losses(
-    runtime: TorchRuntime, pictures: Sequence[Prepared], truth: Sequence[LabelledImage], key: int
+    runtime: TorchRuntime, inputs: Sequence[Prepared], truth: Sequence[LabelledImage], key: int
 ) -> float:
-    """Return the loss of each batch times its pictures, summed."""
+    """Return the loss of each batch times its images, summed."""
     total = 0.0
-    groups = group_by_shape(
-        [picture.size_hw for picture in pictures], runtime.batch_size, runtime.rule.multiple
-    )
+    groups = group_by_shape([item.size_hw for item in inputs], runtime.batch_size, runtime.rule.multiple)
     for number, group in enumerate(groups):
         batch = TensorBatch(
-            images=torch.from_numpy(stack([pictures[i] for i in group], runtime.rule)),
-            sizes_hw=[pictures[i].size_hw for i in group],
-            targets=[_target(pictures[i], truth[i]) for i in group],
+            images=torch.from_numpy(stack([inputs[i] for i in group], runtime.rule)),
+            sizes_hw=[inputs[i].size_hw for i in group],
+            targets=[_target(inputs[i], truth[i]) for i in group],
             image_ids=[truth[i].image_id for i in group],
         )
         losses = evaluation_losses(runtime.detector, batch, runtime.device, runtime.precision, (key, number))
@@ -130,9 +128,9 @@ def _sum_of_losses(
     return total
 
 
-def _target(picture: Prepared, truth: LabelledImage) -> dict[str, torch.Tensor]:
+def _target(item: Prepared, truth: LabelledImage) -> dict[str, torch.Tensor]:
     """Return the boxes that can be learnt, in input pixels."""
-    boxes = picture.to_input(truth.boxes)
+    boxes = item.to_input(truth.boxes)
     real = ~truth.crowd & (boxes[:, 2:] > boxes[:, :2]).all(1)
     return {"boxes": torch.from_numpy(boxes[real]), "labels": torch.from_numpy(truth.labels[real])}
 
@@ -155,16 +153,16 @@ def _chunks(places: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def fit_reading(*looks: Look) -> tuple[ReadingSettings, list[float]]:
-    """Fit the reader to all looks together, which may be of the same pictures.
+    """Fit the reader to all looks together, which may be of the same images.
 
     Returns:
-        Its settings, and the accuracy on each look, its pictures read with settings fitted without them.
+        Its settings, and the accuracy on each look, its images read with settings fitted without them.
     """
     views = [(each.found[image.image_id], image) for each in looks for image in each.truth.images]
     reading, right = fit_settings(
         [found for found, _ in views],
         [image.number for _, image in views],
-        pictures=[image.image_id for _, image in views],
+        images=[image.image_id for _, image in views],
         boxes=[image.boxes for _, image in views],
     )
     ends = np.cumsum([len(each.truth.images) for each in looks])
@@ -195,11 +193,11 @@ class Validation:
 
 @dataclass(frozen=True)
 class Validator:
-    """Measures a network on pictures that it is not trained on, as they are and zoomed out.
+    """Measures a network on images that it is not trained on, as they are and zoomed out.
 
     Attributes:
         samples: A split.
-        places: Which of its pictures.
+        places: Which of its images.
         name: What these are, for the records.
     """
 

@@ -23,16 +23,16 @@ from digitspot.tune.search import Choices, Tuning
 KEEP = 3
 """One in so many trials goes on from a rung to the next, which is at so many times the validations: eta of
 successive halving (Li et al. 2020, arXiv 1810.05934), who use 3 or 4."""
-ASKED, PICTURES, IMAGES = "asked", "pictures", "images_seen"
+ASKED, DATA_SET, IMAGES = "asked", "images", "images_seen"
 
 
-def open_study(path: Path, tuning: Tuning, pictures: str) -> optuna.Study:
+def open_study(path: Path, tuning: Tuning, data_set: str) -> optuna.Study:
     """Open the study, or begin it with the recipe's own settings as its first trial.
 
     Args:
         path: The journal.
         tuning: What is asked for now.
-        pictures: What tells the data set from others.
+        images: What tells the data set from others.
 
     Raises:
         ConfigError: The study was begun with something else; the message names it.
@@ -54,9 +54,9 @@ def open_study(path: Path, tuning: Tuning, pictures: str) -> optuna.Study:
     except (ValueError, KeyError, AssertionError) as error:
         raise CheckpointError(f"{path} is damaged: {error}", hint="Choose another --output.") from error
     if ASKED in study.user_attrs:
-        _check_same(study.user_attrs, tuning, pictures, path.parent)
+        _check_same(study.user_attrs, tuning, data_set, path.parent)
         return study
-    study.set_user_attr(PICTURES, pictures)
+    study.set_user_attr(DATA_SET, data_set)
     if tuning.own is not None and not study.trials:
         study.enqueue_trial(_stored(tuning, tuning.own))
     study.set_user_attr(ASKED, _asked(tuning))  # last: with it, all is there
@@ -138,7 +138,7 @@ def _asked(tuning: Tuning) -> dict[str, Any]:
     }
 
 
-def _check_same(stored: Mapping[str, Any], tuning: Tuning, pictures: str, output: Path) -> None:
+def _check_same(stored: Mapping[str, Any], tuning: Tuning, data_set: str, output: Path) -> None:
     before, now = stored[ASKED], _asked(tuning)
     changed: dict[str, tuple[Any, Any]] = {
         name: (before[name], now[name]) for name in ("images", "prune_after") if before[name] != now[name]
@@ -154,8 +154,8 @@ def _check_same(stored: Mapping[str, Any], tuning: Tuning, pictures: str, output
         raise ConfigError(
             f"{output} was begun with {name} {_said(first)}, and the file now says {_said(second)}", hint=hint
         )
-    if stored[PICTURES] != pictures:
-        raise ConfigError(f"{output} was begun on other pictures or labels than these", hint=hint)
+    if stored[DATA_SET] != data_set:
+        raise ConfigError(f"{output} was begun on other images or labels than these", hint=hint)
 
 
 def _said(value: Any) -> str:

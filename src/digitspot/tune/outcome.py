@@ -74,7 +74,7 @@ class Outcome:
         best = self.best
         if best is None:
             return [f"No trial came to its end: {self._counts()}."]
-        figure, data = FIGURES[self._select_by], self.trials.pictures.data
+        figure, data = FIGURES[self._select_by], self.trials.data_set.data
         score = f"{figure} {best.value:.4f} on valid (mean of as it is and zoomed out)"
         lines = [
             f"Best of {self._counts()}: trial {best.number}, {score}.",
@@ -84,7 +84,7 @@ class Outcome:
             lines.append(f"The recipe's own settings, trial {own.number}: {own.value:.4f}.")
         lines.append(
             "The best of many, chosen on valid, looks better than it is: part of that is luck with these "
-            "pictures and this seed."
+            "images and this seed."
         )
         if self._select_by == "accuracy" and len(self._whole()) > 1:
             lines.append(self._chance(best))
@@ -111,7 +111,7 @@ class Outcome:
         return {
             "name": tuning.name,
             "select_by": self._select_by,
-            "num_valid": self.trials.pictures.num_valid,
+            "num_valid": self.trials.data_set.num_valid,
             "images": tuning.images,
             "budget_images": tuning.budget,
             "images_seen": self.trials.spent(),
@@ -150,10 +150,10 @@ class Outcome:
         return counted(states.total(), "trial") + (f" ({each})" if states else "")
 
     def _chance(self, best: FrozenTrial) -> str:
-        """Say how far chance in the pictures moves one accuracy, by the binomial distribution."""
-        num, value = self.trials.pictures.num_valid, best.value or 0.0
+        """Say how far chance in the images moves one accuracy, by the binomial distribution."""
+        num, value = self.trials.data_set.num_valid, best.value or 0.0
         margin = NORMAL_95 * math.sqrt(value * (1 - value) / num)
-        chance = f"{num} other pictures would move one accuracy by about {margin:.3f} to either side (95 %)"
+        chance = f"{num} other images would move one accuracy by about {margin:.3f} to either side (95 %)"
         whole = self._whole()
         near = sum((each.value or 0.0) >= value - margin for each in whole) - 1
         return f"{chance}; within that of the best: {near} of {counted(len(whole) - 1, 'other whole trial')}."

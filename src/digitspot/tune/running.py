@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from digitspot.config import Config
-from digitspot.data.seen import Seen
+from digitspot.dataset.seen import Seen
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.experiments.lengths import Length, longest_within, open_to_plan, plan_training
 from digitspot.experiments.overrides import Overrides
@@ -32,13 +32,13 @@ FAILURES_IN_A_ROW = 3
 
 
 @dataclass(frozen=True)
-class Pictures:
+class TuneData:
     """The data set of a tuning.
 
     Attributes:
         data: Its folder.
-        key: Tells it from others, by the labels of all pictures.
-        num_valid: Pictures that trials are compared on.
+        key: Tells it from others, by the labels of all images.
+        num_valid: Images that trials are compared on.
         length: Of a whole trial, where nothing that is searched changes it.
     """
 
@@ -48,18 +48,18 @@ class Pictures:
     length: Length
 
 
-def open_pictures(tuning: Tuning, data: Path) -> Pictures:
+def open_data_set(tuning: Tuning, data: Path) -> TuneData:
     """Look at the data set; packs that are missing are built.
 
     Raises:
         ConfigError: A trial would be shorter than an epoch.
-        DataError: Labels or pictures cannot be used.
+        DataError: Labels or images cannot be used.
     """
     opened = open_to_plan(tuning.recipe, data)
     labels = opened.seen.to_text() + Seen.of(opened.valid).to_text()
     length = longest_within(plan_batches(opened.samples, tuning.recipe), tuning.images)
     _check_length(length, tuning)
-    return Pictures(data, blake2b(labels.encode(), digest_size=8).hexdigest(), len(opened.places), length)
+    return TuneData(data, blake2b(labels.encode(), digest_size=8).hexdigest(), len(opened.places), length)
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,14 @@ class Trials:
     Attributes:
         study: Where they are kept.
         tuning: What is searched.
-        pictures: What they train on.
+        images: What they train on.
         folder: Each has a run folder here, named by its number.
         after_each: Called after each.
     """
 
     study: optuna.Study
     tuning: Tuning
-    pictures: Pictures
+    data_set: TuneData
     folder: Path
     after_each: Callable[[], None]
     _lengths: dict[str, Length] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class Trials:
             check_recipe(path, config, "tuning")
             follower = Follower(trial, config, path, self._progress(trial.number, show))
             try:
-                state = follower.train(self.pictures.data)
+                state = follower.train(self.data_set.data)
             except EndedError as error:
                 if error.killed and not trial.user_attrs.get(KILLED):
                     trial.set_user_attr(KILLED, True)
@@ -164,10 +164,10 @@ class Trials:
             if name.startswith("data.") or name == "train.batch_size"
         }
         if not changing:
-            return self.pictures.length
+            return self.data_set.length
         key = json.dumps(changing)
         if key not in self._lengths:
-            plan = plan_training(self.tuning.configure(changing), self.pictures.data)
+            plan = plan_training(self.tuning.configure(changing), self.data_set.data)
             self._lengths[key] = longest_within(plan, self.tuning.images)
         _check_length(self._lengths[key], self.tuning)
         return self._lengths[key]
@@ -198,5 +198,5 @@ def _check_length(length: Length, tuning: Tuning) -> None:
     if length.images > tuning.images:
         raise ConfigError(
             f"{tuning.name}: a trial may see {tuning.images} images, and one epoch is {length.images}",
-            hint="Raise images (--images), or train on fewer pictures with data.images.",
+            hint="Raise images (--images), or train on fewer images with data.images.",
         )

@@ -20,8 +20,8 @@ FIXED = {
     "train.seed": "the best seed is luck",
     "train.select_by": "trials are compared by it",
     "train.validate_every_epochs": "trials are compared after as many validations",
-    "data.merge_valid": "trials are compared on the same pictures",
-    "data.untouched_share": "trials are compared on the same pictures",
+    "data.merge_valid": "trials are compared on the same images",
+    "data.untouched_share": "trials are compared on the same images",
     "schedule.branch_epochs": "a trial is one training",
 }
 """Settings that cannot be searched, and why."""

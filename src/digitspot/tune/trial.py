@@ -15,8 +15,8 @@ from optuna.trial import TrialState
 from digitspot.config import Config
 from digitspot.experiments.process import LOOK_EVERY_SECONDS, StoppedError, run_followed
 from digitspot.experiments.trainings import begin_or_resume
-from digitspot.training.place import stored_place
 from digitspot.training.runlog import Run
+from digitspot.training.state import stored_place
 from digitspot.training.validation import selection_score
 
 LAGS = "lags"

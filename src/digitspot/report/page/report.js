@@ -9,9 +9,9 @@ function show(index) {
   const card = cards[current];
   card.closest("details")?.setAttribute("open", "");
   stage.replaceChildren(...[...card.children].map((child) => child.cloneNode(true)));
-  const picture = stage.querySelector(".picture");
-  const [width, height] = picture.style.aspectRatio.split("/").map(Number);
-  picture.style.width = `min(100%, ${(62 * width) / height}vh)`;
+  const image = stage.querySelector(".image");
+  const [width, height] = image.style.aspectRatio.split("/").map(Number);
+  image.style.width = `min(100%, ${(62 * width) / height}vh)`;
   viewer.setAttribute("aria-label", card.innerText.replace(/\s+/g, " ").trim());
   if (!viewer.open) viewer.showModal();
 }

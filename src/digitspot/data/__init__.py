@@ -1,1 +1,0 @@
-"""Labels, pictures and packs: what goes into training, prediction and evaluation."""

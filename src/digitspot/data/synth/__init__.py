@@ -1,1 +1,0 @@
-"""Generated photographs of numbers: letterforms, surfaces, domains, the camera, and what writes them."""

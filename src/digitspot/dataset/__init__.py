@@ -1,0 +1,1 @@
+"""Labels, images and packs: what goes into training, prediction and evaluation."""

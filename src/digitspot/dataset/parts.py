@@ -1,0 +1,149 @@
+"""Parts in memory: the one that is trained on, and the next, read meanwhile."""
+
+from __future__ import annotations
+
+import mmap
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
+
+from digitspot.dataset.sampler import Batch
+from digitspot.dataset.samples import Samples
+from digitspot.types import ImageArray, IntArray
+
+NUM_SLOTS = 2
+
+
+@dataclass(frozen=True)
+class PlacedBatch:
+    """A batch whose images are in memory.
+
+    Attributes:
+        batch: The batch.
+        slot: Which of the two buffers holds them.
+    """
+
+    batch: Batch
+    slot: int
+
+
+@dataclass
+class PartMemory:
+    """Two buffers that forked processes share, each for the images of a part.
+
+    The memory is anonymous and shared: processes forked after it was made see what is read into it
+    later, and it is theirs together once. Pages count from the first time that they are written to, until
+    they are released.
+
+    Args:
+        samples: What the parts are of.
+        capacity: Bytes of the largest part.
+    """
+
+    samples: Samples
+    capacity: int
+    _memory: mmap.mmap = field(init=False, repr=False)
+    _pixels: npt.NDArray[np.uint8] = field(init=False, repr=False)
+    _starts: IntArray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        num = len(self.samples)
+        self._memory, pixels = _shared(NUM_SLOTS * self.capacity)
+        self._pixels = pixels.reshape(NUM_SLOTS, self.capacity)
+        self._starts = _shared(NUM_SLOTS * num * 8)[1].view(np.int64).reshape(NUM_SLOTS, num)
+
+    def read(self, slot: int, places: Sequence[int]) -> None:
+        """Read images into a buffer, in the place of what it held.
+
+        Args:
+            slot: Which buffer.
+            places: Images of a part, rising.
+
+        Raises:
+            DataError: They cannot be read.
+        """
+        sizes = self.samples.num_bytes[places]
+        self._starts[slot, places] = np.cumsum(sizes) - sizes
+        self.samples.read_into(places, self._pixels[slot].data[: int(sizes.sum())])
+
+    def image(self, slot: int, i: int) -> ImageArray:
+        """Return a copy of an image, uint8 `[H, W, 3]`, of those last read into a buffer."""
+        height, width = self.samples.sizes_hw[i].tolist()
+        start = int(self._starts[slot, i])
+        return self._pixels[slot, start : start + 3 * height * width].reshape(height, width, 3).copy()
+
+    def release(self, slot: int, places: Sequence[int]) -> None:
+        """Give the pages of images back to the system, for all processes; what shares a page stays.
+
+        Where the system cannot (only Linux can), they stay until the buffer is read into again.
+        """
+        if not hasattr(mmap, "MADV_REMOVE"):
+            return
+        for i in places:
+            start = slot * self.capacity + int(self._starts[slot, i])
+            first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+            end = (start + int(3 * self.samples.sizes_hw[i].prod())) // mmap.PAGESIZE * mmap.PAGESIZE
+            if first < end:
+                self._memory.madvise(mmap.MADV_REMOVE, first, end - first)
+
+
+class PartFeed:
+    """Planned batches in order, each given out when its part is in memory; None where there is to wait.
+
+    Whoever asks for another batch has got all but the last `ahead - 1`. The images of a batch that was got
+    are released, and a buffer is read into again once none of its part can still be in the making; half of
+    the part that is trained on is gone by then, so that both take one and a half. Where a part has too few
+    batches, None is given out, to be answered with nothing.
+
+    Args:
+        batches: What to give out.
+        memory: Where the parts are read into.
+        ahead: Batches that are in the making at a time, at most.
+    """
+
+    def __init__(self, batches: Iterable[Batch], memory: PartMemory, ahead: int) -> None:
+        self.batches, self.memory, self.ahead = batches, memory, ahead
+
+    def __iter__(self) -> Iterator[PlacedBatch | None]:
+        """Give out the batches; a change of part waits for what is left of its reading."""
+        rounds = (list(batches) for _, batches in groupby(self.batches, lambda each: (each.epoch, each.part)))
+        batches, slot = next(rounds, []), 0
+        given = before = 0  # all that was given out, and what had been when this part began
+        making: deque[PlacedBatch | None] = deque()
+        with ThreadPoolExecutor(1, "reading parts") as reader:
+            reading = self._read(reader, batches, slot)
+            while batches:
+                following: list[Batch] | None = None
+                reading.result()
+                left = deque(batches)
+                wait = max(self.ahead - 1 if before else 0, len(batches) // 2)
+                while left or following is None:
+                    while len(making) >= self.ahead:
+                        self._release(making.popleft())
+                    if following is None and given - before >= wait:
+                        following = next(rounds, [])
+                        reading = self._read(reader, following, 1 - slot)
+                        continue
+                    making.append(PlacedBatch(left.popleft(), slot) if left else None)
+                    yield making[-1]
+                    given += 1
+                batches, slot, before = following, 1 - slot, given
+
+    def _release(self, placed: PlacedBatch | None) -> None:
+        if placed is not None:
+            self.memory.release(placed.slot, placed.batch.indices)
+
+    def _read(self, reader: ThreadPoolExecutor, batches: list[Batch], slot: int) -> Future[None]:
+        places = sorted({i for batch in batches for i in batch.indices})
+        return reader.submit(self.memory.read, slot, places)
+
+
+def _shared(num_bytes: int) -> tuple[mmap.mmap, npt.NDArray[np.uint8]]:
+    """Return zeros that forked processes share, and them as uint8 `[num_bytes]`."""
+    memory = mmap.mmap(-1, max(1, num_bytes))
+    return memory, np.frombuffer(memory, np.uint8)[:num_bytes]

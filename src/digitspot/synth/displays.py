@@ -1,0 +1,219 @@
+"""Displays: seven segments and dot matrices, lit or of liquid crystal; clocks, scales, scores, buses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from digitspot.synth.camera import choose_viewpoint
+from digitspot.synth.canvas import Box, Canvas, corners_of, inset
+from digitspot.synth.colours import pick, vary
+from digitspot.synth.lettering import Glyph, extent, moved, scaled, set_line
+from digitspot.synth.scene import Framing, Scene, canvas_of, choose_font, choose_pixels, frame, numbered
+from digitspot.synth.segments import BLANK, DotFace, SegmentFace
+from digitspot.synth.shapes import Face, FontFace
+from digitspot.synth.surfaces import clouds, draw_wall
+from digitspot.synth.typefaces import Typeface
+from digitspot.types import FloatArray
+
+DISPLAY_FRAMING = Framing(digit_height=32, around=0.9, around_spread=0.7, aspect=2.2)
+
+LIGHTS = (
+    (255, 50, 40), (255, 60, 46), (80, 255, 110), (255, 170, 40), (90, 170, 255), (235, 245, 255),
+    (255, 120, 30),
+)  # fmt: skip
+"""Of LEDs and fluorescent tubes."""
+CRYSTALS = (
+    (150, 160, 138),
+    (170, 178, 160),
+    (128, 142, 120),
+    (186, 190, 184),
+    (90, 140, 190),
+    (150, 176, 70),
+)
+"""Of the panes of liquid crystals."""
+CASES = ((28, 28, 30), (60, 62, 66), (210, 210, 206), (236, 236, 234), (120, 124, 130))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Rows:
+    """What stands on a display.
+
+    Attributes:
+        digits: Of all rows.
+        blanks: Every segment or dot of every place.
+        points: Where points and colons are, `[N, 2]`.
+    """
+
+    digits: list[Glyph]
+    blanks: list[Glyph]
+    points: list[tuple[float, float]]
+
+
+def draw_display(rng: np.random.Generator, typefaces: Sequence[Typeface], framing: Framing) -> Scene:
+    """Draw one or two numbers on a display."""
+    face = _choose_face(rng)
+    rows = _choose_rows(rng, face)
+    pixels = choose_pixels(rng, framing)
+    pane = inset(extent(rows.blanks), -float(rng.uniform(0.12, 0.45)))
+    points = np.concatenate([corners_of(pane), *(glyph.outline for glyph in rows.digits)])
+    view = frame(rng, choose_viewpoint(rng, pixels, tilt=0.9), points, framing)
+    canvas = canvas_of(rng, view, pixels)
+    _case(rng, canvas, pane, choose_font(rng, typefaces))
+    if rng.random() < 0.62:
+        _light_up(rng, canvas, pane, rows)
+    else:
+        _darken(rng, canvas, pane, rows)
+    if rng.random() < 0.3:
+        gleam = np.clip(clouds(rng, canvas.size_hw, canvas.scale * 2.5)[..., 0], 0, 2)
+        canvas.pixels += (gleam * canvas.rectangle(pane) * rng.uniform(8, 40))[..., None]
+    return Scene(canvas=canvas, view=view, glyphs=tuple(rows.digits), digit_height=pixels)
+
+
+def _choose_face(rng: np.random.Generator) -> Face:
+    if rng.random() < 0.7:
+        return SegmentFace(
+            width=float(rng.uniform(0.42, 0.66)),
+            weight=float(rng.uniform(0.08, 0.17)),
+            gap=float(rng.uniform(0.01, 0.04)),
+            slant=float(rng.choice([0.0, rng.uniform(0.03, 0.16)])),
+            tails=bool(rng.random() < 0.85),
+        )
+    return DotFace(fill=float(rng.uniform(0.6, 1.0)), is_round=bool(rng.random() < 0.7))
+
+
+def _choose_rows(rng: np.random.Generator, face: Face) -> _Rows:
+    """Choose a number, a time, or two numbers in two rows or side by side."""
+    kind = int(rng.choice(4, p=(0.55, 0.2, 0.15, 0.1)))
+    texts = [_reading(rng)]
+    if kind == 1:
+        texts = [f"{rng.integers(0, 24):02d}:{rng.integers(0, 60):02d}"]
+    elif kind >= 2:
+        texts.append(_reading(rng))
+    digits: list[Glyph] = []
+    blanks: list[Glyph] = []
+    points: list[tuple[float, float]] = []
+    x = y = 0.0
+    leading, apart = float(rng.uniform(1.25, 1.7)), float(rng.uniform(0.5, 1.2))
+    for number, text in enumerate(texts):
+        row = _row(face, text, x, y)
+        digits += numbered(row.digits, number)
+        blanks += row.blanks
+        points += row.points
+        if kind == 2:
+            y += leading
+        else:
+            x = extent(row.blanks)[2] + apart
+    left, top, right, bottom = extent(blanks)
+    dx, dy = -(left + right) / 2, -(top + bottom) / 2
+    return _Rows(
+        digits=[moved(glyph, dx, dy) for glyph in digits],
+        blanks=[moved(glyph, dx, dy) for glyph in blanks],
+        points=[(px + dx, py + dy) for px, py in points],
+    )
+
+
+def _reading(rng: np.random.Generator) -> str:
+    digits = "".join(str(digit) for digit in rng.integers(0, 10, int(rng.integers(1, 6))))
+    if len(digits) > 2 and rng.random() < 0.4:
+        place = int(rng.integers(1, len(digits)))
+        return f"{digits[:place]}.{digits[place:]}"
+    return digits
+
+
+def _row(face: Face, text: str, x: float, y: float) -> _Rows:
+    """Set a row from `x` on, its middle at `y`; a point takes no place, a colon a third of one."""
+    digits: list[Glyph] = []
+    blanks: list[Glyph] = []
+    points: list[tuple[float, float]] = []
+    step = face.shape(BLANK).advance / 128
+    for character in text:
+        if character == ".":
+            points.append((x - step * 0.1, y + 0.46))
+        elif character == ":":
+            points += [(x + step * 0.08, y - 0.2), (x + step * 0.08, y + 0.2)]
+            x += step * 0.35
+        else:
+            digits.append(_placed(face, character, x, y))
+            blanks.append(_placed(face, BLANK, x, y))
+            x += step
+    return _Rows(digits=digits, blanks=blanks, points=points)
+
+
+def _placed(face: Face, character: str, x: float, y: float) -> Glyph:
+    """Place one character with its pen at `x` and its middle at `y`."""
+    shape = face.shape(character)
+    place = np.array([[1 / 128, 0, x], [0, 1 / 128, y - 0.5]])
+    return Glyph(character=character, shape=shape, place=place)
+
+
+def _case(rng: np.random.Generator, canvas: Canvas, pane: Box, font: FontFace) -> None:
+    """Draw the device around the pane, before a wall."""
+    canvas.pixels[:] = draw_wall(rng, canvas.size_hw, canvas.scale * 0.7)
+    case = (
+        pane[0] - rng.uniform(0.2, 2), pane[1] - rng.uniform(0.15, 1), pane[2] + rng.uniform(0.2, 2),
+        pane[3] + rng.uniform(0.15, 1.5),
+    )  # fmt: skip
+    cover = canvas.rectangle(case, rng.uniform(0, 0.3))
+    canvas.cast(cover, 0.5, 0.15)
+    canvas.paint(cover, pick(rng, CASES))
+    canvas.pixels += (canvas.relief(cover, 0.08) * rng.uniform(10, 50))[..., None]
+    rim = canvas.rectangle(inset(pane, -0.06), 0.04)
+    canvas.pixels += (canvas.relief(rim, 0.05) * rng.uniform(-60, -10))[..., None]
+    for _ in range(int(rng.integers(0, 4))):
+        x, y, radius = rng.uniform(case[0], case[2]), case[3] - 0.3, rng.uniform(0.08, 0.2)
+        if y - radius > pane[3]:
+            key = canvas.ellipse((x - radius, y - radius, x + radius, y + radius))
+            canvas.paint(key, pick(rng, ((180, 40, 40), (30, 30, 30), (200, 200, 200), (50, 80, 150))))
+    if rng.random() < 0.4:
+        words = ("KG", "TEMP", "TARA", "MAX", "KW", "ZERO", "NET", "TARE", "PUMP", "HEAT", "GUEST", "HOME")
+        word = words[int(rng.integers(len(words)))]
+        size = rng.uniform(0.2, 0.4)
+        line = [moved(scaled(glyph, size), 0.0, pane[1] - size) for glyph in set_line(font, word)]
+        tone = 225.0 if canvas.pixels.mean() < 110 else 40.0
+        canvas.paint(canvas.ink(_centred_x(line)), np.full(3, tone, np.float32))
+
+
+def _centred_x(glyphs: Sequence[Glyph]) -> list[Glyph]:
+    """Shift characters so that the middle of their width is at 0."""
+    left, _, right, _ = extent(glyphs)
+    return [moved(glyph, -(left + right) / 2) for glyph in glyphs]
+
+
+def _dots(canvas: Canvas, rows: _Rows) -> FloatArray:
+    cover = np.zeros(canvas.size_hw, np.float32)
+    for x, y in rows.points:
+        cover = np.maximum(cover, canvas.ellipse((x - 0.06, y - 0.06, x + 0.06, y + 0.06)))
+    return np.asarray(cover, np.float32)
+
+
+def _light_up(rng: np.random.Generator, canvas: Canvas, pane: Box, rows: _Rows) -> None:
+    """Show bright digits on a dark pane; they glow, and what is not lit can just be seen."""
+    colour = vary(rng, LIGHTS[int(rng.integers(len(LIGHTS)))], 10)
+    tint = colour * rng.uniform(0.0, 0.08) + rng.uniform(8, 40)
+    canvas.paint(canvas.rectangle(pane, 0.03), np.asarray(tint, np.float32))
+    if rng.random() < 0.6:
+        canvas.paint(canvas.ink(rows.blanks), np.asarray(tint + colour * 0.1, np.float32), 0.7)
+    lit = np.maximum(canvas.ink(rows.digits), _dots(canvas, rows))
+    strength = rng.uniform(0.6, 1.1)
+    canvas.paint(np.asarray(lit, np.float32), colour * strength)
+    core = canvas.softened(lit, 0.02) * lit
+    canvas.pixels += (core * rng.uniform(0, 110))[..., None]  # overexposed in the middle
+    glow = canvas.softened(lit, rng.uniform(0.04, 0.16)) * rng.uniform(0.1, 0.75)
+    canvas.pixels += glow[..., None] * colour
+
+
+def _darken(rng: np.random.Generator, canvas: Canvas, pane: Box, rows: _Rows) -> None:
+    """Show dark digits on liquid crystal, with their shadow on the ground of it, or the other way round."""
+    ground = pick(rng, CRYSTALS)
+    cover = canvas.rectangle(pane, 0.03)
+    canvas.paint(cover, np.asarray(ground + clouds(rng, canvas.size_hw, canvas.scale * 2) * 5, np.float32))
+    ink = ground * rng.uniform(0.1, 0.4)
+    if rng.random() < 0.7:
+        canvas.paint(canvas.ink(rows.blanks), ink, float(rng.uniform(0.02, 0.12)))
+    lit = np.asarray(np.maximum(canvas.ink(rows.digits), _dots(canvas, rows)), np.float32)
+    canvas.shade(canvas.shifted(lit, rng.uniform(0.02, 0.06)), rng.uniform(0.05, 0.25))
+    canvas.paint(lit, np.asarray(ink, np.float32), float(rng.uniform(0.7, 1.0)))
+    canvas.shade(canvas.softened(canvas.rectangle(pane, 0.03, 0.08), 0.06), rng.uniform(0.1, 0.4))

@@ -1,0 +1,110 @@
+"""One generated image: a function of (seed, split, index) and of what it is to show."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from digitspot.errors import ConfigError
+from digitspot.synth.displays import DISPLAY_FRAMING, draw_display
+from digitspot.synth.exposure import INDOORS, NEAR, STREET, Exposure, expose
+from digitspot.synth.houses import draw_house, draw_plate
+from digitspot.synth.jerseys import JERSEY_FRAMING, draw_jersey
+from digitspot.synth.meters import METER_FRAMING, draw_meter
+from digitspot.synth.scene import CLOSE, WIDE, Framing, Scene
+from digitspot.synth.typefaces import TEST_TYPEFACES, TRAIN_TYPEFACES, Typeface
+from digitspot.types import FloatArray, ImageArray, IntArray
+
+Draw = Callable[[np.random.Generator, Sequence[Typeface], Framing], Scene]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Image:
+    """A generated image.
+
+    Attributes:
+        image: uint8 `[H, W, 3]`.
+        numbers: What can be read, the digits of each in its order; empty where there is no number.
+        boxes: float32 `[N, 4]` of each digit, number after number.
+        labels: int64 `[N]`, digit + 1.
+    """
+
+    image: ImageArray
+    numbers: tuple[str, ...]
+    boxes: FloatArray
+    labels: IntArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """A kind of images.
+
+    Attributes:
+        draw: Makes a scene.
+        framings: One is chosen for each image.
+        exposure: How strongly images suffer.
+    """
+
+    draw: Draw
+    framings: tuple[Framing, ...]
+    exposure: Exposure
+
+
+DOMAINS = {
+    "houses": Domain(draw=draw_house, framings=(CLOSE, WIDE), exposure=STREET),
+    "meters": Domain(draw=draw_meter, framings=(METER_FRAMING,), exposure=INDOORS),
+    "displays": Domain(draw=draw_display, framings=(DISPLAY_FRAMING,), exposure=INDOORS),
+    "jerseys": Domain(draw=draw_jersey, framings=(JERSEY_FRAMING,), exposure=STREET),
+    "plates": Domain(draw=draw_plate, framings=(CLOSE,), exposure=NEAR),
+}
+MIXED = "mixed"
+"""The name for houses, meters, displays and jerseys in turn."""
+_MIXTURE = ("houses", "meters", "displays", "jerseys")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What the images of a split show.
+
+    Attributes:
+        domain: A key of `DOMAINS`, or `MIXED`.
+        typefaces: What digits and words are set in.
+        loose: Whether boxes are as people drew SVHN's (`Scene.loose_boxes`), instead of tight around the ink.
+    """
+
+    domain: str = "houses"
+    typefaces: tuple[Typeface, ...] = TRAIN_TYPEFACES
+    loose: bool = False
+
+    def __post_init__(self) -> None:
+        if self.domain not in (*DOMAINS, MIXED):
+            raise ConfigError(f"no domain {self.domain!r}", hint=f"Domains: {', '.join([*DOMAINS, MIXED])}.")
+
+
+def subject_of(split: str, domain: str, loose: bool = False) -> Subject:
+    """Return what a split shows: `test` is set in typefaces that the others do not show."""
+    typefaces = TEST_TYPEFACES if split == "test" else TRAIN_TYPEFACES
+    return Subject(domain=domain, typefaces=typefaces, loose=loose)
+
+
+def take_photo(seed: int, split: str, index: int, subject: Subject) -> Image:
+    """Generate image `index` (from 0) of a split: the same arguments, the same image."""
+    rng = np.random.default_rng((seed, zlib.crc32(split.encode()), index))
+    domain = DOMAINS[_MIXTURE[index % len(_MIXTURE)] if subject.domain == MIXED else subject.domain]
+    framing = domain.framings[int(rng.integers(len(domain.framings)))]
+    scene = domain.draw(rng, subject.typefaces, framing)
+    flat = scene.view.image(scene.canvas)
+    image = expose(rng, flat, scene.digit_height, domain.exposure)
+    boxes = scene.loose_boxes if subject.loose else scene.boxes
+    return Image(image=image, numbers=numbers_of(scene), boxes=boxes, labels=scene.labels)
+
+
+def numbers_of(scene: Scene) -> tuple[str, ...]:
+    """Return the numbers that a scene shows."""
+    texts: dict[int, str] = {}
+    for glyph in scene.labelled:
+        texts[glyph.number] = texts.get(glyph.number, "") + glyph.character
+    return tuple(texts.values())

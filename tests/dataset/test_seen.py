@@ -1,0 +1,126 @@
+"""What a model was trained on: known again by its labels, and refused as a validation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digitspot.config import Config, DataConfig
+from digitspot.dataset.seen import Seen, _key, unseen
+from digitspot.dataset.splits import TrainingData, open_training
+from digitspot.errors import DataError
+from digitspot.labels.coco import read_labels, write_labels
+from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
+
+
+def opened(data: Path, root: Path, **changes: object) -> TrainingData:
+    config = DataConfig(pack_root=str(root), **changes)  # type: ignore[arg-type]
+    return open_training(data, Config(data=config))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"strategy": "files"}, {"longest_side": 40}, {"strategy": "prepared", "parts": 2}],
+    ids=["pack", "files", "reduced", "prepared"],
+)
+def test_the_images_of_a_training_are_known_again(
+    changes: dict[str, object], small_data: Path, tmp_path: Path
+) -> None:
+    seen = opened(small_data, tmp_path, **changes).seen
+    assert len(seen.keys) == 24
+    for name, expected in (("train", 24), ("valid", 0), ("test", 0)):
+        labels = read_labels(small_data / f"{name}.json", clip=False)
+        assert len(seen.among(labels)) == expected, name
+
+
+def test_of_merged_validation_only_the_untouched_slice_is_unseen(small_data: Path, tmp_path: Path) -> None:
+    data = opened(small_data, tmp_path, merge_valid=True, untouched_share=0.25)
+    labels = read_labels(small_data / "valid.json", clip=False)
+    untouched = set(data.valid.image_ids[data.places].tolist())
+    everything = {image.image_id for image in labels.images}
+    assert data.seen.among(labels) == everything - untouched
+    with pytest.raises(DataError, match="trained on 6 of these 8 images") as refusal:
+        unseen(data.seen, labels, None, only_unseen=False)
+    assert refusal.value.hint == "--only-unseen scores the other 2."
+    assert unseen(data.seen, labels, None, only_unseen=True) == untouched
+    assert unseen(data.seen, labels, untouched, only_unseen=False) == untouched
+    train = read_labels(small_data / "train.json", clip=False)
+    with pytest.raises(DataError, match="trained on 24 of these 24"):
+        unseen(data.seen, train, None, only_unseen=True)
+    assert unseen(Seen(), train, {1, 2}, only_unseen=False) == {1, 2}, "nothing is known"
+
+
+def test_fewer_images_are_the_same_ones_each_time(small_data: Path, tmp_path: Path) -> None:
+    chosen = [opened(small_data, tmp_path, images=images) for images in (5, 5, 9, 99)]
+    names = [data.samples.file_names.tolist() for data in chosen]
+    assert [len(set(each)) for each in names] == [5, 5, 9, 24]
+    assert names[0] == names[1]
+    assert set(names[0]) < set(names[2]), "more images are those and others"
+    assert len(chosen[0].seen.keys) == 5
+    assert len(chosen[0].valid) == 8
+
+
+def test_another_data_set_is_trained_on_besides(small_data: Path, tmp_path: Path) -> None:
+    """Its images come after the data set's own, its ids do not collide, and they are remembered as seen."""
+    other = tmp_path / "other"
+    labels = read_labels(small_data / "valid.json")
+    write_labels(replace(labels, categories=CategoryMap((10, *range(1, 10)))), other / "train.json")
+    (other / "train").symlink_to(small_data / "valid")
+    for strategy in ("pack", "files", "prepared"):
+        data = opened(small_data, tmp_path / "packs", also=(str(other),), strategy=strategy, parts=2)
+        alone = opened(small_data, tmp_path / "packs", strategy=strategy, parts=2)
+        assert (data.samples.num_own, len(data.samples)) == (24, 32)
+        assert len(set(data.samples.image_ids.tolist())) == 32
+        assert data.samples.categories == alone.samples.categories
+        np.testing.assert_array_equal(data.samples.image(3), alone.samples.image(3))
+        assert data.samples.file_names[24:].tolist() != data.samples.file_names[:8].tolist()
+        assert len(data.seen.keys) == 32
+        assert len(data.seen.among(labels)) == 8
+
+
+def test_a_key_is_of_what_the_labels_say(tmp_path: Path) -> None:
+    """The frame may have cut boxes or not, and the file may have been written again."""
+    boxes = np.array([[-3, 2.1, 10.251, 30], [12, -1, 20, 50], [60, 1, 70, 9]], np.float32)
+    image = LabelledImage(
+        image_id=7,
+        file_name="a/1.png",
+        size_hw=(40, 60),
+        boxes=boxes,
+        labels=np.array([1, 2, 3]),
+        areas=np.ones(3),
+        crowd=np.zeros(3, np.bool_),
+    )
+    cut = replace(
+        image,
+        boxes=np.array([[0, 2.1, 10.251, 30], [12, 0, 20, 40]], np.float32),
+        labels=np.array([1, 2]),
+        areas=np.ones(2),
+        crowd=np.zeros(2, np.bool_),
+    )
+    one, other = (
+        LabelSet(images=(each,), categories=CategoryMap.homework(), path=tmp_path / "x.json")
+        for each in (image, cut)
+    )
+    write_labels(one, tmp_path / "again.json")
+    seen = {name: key_of(labels) for name, labels in (("uncut", one), ("cut", other))}
+    seen["again"] = key_of(read_labels(tmp_path / "again.json", clip=False))
+    assert len(set(seen.values())) == 1, seen
+    moved = replace(cut, boxes=cut.boxes + np.float32(0.5))
+    assert key_of(replace(other, images=(moved,))) != seen["cut"]
+    assert key_of(replace(other, images=(replace(cut, file_name="2.png"),))) != seen["cut"]
+
+
+def key_of(labels: LabelSet) -> int:
+    [image] = labels.images
+    return _key(image.file_name, image.size_hw, image.boxes, image.labels)
+
+
+def test_text_comes_back(tmp_path: Path) -> None:
+    seen = Seen(frozenset({0, 5, 2**64 - 1}))
+    assert Seen.from_text(seen.to_text(), tmp_path) == seen
+    for text in ("?", "AAAA"):
+        with pytest.raises(DataError, match="does not say what a model was trained on"):
+            Seen.from_text(text, tmp_path / "trained-on.txt")
