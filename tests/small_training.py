@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from digitspot.synth.write import synthesize
+from digitspot.synth.write import SynthRequest, synthesize
 
 SMALL = {
     "data": {"workers": 1},
@@ -34,7 +34,7 @@ SMALL = {
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 training, 8 validation and 8 test images."""
     folder = tmp_path_factory.mktemp("small") / "data"
-    synthesize(folder, train=24, valid=8, test=8, seed=3, domain="plates")
+    synthesize(folder, SynthRequest(train=24, valid=8, test=8, seed=3, domain="plates"))
     return folder
 
 

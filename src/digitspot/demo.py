@@ -23,7 +23,7 @@ from digitspot.predict import READINGS, RESULTS, find_images, predict
 from digitspot.progress import tracking
 from digitspot.reader import Reader
 from digitspot.readings_csv import read_readings
-from digitspot.synth.write import synthesize
+from digitspot.synth.write import SynthRequest, synthesize
 from digitspot.training.run import start_training
 
 NUM_TRAIN, NUM_VALID, NUM_TEST = 1200, 100, 300
@@ -67,17 +67,9 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None) -> Scores:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"{output} already holds something", hint="Choose a new folder with --output.")
     check_writable(output)
+    request = SynthRequest(train=NUM_TRAIN, valid=NUM_VALID, test=NUM_TEST, seed=seed, domain="plates")
     with tracking("generating images") as show:
-        synthesize(
-            output / "data",
-            train=NUM_TRAIN,
-            valid=NUM_VALID,
-            test=NUM_TEST,
-            seed=seed,
-            domain="plates",
-            workers=num_cores(),
-            progress=show,
-        )
+        synthesize(output / "data", request, workers=num_cores(), progress=show)
     length = replace(DEMO_CONFIG.train, seed=seed, epochs=epochs or DEMO_CONFIG.train.epochs)
     start_training(replace(DEMO_CONFIG, train=length), output / "data", output / "run")
     answers, labels_path = output / "answers", output / "data" / "test.json"

@@ -74,7 +74,7 @@ def test_the_folder_alone_names_the_split(folder: str, split: str, tmp_path: Pat
     (tmp_path / folder).mkdir()
     path = tmp_path / folder / "digitStruct.mat"
     write_digit_struct(path, random_entries(3))
-    assert run(["data", "convert", str(path), str(tmp_path / "out"), "--valid-share", "0"]) == 0
+    assert run(["data", "convert", str(path), str(tmp_path / "out"), "--valid-fraction", "0"]) == 0
     assert [each.name for each in (tmp_path / "out").glob("*.json") if each.stem != "conversion"] == [
         f"{split}.json"
     ]

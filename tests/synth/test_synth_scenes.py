@@ -13,11 +13,11 @@ from PIL import Image
 from digitspot.synth import lettering
 from digitspot.synth.camera import Bend, choose_viewpoint
 from digitspot.synth.displays import DISPLAY_FRAMING, draw_display
+from digitspot.synth.generate import DOMAINS, make_image, subject_of
 from digitspot.synth.houses import choose_number, draw_house
-from digitspot.synth.image import DOMAINS, subject_of, take_photo
+from digitspot.synth.lettering import FontFace
 from digitspot.synth.meters import METER_FRAMING, draw_meter
 from digitspot.synth.scene import CLOSE, WIDE, Framing, Scene
-from digitspot.synth.shapes import FontFace
 from digitspot.synth.typefaces import TRAIN_TYPEFACES
 from digitspot.types import FloatArray
 
@@ -30,9 +30,9 @@ def scene_of(domain: str, seed: int) -> Scene:
     return kind.draw(np.random.default_rng(seed), TRAIN_TYPEFACES, kind.framings[-1])
 
 
-def ink_seen(scene: Scene, place: int) -> FloatArray:
+def ink_seen(scene: Scene, index: int) -> FloatArray:
     """Return how much of each ray meets one labelled digit, `[_RAYS * H, _RAYS * W]`."""
-    flat = scene.canvas.ink([scene.labelled[place]])
+    flat = scene.canvas.ink([scene.labelled[index]])
     layer = Image.fromarray((flat * 255).astype(np.uint8))
     return np.asarray(scene.view.see(layer, scene.canvas, _RAYS), np.float32) / 255
 
@@ -43,8 +43,8 @@ def test_ink_fills_its_box(domain: str) -> None:
     num = 0
     for seed in range(7):
         scene = scene_of(domain, seed)
-        for place, box in enumerate(scene.boxes):
-            rows, columns = np.nonzero(ink_seen(scene, place) >= 0.5)
+        for index, box in enumerate(scene.boxes):
+            rows, columns = np.nonzero(ink_seen(scene, index) >= 0.5)
             drawn = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) / _RAYS
             coarse = scene.digit_height / scene.canvas.scale
             np.testing.assert_allclose(box, drawn, atol=max(1.0, 1.5 * coarse))
@@ -55,7 +55,7 @@ def test_ink_fills_its_box(domain: str) -> None:
 @pytest.mark.parametrize("domain", sorted(DOMAINS))
 def test_boxes_stay_in_the_image_and_say_what_is_there(domain: str) -> None:
     for index in range(10):
-        image = take_photo(1, "train", index, subject_of("train", domain))
+        image = make_image(1, "train", index, subject_of("train", domain))
         height, width = image.image.shape[:2]
         assert image.image.dtype == np.uint8
         assert len(image.boxes) == len(image.labels) == sum(map(len, image.numbers))
@@ -136,7 +136,7 @@ def test_displays_show_one_or_two_numbers_in_one_or_two_rows() -> None:
     for seed in range(40):
         scene = draw_display(np.random.default_rng(seed), TRAIN_TYPEFACES, DISPLAY_FRAMING)
         numbers = {glyph.number for glyph in scene.labelled}
-        middles = {round(float(glyph.place[1, 2]), 2) for glyph in scene.labelled}
+        middles = {round(float(glyph.transform[1, 2]), 2) for glyph in scene.labelled}
         rows[len(numbers), len(middles)] += 1
     assert {(1, 1), (2, 2), (2, 1)} <= set(rows)
 

@@ -15,8 +15,8 @@ from digitspot.dataset.splits import open_split
 from digitspot.errors import ConfigError, DataError
 from digitspot.labels.coco import read_labels
 from digitspot.synth import write
-from digitspot.synth.image import DOMAINS, subject_of, take_photo
-from digitspot.synth.write import LOG_FILE, synthesize
+from digitspot.synth.generate import DOMAINS, make_image, subject_of
+from digitspot.synth.write import LOG_FILE, SynthRequest, synthesize
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -27,7 +27,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("synthesized") / "data"
-    synthesize(folder, train=12, valid=3, test=4, seed=7, domain="mixed")
+    synthesize(folder, SynthRequest(train=12, valid=3, test=4, seed=7, domain="mixed"))
     return folder
 
 
@@ -35,17 +35,17 @@ def test_same_seed_same_bytes_with_any_number_of_processes(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(write, "CHUNK", 5)
-    synthesize(tmp_path / "again", train=12, valid=3, test=4, seed=7, domain="mixed", workers=2)
+    synthesize(tmp_path / "again", SynthRequest(train=12, valid=3, test=4, seed=7, domain="mixed"), workers=2)
     assert contents(tmp_path / "again") == contents(made)
 
 
 def test_other_seed_other_images(made: Path, tmp_path: Path) -> None:
-    synthesize(tmp_path / "other", train=2, valid=0, test=0, seed=8, domain="mixed")
+    synthesize(tmp_path / "other", SynthRequest(train=2, valid=0, test=0, seed=8, domain="mixed"))
     assert contents(tmp_path / "other")["train/1.png"] != contents(made)["train/1.png"]
 
 
 def test_larger_split_begins_with_the_smaller(made: Path, tmp_path: Path) -> None:
-    synthesize(tmp_path / "larger", train=14, valid=0, test=0, seed=7, domain="mixed")
+    synthesize(tmp_path / "larger", SynthRequest(train=14, valid=0, test=0, seed=7, domain="mixed"))
     larger, smaller = contents(tmp_path / "larger"), contents(made)
     assert all(larger[f"train/{i}.png"] == smaller[f"train/{i}.png"] for i in range(1, 13))
 
@@ -68,7 +68,7 @@ def test_it_says_what_it_is_set_in(made: Path) -> None:
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
 def test_labels_read_back(made: Path, split: str) -> None:
     for index, image in enumerate(read_labels(made / f"{split}.json").images):
-        drawn = take_photo(7, split, index, subject_of(split, "mixed"))
+        drawn = make_image(7, split, index, subject_of(split, "mixed"))
         with Image.open(made / split / image.file_name) as sample:
             assert (sample.height, sample.width) == image.size_hw
             assert np.array_equal(np.asarray(sample), drawn.image)
@@ -89,7 +89,9 @@ def test_an_interruption_changes_nothing(
             if done >= until:
                 raise KeyboardInterrupt
 
-        synthesize(output, train=9, valid=8, test=0, domain="plates", packed=packed, progress=progress)
+        synthesize(
+            output, SynthRequest(train=9, valid=8, test=0, domain="plates", packed=packed), progress=progress
+        )
 
     seen: list[int] = []
     make(tmp_path / "whole")
@@ -113,31 +115,30 @@ def test_another_requests_work_is_not_mixed_in(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        synthesize(tmp_path / "d", train=2, valid=0, test=0, seed=1, progress=stop)
+        synthesize(tmp_path / "d", SynthRequest(train=2, valid=0, test=0, seed=1), progress=stop)
     with pytest.raises(DataError, match="another request"):
-        synthesize(tmp_path / "d", train=2, valid=0, test=0, seed=2)
+        synthesize(tmp_path / "d", SynthRequest(train=2, valid=0, test=0, seed=2))
 
 
 def test_packs_hold_what_files_hold(tmp_path: Path) -> None:
     for name, packed in (("files", False), ("packs", True)):
-        synthesize(tmp_path / name, train=6, valid=2, test=0, domain="plates", packed=packed)
+        synthesize(tmp_path / name, SynthRequest(train=6, valid=2, test=0, domain="plates", packed=packed))
     assert not list((tmp_path / "packs").rglob("*.png"))
     pack = open_split(tmp_path / "packs", "train", DataConfig())
     labels = read_labels(tmp_path / "files" / "train.json").images
     assert pack.image_ids.tolist() == [image.image_id for image in labels]
-    for place, image in enumerate(labels):
+    for index, image in enumerate(labels):
         with Image.open(tmp_path / "files" / "train" / image.file_name) as sample:
-            assert np.array_equal(pack.image(place), np.asarray(sample))
-        np.testing.assert_allclose(pack.boxes(place), image.boxes, atol=1e-3)
+            assert np.array_equal(pack.image(index), np.asarray(sample))
+        np.testing.assert_allclose(pack.boxes(index), image.boxes, atol=1e-3)
     with pytest.raises(ConfigError, match="longest_side"):
         open_split(tmp_path / "packs", "train", DataConfig(longest_side=64))
 
 
 def test_synthesize_returns_what_it_wrote(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    sets = synthesize(
-        tmp_path / "d", train=2, valid=0, test=1, progress=lambda done, of: calls.append((done, of))
-    )
+    request = SynthRequest(train=2, valid=0, test=1)
+    sets = synthesize(tmp_path / "d", request, progress=lambda done, of: calls.append((done, of)))
     assert {name: len(labels) for name, labels in sets.items()} == {"train": 2, "test": 1}
     assert sets["test"].path == tmp_path / "d" / "test.json"
     assert calls == [(2, 3), (3, 3)]
@@ -146,13 +147,13 @@ def test_synthesize_returns_what_it_wrote(tmp_path: Path) -> None:
 def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text("mine")
     with pytest.raises(DataError, match="not empty"):
-        synthesize(tmp_path, train=1, valid=0, test=0)
+        synthesize(tmp_path, SynthRequest(train=1, valid=0, test=0))
     assert contents(tmp_path) == {"train.json": b"mine"}
 
 
 def test_empty_folder_is_filled(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
-    synthesize(tmp_path / "new", train=1, valid=0, test=0)
+    synthesize(tmp_path / "new", SynthRequest(train=1, valid=0, test=0))
     assert set(contents(tmp_path / "new")) == {"synth.json", "train.json", "train/1.png"}
 
 
@@ -160,7 +161,7 @@ def test_empty_folder_is_filled(tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["--images", "0"], "0 images"),
-        (["--images", "10", "--valid-share", "1.5"], "1.5"),
+        (["--images", "10", "--valid-fraction", "1.5"], "1.5"),
         (["--images", "10", "--seed", "-1"], "negative"),
     ],
 )
@@ -173,7 +174,7 @@ def test_impossible_wishes_end_with_2(
 
 
 def test_command_writes_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--images", "5", "--valid-share", "0.4", "--boxes", "loose", "--domain", "meters"]
+    options = ["--images", "5", "--valid-fraction", "0.4", "--boxes", "loose", "--domain", "meters"]
     assert run(["data", "synth", str(tmp_path / "d"), *options]) == 0
     assert capsys.readouterr().out.endswith("d: 3 train, 2 valid\n")
     assert run(["data", "check", str(tmp_path / "d")]) == 0

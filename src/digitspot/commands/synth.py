@@ -13,7 +13,7 @@ from digitspot.cores import num_cores
 from digitspot.errors import ConfigError
 from digitspot.progress import tracking
 from digitspot.synth.typefaces import typefaces_in
-from digitspot.synth.write import synthesize
+from digitspot.synth.write import SynthRequest, synthesize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ class SynthOptions:
     jerseys in turn."""
     boxes: Literal["ink", "loose"] = "ink"
     """Boxes tight around the ink, or loose ones as people drew SVHN's, to train on together with those."""
-    valid_share: float = 0.1
+    valid_fraction: float = 0.1
     """How many of the images are for validation."""
-    test_share: float = 0.0
+    test_fraction: float = 0.0
     """How many are for testing, set in typefaces that no other image shows."""
     pack: bool = False
     """Write packs that trainings read at once, and no image files."""
@@ -49,37 +49,34 @@ class SynthOptions:
 def run(arguments: list[str]) -> None:
     """Generate a data set."""
     options = parse(SynthOptions, "data synth", arguments)
-    sizes = split_sizes(options.images, options.valid_share, options.test_share)
-    more = typefaces_in(options.typefaces) if options.typefaces else ()
+    request = SynthRequest(
+        **split_sizes(options.images, options.valid_fraction, options.test_fraction),
+        seed=options.seed,
+        domain=options.domain,
+        packed=options.pack,
+        loose=options.boxes == "loose",
+        more_typefaces=typefaces_in(options.typefaces) if options.typefaces else (),
+    )
+    workers = num_cores() if options.workers is None else options.workers
     with tracking("generating images") as show:
-        written = synthesize(
-            options.output,
-            **sizes,
-            seed=options.seed,
-            domain=options.domain,
-            packed=options.pack,
-            loose=options.boxes == "loose",
-            more_typefaces=more,
-            workers=num_cores() if options.workers is None else options.workers,
-            progress=show,
-        )
+        written = synthesize(options.output, request, workers=workers, progress=show)
     counts = ", ".join(f"{len(labels)} {name}" for name, labels in written.items())
     print(f"{options.output}: {counts}")
 
 
-def split_sizes(images: int, valid_share: float, test_share: float) -> dict[str, int]:
-    """Deal images to splits.
+def split_sizes(images: int, valid_fraction: float, test_fraction: float) -> dict[str, int]:
+    """Divide images among splits.
 
     Raises:
-        ConfigError: There is no image, or the shares are not within 0 to 1.
+        ConfigError: There is no image, or the fractions are not within 0 to 1.
 
     >>> split_sizes(2000, 0.1, 0.0)
     {'train': 1800, 'valid': 200, 'test': 0}
     """
-    if images < 1 or min(valid_share, test_share) < 0 or valid_share + test_share > 1:
+    if images < 1 or min(valid_fraction, test_fraction) < 0 or valid_fraction + test_fraction > 1:
         raise ConfigError(
-            f"{images} images, {valid_share} of them for validation and {test_share} for testing",
-            hint="At least one image, and shares that are 0 or more and together at most 1.",
+            f"{images} images, {valid_fraction} of them for validation and {test_fraction} for testing",
+            hint="At least one image, and fractions that are 0 or more and together at most 1.",
         )
-    valid, test = round(images * valid_share), round(images * test_share)
+    valid, test = round(images * valid_fraction), round(images * test_fraction)
     return {"train": images - valid - test, "valid": valid, "test": test}

@@ -35,7 +35,7 @@ class Bend:
 
     def at(self, xs: DoubleArray) -> DoubleArray:
         """Return how far points at `xs` are lowered."""
-        waves = [height * np.sin(rate * xs + phase) for height, rate, phase in self.folds]
+        waves = [height * np.sin(frequency * xs + phase) for height, frequency, phase in self.folds]
         return np.asarray(self.sag * xs**2 + sum(waves), np.float64)
 
 

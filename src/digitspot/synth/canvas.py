@@ -51,34 +51,34 @@ class Canvas:
     def rectangle(self, box: Box, radius: float = 0.0, line: float | None = None) -> FloatArray:
         """Return the coverage `[H, W]` of a rectangle with round corners, or of its outline `line` wide."""
         layer = Image.new("L", self.size_hw[::-1])
-        place = self._pixels(box)
-        if place[2] <= place[0] or place[3] <= place[1]:
+        pixel_box = self._pixels(box)
+        if pixel_box[2] <= pixel_box[0] or pixel_box[3] <= pixel_box[1]:
             return _coverage(layer)
         draw, corner = ImageDraw.Draw(layer), max(0.0, radius) * self.scale
         if line is None:
-            draw.rounded_rectangle(place, corner, fill=255)
+            draw.rounded_rectangle(pixel_box, corner, fill=255)
         else:
-            draw.rounded_rectangle(place, corner, outline=255, width=max(1, round(line * self.scale)))
+            draw.rounded_rectangle(pixel_box, corner, outline=255, width=max(1, round(line * self.scale)))
         return _coverage(layer)
 
     def ellipse(self, box: Box, line: float | None = None) -> FloatArray:
         """Return the coverage `[H, W]` of an ellipse, or of its outline `line` wide."""
         layer = Image.new("L", self.size_hw[::-1])
-        place = self._pixels(box)
-        if place[2] > place[0] and place[3] > place[1]:
+        pixel_box = self._pixels(box)
+        if pixel_box[2] > pixel_box[0] and pixel_box[3] > pixel_box[1]:
             width = 1 if line is None else max(1, round(line * self.scale))
             fill = 255 if line is None else None
-            ImageDraw.Draw(layer).ellipse(place, fill=fill, outline=255, width=width)
+            ImageDraw.Draw(layer).ellipse(pixel_box, fill=fill, outline=255, width=width)
         return _coverage(layer)
 
     def polygon(self, points: Sequence[tuple[float, float]], line: float | None = None) -> FloatArray:
         """Return the coverage `[H, W]` of a polygon, or of the open line through its points."""
         layer = Image.new("L", self.size_hw[::-1])
-        places = [self.to_pixel(x, y) for x, y in points]
+        pixels = [self.to_pixel(x, y) for x, y in points]
         if line is None:
-            ImageDraw.Draw(layer).polygon(places, fill=255)
+            ImageDraw.Draw(layer).polygon(pixels, fill=255)
         else:
-            ImageDraw.Draw(layer).line(places, 255, max(1, round(line * self.scale)), joint="curve")
+            ImageDraw.Draw(layer).line(pixels, 255, max(1, round(line * self.scale)), joint="curve")
         return _coverage(layer)
 
     def ink(self, glyphs: Sequence[Glyph]) -> FloatArray:
@@ -93,9 +93,9 @@ class Canvas:
         to_pixels = self._shape_to_pixels(glyph)
         mask = glyph.shape.mask
         corners = np.array([[0, 0, 1], [mask.width, 0, 1], [0, mask.height, 1], [mask.width, mask.height, 1]])
-        places = corners @ to_pixels[:2].T
-        low = np.maximum(np.floor(places.min(axis=0)) - 1, 0).astype(int)
-        high = np.minimum(np.ceil(places.max(axis=0)) + 1, layer.size).astype(int)
+        pixels = corners @ to_pixels[:2].T
+        low = np.maximum(np.floor(pixels.min(axis=0)) - 1, 0).astype(int)
+        high = np.minimum(np.ceil(pixels.max(axis=0)) + 1, layer.size).astype(int)
         if (high <= low).any():
             return
         shrink = max(1, int(1 / math.sqrt(abs(np.linalg.det(to_pixels[:2, :2])))))
@@ -111,7 +111,7 @@ class Canvas:
 
     def _shape_to_pixels(self, glyph: Glyph) -> DoubleArray:
         """Return the matrix `[3, 3]` from a mask's pixels to the canvas's."""
-        to_scene = np.vstack([glyph.place, [0, 0, 1]])
+        to_scene = np.vstack([glyph.transform, [0, 0, 1]])
         to_canvas = np.array(
             [
                 [self.scale, 0, -self.corner[0] * self.scale],
@@ -133,7 +133,7 @@ class Canvas:
         below += (over - below) * (cover[part] * opacity)[..., None]
 
     def shade(self, cover: FloatArray, strength: float) -> None:
-        """Darken by a share where `cover`, `[H, W]`, says; a negative strength brightens."""
+        """Darken by this fraction where `cover`, `[H, W]`, says; a negative strength brightens."""
         self.pixels *= 1 - strength * cover[..., None]
 
     def cast(self, cover: FloatArray, strength: float, distance: float, softness: float = 0.5) -> None:

@@ -10,10 +10,9 @@ import numpy as np
 from digitspot.synth.camera import choose_viewpoint
 from digitspot.synth.canvas import Box, Canvas, corners_of, inset
 from digitspot.synth.colours import pick, vary
-from digitspot.synth.lettering import Glyph, extent, moved, scaled, set_line
+from digitspot.synth.lettering import Face, FontFace, Glyph, extent, moved, scaled, set_line
 from digitspot.synth.scene import Framing, Scene, canvas_of, choose_font, choose_pixels, frame, numbered
 from digitspot.synth.segments import BLANK, DotFace, SegmentFace
-from digitspot.synth.shapes import Face, FontFace
 from digitspot.synth.surfaces import clouds, draw_wall
 from digitspot.synth.typefaces import Typeface
 from digitspot.types import FloatArray
@@ -43,7 +42,7 @@ class _Rows:
 
     Attributes:
         digits: Of all rows.
-        blanks: Every segment or dot of every place.
+        blanks: Every segment or dot of every slot.
         points: Where points and colons are, `[N, 2]`.
     """
 
@@ -118,13 +117,13 @@ def _choose_rows(rng: np.random.Generator, face: Face) -> _Rows:
 def _reading(rng: np.random.Generator) -> str:
     digits = "".join(str(digit) for digit in rng.integers(0, 10, int(rng.integers(1, 6))))
     if len(digits) > 2 and rng.random() < 0.4:
-        place = int(rng.integers(1, len(digits)))
-        return f"{digits[:place]}.{digits[place:]}"
+        point = int(rng.integers(1, len(digits)))
+        return f"{digits[:point]}.{digits[point:]}"
     return digits
 
 
 def _row(face: Face, text: str, x: float, y: float) -> _Rows:
-    """Set a row from `x` on, its middle at `y`; a point takes no place, a colon a third of one."""
+    """Set a row from `x` on, its middle at `y`; a point takes no slot, a colon a third of one."""
     digits: list[Glyph] = []
     blanks: list[Glyph] = []
     points: list[tuple[float, float]] = []
@@ -136,17 +135,17 @@ def _row(face: Face, text: str, x: float, y: float) -> _Rows:
             points += [(x + step * 0.08, y - 0.2), (x + step * 0.08, y + 0.2)]
             x += step * 0.35
         else:
-            digits.append(_placed(face, character, x, y))
-            blanks.append(_placed(face, BLANK, x, y))
+            digits.append(_glyph_at(face, character, x, y))
+            blanks.append(_glyph_at(face, BLANK, x, y))
             x += step
     return _Rows(digits=digits, blanks=blanks, points=points)
 
 
-def _placed(face: Face, character: str, x: float, y: float) -> Glyph:
+def _glyph_at(face: Face, character: str, x: float, y: float) -> Glyph:
     """Place one character with its pen at `x` and its middle at `y`."""
     shape = face.shape(character)
-    place = np.array([[1 / 128, 0, x], [0, 1 / 128, y - 0.5]])
-    return Glyph(character=character, shape=shape, place=place)
+    transform = np.array([[1 / 128, 0, x], [0, 1 / 128, y - 0.5]])
+    return Glyph(character=character, shape=shape, transform=transform)
 
 
 def _case(rng: np.random.Generator, canvas: Canvas, pane: Box, font: FontFace) -> None:

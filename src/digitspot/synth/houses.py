@@ -12,10 +12,10 @@ from digitspot.synth import lettering
 from digitspot.synth.camera import Bend, choose_viewpoint
 from digitspot.synth.canvas import Box, Canvas, corners_of
 from digitspot.synth.colours import ink_on, luma
-from digitspot.synth.lettering import Glyph, extent, moved, scaled, set_line
+from digitspot.synth.lettering import Face, FontFace, Glyph, extent, moved, scaled, set_line
 from digitspot.synth.mounting import Mounting, emboss, outline, paint_on, screw_on
 from digitspot.synth.plates import (
-    OUTLINE_SHARES,
+    OUTLINE_PROBABILITIES,
     OUTLINES,
     choose_colours,
     hang_plate,
@@ -33,12 +33,11 @@ from digitspot.synth.scene import (
     numbered,
 )
 from digitspot.synth.scenery import furnish, write_word
-from digitspot.synth.shapes import Face, FontFace
 from digitspot.synth.surfaces import draw_wall
 from digitspot.synth.typefaces import Typeface
 from digitspot.types import FloatArray
 
-LENGTH_SHARES = (0.15, 0.56, 0.24, 0.045, 0.005)
+LENGTH_PROBABILITIES = (0.15, 0.56, 0.24, 0.045, 0.005)
 """How often a number has 1 to 5 digits; between SVHN's train and test."""
 NO_NUMBER_SHARE = 0.04
 LEADING_ZERO_SHARE = 0.01
@@ -50,7 +49,7 @@ LETTER_SHARE = 0.09
 """Of numbers set in type; a pen draws no letters."""
 
 LAYOUTS = ("line", "steps", "arc", "stack", "upright", "rows", "several")
-LAYOUT_SHARES = (0.91, 0.04, 0.02, 0.01, 0.005, 0.005, 0.01)
+LAYOUT_PROBABILITIES = (0.91, 0.04, 0.02, 0.01, 0.005, 0.005, 0.01)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +105,7 @@ def _draw(rng: np.random.Generator, typefaces: Sequence[Typeface], framing: Fram
     canvas = canvas_of(rng, view, pixels)
     canvas.pixels[:] = draw_wall(rng, canvas.size_hw, canvas.scale)
     plated = rng.random() < style.plated
-    shape = OUTLINES[int(rng.choice(len(OUTLINES), p=OUTLINE_SHARES))]
+    shape = OUTLINES[int(rng.choice(len(OUTLINES), p=OUTLINE_PROBABILITIES))]
     keep = plate_around(rng, glyphs, shape) if plated else extent(glyphs)
     if rng.random() < style.furnished:
         furnish(rng, canvas, keep, choose_font(rng, typefaces))
@@ -121,7 +120,7 @@ def choose_number(rng: np.random.Generator) -> str | None:
     """Choose a number of one to five digits, or none; low ones are common, as short streets are."""
     if rng.random() < NO_NUMBER_SHARE:
         return None
-    length = 1 + int(rng.choice(len(LENGTH_SHARES), p=LENGTH_SHARES))
+    length = 1 + int(rng.choice(len(LENGTH_PROBABILITIES), p=LENGTH_PROBABILITIES))
     if length > 1 and rng.random() < LEADING_ZERO_SHARE:
         return "0" + "".join(str(digit) for digit in rng.integers(0, 10, length - 1))
     low, high = 10 ** (length - 1), 10**length
@@ -133,7 +132,9 @@ def choose_number(rng: np.random.Generator) -> str | None:
 def _arrange(rng: np.random.Generator, face: Face, number: str, style: Style) -> list[Glyph]:
     """Set a number: nearly always in a line."""
     layout = (
-        LAYOUTS[int(rng.choice(len(LAYOUTS), p=LAYOUT_SHARES))] if rng.random() < style.unusual else "line"
+        LAYOUTS[int(rng.choice(len(LAYOUTS), p=LAYOUT_PROBABILITIES))]
+        if rng.random() < style.unusual
+        else "line"
     )
     squeeze = float(np.clip(math.exp(rng.normal(math.log(style.squeeze), 0.19)), 0.45, 1.2))
     tracking = float(np.clip(rng.normal(-0.01, 0.05), -0.08, 0.2))
@@ -151,7 +152,7 @@ def _arrange(rng: np.random.Generator, face: Face, number: str, style: Style) ->
         line = lettering.bent(line, float(rng.uniform(2.0, 5.0)))
     if layout == "steps":
         slope = float(rng.uniform(0.2, 0.7)) * rng.choice([-1, 1])
-        line = [moved(glyph, dy=slope * place) for place, glyph in enumerate(line)]
+        line = [moved(glyph, dy=slope * index) for index, glyph in enumerate(line)]
     if rng.random() < 0.4:
         line = lettering.uneven(rng, line, float(rng.uniform(0.2, 1.0)))
     return lettering.centred(line)

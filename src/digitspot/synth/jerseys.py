@@ -10,7 +10,7 @@ from digitspot.synth import lettering
 from digitspot.synth.camera import Bend, choose_viewpoint
 from digitspot.synth.canvas import Canvas
 from digitspot.synth.colours import Colour, luma, pick, vary
-from digitspot.synth.lettering import Glyph, extent, moved, scaled, set_line
+from digitspot.synth.lettering import FontFace, Glyph, extent, moved, scaled, set_line
 from digitspot.synth.scene import (
     Framing,
     Scene,
@@ -21,7 +21,6 @@ from digitspot.synth.scene import (
     frame,
 )
 from digitspot.synth.scenery import WORDS
-from digitspot.synth.shapes import FontFace
 from digitspot.synth.surfaces import clouds, foliage, grain, plain
 from digitspot.synth.typefaces import Typeface
 from digitspot.types import FloatArray
@@ -45,8 +44,8 @@ def draw_jersey(rng: np.random.Generator, typefaces: Sequence[Typeface], framing
     line = [moved(glyph, aside) for glyph in set_line(face, number, squeeze=squeeze, tracking=tracking)]
     pixels = choose_pixels(rng, framing)
     folds = tuple(
-        (float(abs(rng.normal(0, 0.025)) / rate), float(rate * 2.5), float(rng.uniform(0, 6)))
-        for rate in rng.uniform(0.6, 2.5, int(rng.integers(1, 4)))
+        (float(abs(rng.normal(0, 0.025)) / frequency), float(frequency * 2.5), float(rng.uniform(0, 6)))
+        for frequency in rng.uniform(0.6, 2.5, int(rng.integers(1, 4)))
     )
     view = choose_viewpoint(rng, pixels, tilt=1.6, bend=Bend(sag=float(rng.normal(0, 0.04)), folds=folds))
     view = frame(rng, view, np.concatenate([glyph.outline for glyph in line]), framing)

@@ -11,7 +11,7 @@ import numpy as np
 from digitspot.synth.camera import choose_viewpoint
 from digitspot.synth.canvas import Box, Canvas, corners_of, inset
 from digitspot.synth.colours import pick, vary
-from digitspot.synth.lettering import Glyph, moved, scaled, set_line
+from digitspot.synth.lettering import EM, Face, FontFace, Glyph, make_shape, moved, scaled, set_line
 from digitspot.synth.scene import (
     Framing,
     Scene,
@@ -21,7 +21,6 @@ from digitspot.synth.scene import (
     choose_pixels,
     frame,
 )
-from digitspot.synth.shapes import EM, Face, FontFace, make_shape
 from digitspot.synth.surfaces import clouds, metal, plain
 from digitspot.synth.typefaces import Typeface
 from digitspot.types import FloatArray
@@ -61,8 +60,8 @@ class _Register:
         half = self.pitch * len(self.digits) / 2
         return -half, -self.half_height, half, self.half_height
 
-    def cell(self, place: int) -> Box:
-        left = self.window[0] + place * self.pitch
+    def cell(self, slot: int) -> Box:
+        left = self.window[0] + slot * self.pitch
         return left, -self.half_height, left + self.pitch, self.half_height
 
     def turns(self) -> list[float]:
@@ -173,13 +172,13 @@ def _turn_wheels(
     glyphs = []
     red = vary(rng, (170, 36, 34), 14)
     style = int(rng.integers(3))  # decimals: red wheels, red digits, or a red frame
-    for place, (digit, turn) in enumerate(zip(register.digits, register.turns(), strict=True)):
-        is_decimal = place >= len(register.digits) - register.decimals
+    for slot, (digit, turn) in enumerate(zip(register.digits, register.turns(), strict=True)):
+        is_decimal = slot >= len(register.digits) - register.decimals
         ground = red if is_decimal and style == 0 else wheel
         own_ink = np.full(3, 236.0, np.float32) if is_decimal and style == 0 else ink
         if is_decimal and style == 1 and wheel.mean() > 110:
             own_ink = red
-        cell = register.cell(place)
+        cell = register.cell(slot)
         gap = register.pitch * 0.05
         body = canvas.rectangle((cell[0] + gap, cell[1], cell[2] - gap, cell[3]))
         canvas.paint(body, ground + rng.normal(0, 3))
@@ -214,7 +213,7 @@ def _digits_in(face: Face, cell: Box, digit: int, turn: float, squeeze: float, j
 
 def _clipped(glyph: Glyph, top: float, bottom: float) -> Glyph | None:
     """Return the part of an upright character between two heights, or None where there is hardly any."""
-    slope, offset = glyph.place[1, 1], glyph.place[1, 2]
+    slope, offset = glyph.transform[1, 1], glyph.transform[1, 2]
     shape = glyph.shape
     first = max(0, math.ceil((top - offset) / slope - shape.top))
     last = min(shape.mask.height, math.floor((bottom - offset) / slope - shape.top))

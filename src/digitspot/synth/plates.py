@@ -14,7 +14,7 @@ from digitspot.synth.surfaces import clouds, streaks
 from digitspot.types import FloatArray
 
 OUTLINES = ("square", "rounded", "ellipse", "arch", "notched")
-OUTLINE_SHARES = (0.42, 0.33, 0.1, 0.1, 0.05)
+OUTLINE_PROBABILITIES = (0.42, 0.33, 0.1, 0.1, 0.05)
 
 
 def choose_colours(rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:

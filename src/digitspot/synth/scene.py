@@ -1,4 +1,4 @@
-"""A scene ready to be photographed, how it is framed, and what its labels are."""
+"""A scene ready to be seen, how it is framed, and what its labels are."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import numpy as np
 from digitspot.boxes import clip_boxes
 from digitspot.synth.camera import Viewpoint
 from digitspot.synth.canvas import Canvas
-from digitspot.synth.lettering import Glyph
-from digitspot.synth.shapes import Face, FontFace, Stencil
+from digitspot.synth.lettering import Face, FontFace, Glyph, Stencil
 from digitspot.synth.strokes import choose_strokes
 from digitspot.synth.typefaces import Typeface
 from digitspot.types import DoubleArray, FloatArray, IntArray
@@ -125,8 +124,8 @@ def frame(rng: np.random.Generator, view: Viewpoint, points: DoubleArray, framin
     more = math.exp(math.log(framing.around) + rng.normal(0, framing.around_spread))
     height = tall * (1.1 + min(more, 7.0))
     width = max(height * framing.aspect * math.exp(rng.normal(0, 0.15)), wide + 0.25 * tall)
-    share_x, share_y = np.clip(rng.normal(0.5, (0.07, 0.08)), 0.1, 0.9).tolist()
-    x, y = left - share_x * (width - wide), top - share_y * (height - tall)
+    fraction_x, fraction_y = np.clip(rng.normal(0.5, (0.07, 0.08)), 0.1, 0.9).tolist()
+    x, y = left - fraction_x * (width - wide), top - fraction_y * (height - tall)
     return view.framed((x, y, x + max(8.0, width), y + max(8.0, height)))
 
 
@@ -141,7 +140,7 @@ def canvas_of(rng: np.random.Generator, view: Viewpoint, pixels: float) -> Canva
 
 
 def choose_face(rng: np.random.Generator, typefaces: Sequence[Typeface], drawn: float = 0.45) -> Face:
-    """Choose letterforms for digits: in a share `drawn` of cases by pen, else from every family alike."""
+    """Choose letterforms for digits: drawn by pen with probability `drawn`, else from every family alike."""
     if rng.random() < drawn:
         face: Face = choose_strokes(rng)
     else:

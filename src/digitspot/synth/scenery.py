@@ -8,8 +8,7 @@ import numpy as np
 
 from digitspot.synth.canvas import Box, Canvas, inset
 from digitspot.synth.colours import WALL_COLOURS, WOOD_COLOURS, luma, pick, vary
-from digitspot.synth.lettering import extent, moved, scaled, set_line
-from digitspot.synth.shapes import Face
+from digitspot.synth.lettering import Face, extent, moved, scaled, set_line
 from digitspot.synth.surfaces import Texture, foliage, glass, metal, pavement, plain, plaster, sky
 from digitspot.types import FloatArray
 
@@ -33,11 +32,11 @@ def furnish(rng: np.random.Generator, canvas: Canvas, keep: Box, lettering: Face
         _divide(rng, canvas, keep)
     if rng.random() < 0.22:
         _mouldings(rng, canvas, keep)
-    for thing, share in THINGS:
-        if rng.random() < share:
-            place = _place_beside(rng, canvas.box, keep)
-            if place is not None:
-                thing(rng, canvas, place)
+    for thing, probability in THINGS:
+        if rng.random() < probability:
+            position = _position_beside(rng, canvas.box, keep)
+            if position is not None:
+                thing(rng, canvas, position)
     if rng.random() < 0.08:
         write_word(rng, canvas, lettering, keep, float(rng.uniform(0.18, 0.75)))
     if rng.random() < 0.06:
@@ -93,7 +92,7 @@ def _mouldings(rng: np.random.Generator, canvas: Canvas, keep: Box) -> None:
     canvas.shade(canvas.rectangle(inset(panel, line), 0.0, line), -strength * rng.uniform(0.2, 0.8))
 
 
-def _place_beside(rng: np.random.Generator, view: Box, keep: Box) -> tuple[float, float] | None:
+def _position_beside(rng: np.random.Generator, view: Box, keep: Box) -> tuple[float, float] | None:
     """Choose a point in view and at least half a unit away from what is kept free, or None."""
     for _ in range(6):
         x, y = rng.uniform(view[0], view[2]), rng.uniform(view[1], view[3])
@@ -102,15 +101,15 @@ def _place_beside(rng: np.random.Generator, view: Box, keep: Box) -> tuple[float
     return None
 
 
-def _away(box: Box, place: tuple[float, float]) -> Box:
-    return box[0] + place[0], box[1] + place[1], box[2] + place[0], box[3] + place[1]
+def _away(box: Box, position: tuple[float, float]) -> Box:
+    return box[0] + position[0], box[1] + position[1], box[2] + position[0], box[3] + position[1]
 
 
-def _slot(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]) -> None:
+def _slot(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A slot for letters: brass, steel or black, as a lid."""
     half_x, half_y = rng.uniform(0.35, 0.5) * 2.4, rng.uniform(0.18, 0.35)
-    x = place[0] + (half_x if place[0] > 0 else -half_x)
-    box = (x - half_x, place[1] * 0.3 - half_y, x + half_x, place[1] * 0.3 + half_y)
+    x = position[0] + (half_x if position[0] > 0 else -half_x)
+    box = (x - half_x, position[1] * 0.3 - half_y, x + half_x, position[1] * 0.3 + half_y)
     colour = pick(rng, ((150, 124, 84), (128, 104, 70), (160, 160, 162), (40, 40, 42), (222, 222, 220)))
     cover = canvas.rectangle(box, 0.03)
     canvas.cast(cover, 0.4, 0.08)
@@ -120,44 +119,44 @@ def _slot(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]) 
         canvas.paint(canvas.rectangle(inset(box, 0.1), 0.02), colour * rng.uniform(0.6, 0.9))
 
 
-def _bell(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]) -> None:
+def _bell(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A bell: a plate with a round button, or an intercom with a column of them."""
     wide, num = rng.uniform(0.15, 0.4), int(rng.integers(1, 5))
     step = rng.uniform(0.25, 0.5)
     tall = num * step / 2 + 0.12
-    cover = canvas.rectangle(_away((-wide, -tall, wide, tall), place), 0.05)
+    cover = canvas.rectangle(_away((-wide, -tall, wide, tall), position), 0.05)
     canvas.cast(cover, 0.4, 0.06)
     canvas.paint(cover, pick(rng, ((60, 60, 62), (190, 190, 192), (226, 224, 218), (150, 124, 84))))
     button = pick(rng, ((30, 30, 30), (236, 236, 230), (170, 60, 50)))
     for row in range(num):
-        y = place[1] + (row - (num - 1) / 2) * step
-        canvas.paint(canvas.ellipse((place[0] - 0.1, y - 0.1, place[0] + 0.1, y + 0.1)), button)
+        y = position[1] + (row - (num - 1) / 2) * step
+        canvas.paint(canvas.ellipse((position[0] - 0.1, y - 0.1, position[0] + 0.1, y + 0.1)), button)
 
 
-def _lamp(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]) -> None:
+def _lamp(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A lamp, a bowl of flowers, a vent: something round."""
     half_x, half_y = rng.uniform(0.25, 0.9), rng.uniform(0.25, 0.9)
-    cover = canvas.ellipse(_away((-half_x, -half_y, half_x, half_y), place))
+    cover = canvas.ellipse(_away((-half_x, -half_y, half_x, half_y), position))
     canvas.cast(cover, 0.4, 0.2)
     canvas.paint(cover, pick(rng, WALL_COLOURS))
     canvas.pixels += (canvas.relief(cover, 0.15) * rng.uniform(10, 50))[..., None]
 
 
-def _handle(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]) -> None:
+def _handle(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A handle or a rod, level or upright."""
     length, width = rng.uniform(0.5, 2.0), rng.uniform(0.04, 0.12)
     half = (length / 2, width / 2) if rng.random() < 0.4 else (width / 2, length / 2)
-    cover = canvas.rectangle(_away((-half[0], -half[1], half[0], half[1]), place), width / 2)
+    cover = canvas.rectangle(_away((-half[0], -half[1], half[0], half[1]), position), width / 2)
     canvas.cast(cover, 0.45, 0.12)
     canvas.paint(cover, pick(rng, ((190, 190, 192), (160, 130, 80), (30, 30, 32))))
     canvas.pixels += (canvas.relief(cover, 0.03) * 50)[..., None]
 
 
-def _window(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]) -> None:
+def _window(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A window with its frame and bars."""
     half_x, half_y = rng.uniform(0.8, 3.0), rng.uniform(0.8, 3.0)
-    x = place[0] + (half_x if place[0] > 0 else -half_x)
-    box = (x - half_x, place[1] - half_y, x + half_x, place[1] + half_y)
+    x = position[0] + (half_x if position[0] > 0 else -half_x)
+    box = (x - half_x, position[1] - half_y, x + half_x, position[1] + half_y)
     canvas.paint(canvas.rectangle(box), glass(rng, canvas.size_hw, canvas.scale))
     frame = pick(rng, ((236, 236, 234), (230, 228, 222), (70, 50, 40), (40, 42, 46)))
     line = rng.uniform(0.08, 0.25)
@@ -165,10 +164,10 @@ def _window(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]
     canvas.paint(canvas.rectangle((x - line / 3, box[1], x + line / 3, box[3])), frame)
 
 
-def _box(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]) -> None:
+def _box(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A box on the wall: for letters, the meter, a switch."""
     half_x, half_y = rng.uniform(0.3, 1.4), rng.uniform(0.3, 1.2)
-    box = _away((-half_x, -half_y, half_x, half_y), (place[0] * 1.2, place[1]))
+    box = _away((-half_x, -half_y, half_x, half_y), (position[0] * 1.2, position[1]))
     cover = canvas.rectangle(box, rng.uniform(0, 0.1))
     canvas.cast(cover, 0.5, rng.uniform(0.08, 0.25))
     canvas.paint(cover, pick(rng, WALL_COLOURS))
@@ -177,19 +176,19 @@ def _box(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]) -
         canvas.shade(canvas.rectangle((box[0] + 0.1, box[1] + 0.12, box[2] - 0.1, box[1] + 0.2)), 0.6)
 
 
-def _bush(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]) -> None:
+def _bush(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A bush or an overhanging branch."""
     half_x, half_y = rng.uniform(0.8, 3.0), rng.uniform(0.5, 2.0)
-    cover = canvas.ellipse(_away((-half_x, -half_y, half_x, half_y), place))
+    cover = canvas.ellipse(_away((-half_x, -half_y, half_x, half_y), position))
     texture = foliage(rng, canvas.size_hw, canvas.scale)
     ragged = np.clip(canvas.softened(cover, 0.3) * 2 - 0.7 + (texture[..., 1] - 90) / 200, 0, 1)
     canvas.paint(np.asarray(np.round(ragged), np.float32), texture)
 
 
-def _poster(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]) -> None:
+def _poster(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A notice with lines too small to read."""
     half_x, half_y = rng.uniform(0.3, 0.9), rng.uniform(0.3, 0.8)
-    box = _away((-half_x, -half_y, half_x, half_y), place)
+    box = _away((-half_x, -half_y, half_x, half_y), position)
     paper = pick(rng, ((238, 236, 230), (230, 200, 60), (180, 40, 36), (40, 70, 150), (236, 236, 236)))
     canvas.paint(canvas.rectangle(box), paper)
     ink = np.full(3, 30.0 if luma(paper) > 128 else 232.0, np.float32)
@@ -200,11 +199,11 @@ def _poster(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]
         y += rng.uniform(0.1, 0.2)
 
 
-def _door_furniture(rng: np.random.Generator, canvas: Canvas, place: tuple[float, float]) -> None:
+def _door_furniture(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A panel of a door or a shutter, raised or sunk."""
     half_x, half_y = rng.uniform(0.6, 2.5), rng.uniform(0.6, 2.5)
-    x = place[0] + (half_x if place[0] > 0 else -half_x)
-    box = (x - half_x, place[1] - half_y, x + half_x, place[1] + half_y)
+    x = position[0] + (half_x if position[0] > 0 else -half_x)
+    box = (x - half_x, position[1] - half_y, x + half_x, position[1] + half_y)
     if rng.random() < 0.4:
         canvas.paint(canvas.rectangle(box), pick(rng, WALL_COLOURS + WOOD_COLOURS))
     cover = canvas.rectangle(inset(box, 0.08))
@@ -227,8 +226,13 @@ def write_word(
     if keep is not None:
         half_x, half_y = extent(line)[2] + 0.25, extent(line)[3] + 0.1
         x, y = (keep[0] + keep[2]) / 2, (keep[1] + keep[3]) / 2
-        places = ((x, keep[1] - half_y), (x, keep[3] + half_y), (keep[0] - half_x, y), (keep[2] + half_x, y))
-        dx, dy = places[int(rng.integers(4))]
+        positions = (
+            (x, keep[1] - half_y),
+            (x, keep[3] + half_y),
+            (keep[0] - half_x, y),
+            (keep[2] + half_x, y),
+        )
+        dx, dy = positions[int(rng.integers(4))]
         line = [moved(glyph, dx, dy) for glyph in line]
     dark = luma(canvas.pixels.reshape(-1, 3).mean(axis=0)) < 110
     colour = vary(rng, (226, 224, 218) if dark else (36, 36, 40), 12)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from digitspot.synth.shapes import EM, Shape, make_shape
+from digitspot.synth.lettering import EM, Shape, make_shape
 
 SEGMENTS = ("abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "abcdefg", "abcdfg")
 """What lights up for each digit: a on top, then clockwise, g in the middle."""
@@ -29,7 +29,7 @@ class SegmentFace:
     """Seven segments.
 
     Attributes:
-        width: Of a digit, as a share of its height.
+        width: Of a digit, as a fraction of its height.
         weight: Of a segment, likewise.
         gap: Between two segments, likewise.
         slant: Shift of the top to the right, likewise.
@@ -60,7 +60,7 @@ class SegmentFace:
         return {"6": "cdefg", "9": "abcfg"}.get(character, lit)
 
     def _corners(self, segment: str) -> list[tuple[float, float]]:
-        """Return a segment's six corners as shares of the height."""
+        """Return a segment's six corners as fractions of the height."""
         half, gap = self.weight / 2, self.gap / 2
         left, right, middle = half, self.width - half, 0.5
         ends = {

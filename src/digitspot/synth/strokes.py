@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from digitspot.synth.shapes import EM, Shape, make_shape
+from digitspot.synth.lettering import EM, Shape, make_shape
 from digitspot.types import DoubleArray
 
 Points = list[tuple[float, float]]
@@ -29,13 +29,13 @@ class StrokeFace:
     """One way of drawing the ten digits.
 
     Attributes:
-        weight: Width of the upright strokes, as a share of the height.
+        weight: Width of the upright strokes, as a fraction of the height.
         contrast: Width of the level strokes over that of the upright ones.
-        width: Width of a digit, as a share of the height.
+        width: Width of a digit, as a fraction of the height.
         squareness: Exponent of the round parts, 2 for ellipses, larger for rounded rectangles.
-        slant: Shift of the top to the right, as a share of the height.
+        slant: Shift of the top to the right, as a fraction of the height.
         round_ends: Whether strokes end round, else cut straight.
-        wobble: How unsteady the hand is, as a share of the height.
+        wobble: How unsteady the hand is, as a fraction of the height.
         variants: uint bits that choose among the ways to write 1, 3, 4, 6 and 9, 7.
         seed: Of the wobble.
     """
@@ -120,7 +120,7 @@ def skeletons(squareness: float, variants: int) -> list[Skeleton]:
         ys = cy + ry * np.sign(sin) * np.abs(sin) ** power
         return list(zip(xs.tolist(), ys.tolist(), strict=True))
 
-    bit = [bool(variants >> place & 1) for place in range(8)]
+    bit = [bool(variants & 1 << index) for index in range(8)]
     return [
         [arc(0.5, 0.5, 0.5, 0.5, 0, 360)],
         _one(flag=bit[0] or not bit[1], foot=bit[1] and bit[2]),
@@ -175,17 +175,17 @@ def _seven(crossed: bool, curved: bool) -> Skeleton:
 def _wander(rng: np.random.Generator, num: int) -> DoubleArray:
     """Return smooth noise of deviation about 1 along a stroke, `[num, 2]`."""
     knots = rng.normal(0, 1, (max(2, num // 6 + 2), 2))
-    place = np.linspace(0, len(knots) - 1, num)
-    columns = [np.interp(place, np.arange(len(knots)), knots[:, axis]) for axis in (0, 1)]
+    knot = np.linspace(0, len(knots) - 1, num)
+    columns = [np.interp(knot, np.arange(len(knots)), knots[:, axis]) for axis in (0, 1)]
     return np.stack(columns, axis=1)
 
 
 def _sweep(draw: ImageDraw.ImageDraw, points: DoubleArray, pen: float, round_ends: bool) -> None:
     """Draw a stroke of a pen `pen` wide through points `[N, 2]`."""
-    places = [(x, y) for x, y in points.tolist()]
-    draw.line(places, 255, max(1, round(pen)), joint="curve")
-    closed = math.dist(places[0], places[-1]) < 1
-    for x, y in (places[0], places[-1]) if round_ends or closed else ():
+    path = [(x, y) for x, y in points.tolist()]
+    draw.line(path, 255, max(1, round(pen)), joint="curve")
+    closed = math.dist(path[0], path[-1]) < 1
+    for x, y in (path[0], path[-1]) if round_ends or closed else ():
         draw.ellipse((x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2), fill=255)
 
 

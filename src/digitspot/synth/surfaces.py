@@ -11,14 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from digitspot.synth.colours import (
-    BRICK_COLOURS,
-    LEAF_COLOURS,
-    WALL_COLOURS,
-    WOOD_COLOURS,
-    pick,
-    vary,
-)
+from digitspot.synth.colours import BRICK_COLOURS, LEAF_COLOURS, WALL_COLOURS, WOOD_COLOURS, pick, vary
 from digitspot.types import FloatArray
 
 Size = tuple[int, int]
@@ -27,7 +20,7 @@ Texture = Callable[[np.random.Generator, Size, float], FloatArray]
 
 def draw_wall(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
     """Draw one of the walls, stained."""
-    kind = WALLS[rng.choice(len(WALLS), p=WALL_SHARES)]
+    kind = WALLS[rng.choice(len(WALLS), p=WALL_PROBABILITIES)]
     wall = kind(rng, size_hw, scale)
     if rng.random() < 0.6:
         wall = wall + clouds(rng, size_hw, scale * rng.uniform(1, 4)) * rng.uniform(1, 9)
@@ -191,8 +184,8 @@ def boards(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
     is_wood = rng.random() < 0.5
     colour = pick(rng, WOOD_COLOURS if is_wood else WALL_COLOURS)
     board = max(4.0, scale * rng.uniform(0.7, 2.2))
-    place = (np.arange(across) + rng.uniform(0, board)) / board
-    number, within = place.astype(int), place % 1
+    position = (np.arange(across) + rng.uniform(0, board)) / board
+    number, within = position.astype(int), position % 1
     shade = rng.normal(0, 9 if is_wood else 2.5, number.max() + 1)[number]
     gap, depth = max(1.2 / board, rng.uniform(0.03, 0.1)), rng.uniform(18, 60)
     shade = shade - depth * np.clip(1 - within / gap, 0, 1) + 6 * within
@@ -261,17 +254,17 @@ def bars(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
     """A fence or a gate: bars before something dark or green."""
     behind = (foliage, glass, plain)[rng.integers(3)](rng, size_hw, scale) * rng.uniform(0.35, 0.9)
     step = max(4.0, scale * rng.uniform(0.5, 1.6))
-    place = (np.arange(size_hw[1]) + rng.uniform(0, step)) % step / step
-    bar = ((place < rng.uniform(0.12, 0.5)) * 1.0)[None, :, None]
+    position = (np.arange(size_hw[1]) + rng.uniform(0, step)) % step / step
+    bar = ((position < rng.uniform(0.12, 0.5)) * 1.0)[None, :, None]
     colour = pick(rng, WALL_COLOURS)
-    round_off = (np.sin(place * np.pi * 3) * 14)[None, :, None]
+    round_off = (np.sin(position * np.pi * 3) * 14)[None, :, None]
     return np.asarray(behind + (colour + round_off - behind) * bar, np.float32)
 
 
 WALLS: tuple[Texture, ...] = (
     plain, plaster, pebbledash, concrete, bricks, blocks, tiles, boards, metal, foliage, bars,
 )  # fmt: skip
-WALL_SHARES = (0.26, 0.15, 0.04, 0.08, 0.2, 0.05, 0.02, 0.11, 0.05, 0.01, 0.03)
+WALL_PROBABILITIES = (0.26, 0.15, 0.04, 0.08, 0.2, 0.05, 0.02, 0.11, 0.05, 0.01, 0.03)
 
 
 def _rgb(colour: FloatArray) -> tuple[int, int, int]:

@@ -3,38 +3,22 @@
 Every file comes with a package that pip installs, so nothing is downloaded and the same seed gives the same
 images on every machine; a folder of one's own, or the system's, can be added. Whole families are held out
 for the test split, not merely weights: a detector that knows Roboto Bold has seen most of Roboto Black.
-
-| family | package | licence | split |
-| --- | --- | --- | --- |
-| DejaVu Sans, DejaVu Sans Mono | matplotlib | Bitstream-Vera | train, valid |
-| STIX General | matplotlib | OFL-1.1 | train, valid |
-| Computer Modern: cmb10, cmr10, cmss10, cmtt10 | matplotlib | BaKoMa Fonts Licence | train, valid |
-| Amatic SC | font-amatic-sc | OFL-1.1 | train, valid |
-| Caladea | font-caladea | Apache-2.0 | train, valid |
-| Fredoka One | font-fredoka-one | OFL-1.1 | train, valid |
-| Manrope | font-manrope | OFL-1.1 | train, valid |
-| Source Sans Pro | font-source-sans-pro | OFL-1.1 | train, valid |
-| Source Serif Pro | font-source-serif-pro | OFL-1.1 | train, valid |
-| DejaVu Serif | matplotlib | Bitstream-Vera | test |
-| Hanken Grotesk | font-hanken-grotesk | OFL-1.1 | test |
-| Roboto | font-roboto | Apache-2.0 | test |
 """
 
 from __future__ import annotations
 
 import importlib.util
-import struct
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from fontTools.ttLib import TTFont, TTLibError
 from PIL import ImageFont
 
 from digitspot.errors import ConfigError, DigitspotError
 
-_MATPLOTLIB_FOLDER = "mpl-data/fonts/ttf"
 _MEASURING_SIZE = 200
 _FAMILY, _LICENCE, _LICENCE_ADDRESS = 1, 13, 14
 """Name ids of the OpenType specification."""
@@ -67,93 +51,39 @@ class Typeface:
         return _package_folder(self.package) / self.file if self.package else Path(self.file)
 
 
-def _family(
-    family: str, package: str, licence: str, folder: str, files: str, suffix: str = ".ttf"
-) -> tuple[Typeface, ...]:
-    """List the typefaces of a family; `files` are names without the suffix, separated by blanks."""
-    return tuple(
-        Typeface(family=family, package=package, file=f"{folder}/{file}{suffix}", licence=licence)
-        for file in files.split()
-    )
+def _typefaces(table: str) -> tuple[Typeface, ...]:
+    """Return the typefaces of a table: family, package, licence, folder and files of each."""
+    found = []
+    for line in table.strip().splitlines():
+        family, package, licence, folder, files = (cell.strip() for cell in line.split("|"))
+        found += [
+            Typeface(family=family, package=package, file=f"{folder}/{file}", licence=licence)
+            for file in files.split()
+        ]
+    return tuple(found)
 
 
-TRAIN_TYPEFACES: tuple[Typeface, ...] = (
-    *_family(
-        "DejaVu Sans",
-        "matplotlib",
-        "Bitstream-Vera",
-        _MATPLOTLIB_FOLDER,
-        "DejaVuSans DejaVuSans-Bold DejaVuSans-BoldOblique DejaVuSansMono DejaVuSansMono-Bold",
-    ),
-    *_family(
-        "STIX General",
-        "matplotlib",
-        "OFL-1.1",
-        _MATPLOTLIB_FOLDER,
-        "STIXGeneral STIXGeneralBol STIXGeneralBolIta",
-    ),
-    *_family(
-        "Computer Modern",
-        "matplotlib",
-        "BaKoMa Fonts Licence",
-        _MATPLOTLIB_FOLDER,
-        "cmb10 cmr10 cmss10 cmtt10",
-    ),
-    *_family("Amatic SC", "font_amatic_sc", "OFL-1.1", "files", "AmaticSC-Bold"),
-    *_family(
-        "Caladea", "font_caladea", "Apache-2.0", "files", "Caladea-Regular Caladea-Bold Caladea-BoldItalic"
-    ),
-    *_family("Fredoka One", "font_fredoka_one", "OFL-1.1", "files", "FredokaOne-Regular"),
-    *_family(
-        "Manrope",
-        "font_manrope",
-        "OFL-1.1",
-        "files",
-        "Manrope-Light Manrope-Regular Manrope-SemiBold Manrope-ExtraBold",
-    ),
-    *_family(
-        "Source Sans Pro",
-        "font_source_sans_pro",
-        "OFL-1.1",
-        "files",
-        "SourceSansPro-Light SourceSansPro-Regular SourceSansPro-Semibold SourceSansPro-Black "
-        "SourceSansPro-SemiboldIt",
-    ),
-    *_family(
-        "Source Serif Pro",
-        "font_source_serif_pro",
-        "OFL-1.1",
-        "files",
-        "SourceSerifPro-Regular SourceSerifPro-Semibold SourceSerifPro-Black SourceSerifPro-SemiboldIt",
-    ),
-)
-"""What the images of the train and valid splits are set in."""
+# fmt: off
+TRAIN_TYPEFACES = _typefaces("""
+DejaVu Sans      | matplotlib            | Bitstream-Vera       | mpl-data/fonts/ttf | DejaVuSans.ttf DejaVuSans-Bold.ttf DejaVuSans-BoldOblique.ttf DejaVuSansMono.ttf DejaVuSansMono-Bold.ttf
+STIX General     | matplotlib            | OFL-1.1              | mpl-data/fonts/ttf | STIXGeneral.ttf STIXGeneralBol.ttf STIXGeneralBolIta.ttf
+Computer Modern  | matplotlib            | BaKoMa Fonts Licence | mpl-data/fonts/ttf | cmb10.ttf cmr10.ttf cmss10.ttf cmtt10.ttf
+Amatic SC        | font_amatic_sc        | OFL-1.1              | files | AmaticSC-Bold.ttf
+Caladea          | font_caladea          | Apache-2.0           | files | Caladea-Regular.ttf Caladea-Bold.ttf Caladea-BoldItalic.ttf
+Fredoka One      | font_fredoka_one      | OFL-1.1              | files | FredokaOne-Regular.ttf
+Manrope          | font_manrope          | OFL-1.1              | files | Manrope-Light.ttf Manrope-Regular.ttf Manrope-SemiBold.ttf Manrope-ExtraBold.ttf
+Source Sans Pro  | font_source_sans_pro  | OFL-1.1              | files | SourceSansPro-Light.ttf SourceSansPro-Regular.ttf SourceSansPro-Semibold.ttf SourceSansPro-Black.ttf SourceSansPro-SemiboldIt.ttf
+Source Serif Pro | font_source_serif_pro | OFL-1.1              | files | SourceSerifPro-Regular.ttf SourceSerifPro-Semibold.ttf SourceSerifPro-Black.ttf SourceSerifPro-SemiboldIt.ttf
+""")  # noqa: E501 - a table
+"""What images of the train and valid splits are set in."""
 
-TEST_TYPEFACES: tuple[Typeface, ...] = (
-    *_family(
-        "DejaVu Serif",
-        "matplotlib",
-        "Bitstream-Vera",
-        _MATPLOTLIB_FOLDER,
-        "DejaVuSerif DejaVuSerif-Bold DejaVuSerif-BoldItalic",
-    ),
-    *_family(
-        "Hanken Grotesk",
-        "font_hanken_grotesk",
-        "OFL-1.1",
-        "files",
-        "HankenGrotesk-Light HankenGrotesk-Medium HankenGrotesk-Bold HankenGrotesk-SemiBoldItalic",
-        ".otf",
-    ),
-    *_family(
-        "Roboto",
-        "font_roboto",
-        "Apache-2.0",
-        "files",
-        "Roboto-Regular Roboto-Medium Roboto-Bold Roboto-Black Roboto-MediumItalic",
-    ),
-)
-"""What the images of the test split are set in: families that no training image shows."""
+TEST_TYPEFACES = _typefaces("""
+DejaVu Serif     | matplotlib            | Bitstream-Vera       | mpl-data/fonts/ttf | DejaVuSerif.ttf DejaVuSerif-Bold.ttf DejaVuSerif-BoldItalic.ttf
+Hanken Grotesk   | font_hanken_grotesk   | OFL-1.1              | files | HankenGrotesk-Light.otf HankenGrotesk-Medium.otf HankenGrotesk-Bold.otf HankenGrotesk-SemiBoldItalic.otf
+Roboto           | font_roboto           | Apache-2.0           | files | Roboto-Regular.ttf Roboto-Medium.ttf Roboto-Bold.ttf Roboto-Black.ttf Roboto-MediumItalic.ttf
+""")  # noqa: E501 - a table
+"""What images of the test split are set in: families that no training image shows."""
+# fmt: on
 
 
 def typefaces_in(folder: Path) -> tuple[Typeface, ...]:
@@ -167,7 +97,7 @@ def typefaces_in(folder: Path) -> tuple[Typeface, ...]:
     found, held_out = [], tuple({typeface.family for typeface in TEST_TYPEFACES})
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in (".ttf", ".otf"):
-            with suppress(OSError, ValueError, struct.error, StopIteration):
+            with suppress(OSError, ValueError, KeyError, TTLibError):
                 typeface = _read_typeface(path)
                 masks = {bytes(font_of_height(typeface, 40).getmask(c)) for c in "0123456789AENR"}
                 if len(masks) == 14 and not typeface.family.startswith(held_out):
@@ -178,19 +108,12 @@ def typefaces_in(folder: Path) -> tuple[Typeface, ...]:
 
 
 def _read_typeface(path: Path) -> Typeface:
-    """Read a font's family and licence from its `name` table (OpenType 1.9, "name")."""
-    content = path.read_bytes()
-    num_tables = struct.unpack_from(">H", content, 4)[0]
-    tables = [struct.unpack_from(">4sLLL", content, 12 + 16 * row) for row in range(num_tables)]
-    start = next(offset for tag, _, offset, _ in tables if tag == b"name")
-    _, count, storage = struct.unpack_from(">HHH", content, start)
-    names: dict[int, str] = {}
-    for row in range(count):
-        platform, _, _, name, length, at = struct.unpack_from(">6H", content, start + 6 + 12 * row)
-        raw = content[start + storage + at : start + storage + at + length]
-        names.setdefault(name, raw.decode("latin-1" if platform == 1 else "utf-16-be", "replace"))
-    licence = (names.get(_LICENCE_ADDRESS) or names.get(_LICENCE) or "not stated").splitlines()[0][:120]
-    return Typeface(family=names.get(_FAMILY, path.stem), package="", file=str(path), licence=licence)
+    """Read a font's family and licence from its name table."""
+    with TTFont(path, lazy=True, fontNumber=0) as font:
+        names = font["name"]
+        licence = names.getDebugName(_LICENCE_ADDRESS) or names.getDebugName(_LICENCE) or "not stated"
+        family = names.getDebugName(_FAMILY) or path.stem
+    return Typeface(family=family, package="", file=str(path), licence=licence.splitlines()[0][:120])
 
 
 def require_typefaces(typefaces: Iterable[Typeface]) -> None:

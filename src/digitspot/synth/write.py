@@ -27,7 +27,7 @@ from digitspot.errors import ConfigError, DataError
 from digitspot.files import write_error, writing_whole
 from digitspot.labels.coco import write_labels
 from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
-from digitspot.synth.image import Subject, subject_of, take_photo
+from digitspot.synth.generate import Subject, make_image, subject_of
 from digitspot.synth.processes import making
 from digitspot.synth.sinks import ImageSink, PackSink, Sink
 from digitspot.synth.typefaces import Typeface, require_typefaces
@@ -78,24 +78,43 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is to be written.
+class SynthRequest:
+    """What is to be generated.
 
     Attributes:
-        sizes: Images of each split, none of them 0.
+        train: Number of images; a split of 0 is not written.
+        valid: Likewise.
+        test: Likewise; in typefaces that the other splits do not show.
         seed: 0 or more.
-        domain: What they show, a key of `DOMAINS` or `MIXED`.
-        packed: Whether into packs, which trainings read, in the place of image files.
-        loose: Whether boxes are as people draw them, larger than the ink.
-        more_typefaces: To set numbers of `train` and `valid` in, beside those that come with packages.
+        domain: What the images show, a key of `DOMAINS` or `MIXED`.
+        packed: Write packs, which trainings read, and no image files.
+        loose: Draw boxes as people do, larger than the ink and of one height; else tight around the ink.
+        more_typefaces: For `train` and `valid`, beside those that come with packages.
+
+    Raises:
+        ConfigError: There is no such domain, or a size or the seed is negative.
     """
 
-    sizes: Mapping[str, int]
-    seed: int
-    domain: str
+    train: int = 600
+    valid: int = 100
+    test: int = 150
+    seed: int = 0
+    domain: str = "houses"
     packed: bool = False
     loose: bool = False
     more_typefaces: tuple[Typeface, ...] = ()
+
+    def __post_init__(self) -> None:
+        sizes = {"train": self.train, "valid": self.valid, "test": self.test}
+        if min(*sizes.values(), self.seed) < 0:
+            raise ConfigError(f"sizes {sizes} and seed {self.seed}: none of them can be negative")
+        self.subject("train")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of images of each split that is written."""
+        asked = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: size for name, size in asked.items() if size}
 
     def subject(self, split: str) -> Subject:
         """Return what a split shows."""
@@ -107,7 +126,7 @@ class Request:
         """Say what was asked for, with each typeface's licence; two requests of equal words are equal."""
         faces = {split: self.subject(split).typefaces for split in self.sizes}
         return {
-            "images": dict(self.sizes),
+            "images": self.sizes,
             "seed": self.seed,
             "domain": self.domain,
             "packed": self.packed,
@@ -120,35 +139,17 @@ class Request:
 
 
 def synthesize(
-    output: Path,
-    *,
-    train: int = 600,
-    valid: int = 100,
-    test: int = 150,
-    seed: int = 0,
-    domain: str = "houses",
-    packed: bool = False,
-    loose: bool = False,
-    more_typefaces: tuple[Typeface, ...] = (),
-    workers: int = 0,
-    progress: Progress | None = None,
+    output: Path, request: SynthRequest, *, workers: int = 0, progress: Progress | None = None
 ) -> dict[str, LabelSet]:
     """Write a data set in the homework's layout: `train.json`, `train/1.png`, `valid.json`, ...
 
-    The folder appears only when all of it is written. What an interruption left stands beside it, and the
-    same call goes on from there. The same seed gives the same bytes with the same versions of numpy, Pillow
+    The folder appears only when all of it is written. An interruption leaves its work beside it, and the
+    same call resumes there. The same seed gives the same bytes with the same versions of numpy, Pillow
     and the typefaces.
 
     Args:
         output: A folder that does not exist, or an empty one.
-        train: Number of images; a split of 0 is not written.
-        valid: Likewise.
-        test: Likewise; set in typefaces that the others do not show.
-        seed: 0 or more.
-        domain: What the images show: houses, meters, displays, jerseys, plates, or mixed.
-        packed: Write packs, `train.pack` and so on, which trainings read and which hold no image files.
-        loose: Draw boxes as people do, larger than the ink and of one height; else tight around the ink.
-        more_typefaces: To set `train` and `valid` in, beside those that come with packages.
+        request: What to generate.
         workers: Processes; 0 is this one alone.
         progress: Told after every few images.
 
@@ -157,17 +158,9 @@ def synthesize(
 
     Raises:
         DataError: `output` holds something already, or another call's unfinished work stands beside it.
-        ConfigError: There is no such domain, or a size or the seed is negative.
         DigitspotError: A typeface is not installed, or the folder cannot be written.
     """
-    asked = {"train": train, "valid": valid, "test": test}
-    if min(*asked.values(), seed) < 0:
-        raise ConfigError(f"sizes {asked} and seed {seed}: none of them can be negative")
-    sizes = {name: size for name, size in asked.items() if size}
-    request = Request(
-        sizes=sizes, seed=seed, domain=domain, packed=packed, loose=loose, more_typefaces=more_typefaces
-    )
-    for name in sizes:
+    for name in request.sizes:
         require_typefaces(request.subject(name).typefaces)
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise DataError(
@@ -183,15 +176,15 @@ def synthesize(
 
 @dataclass
 class _Work:
-    """A data set being written, beside the place where it will be."""
+    """A data set being written, beside the folder that it will be."""
 
-    request: Request
+    request: SynthRequest
     output: Path
     folder: Path
     rows: dict[str, list[Row]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, request: Request, output: Path) -> _Work:
+    def open(cls, request: SynthRequest, output: Path) -> _Work:
         """Begin, or go on with what the same request left unfinished."""
         folder = output.with_name(f".{output.name}.unfinished")
         work = cls(request, output, folder, {name: [] for name in request.sizes})
@@ -260,7 +253,7 @@ class _Work:
         return kind(self.folder / (f"{name}.pack" if self.request.packed else name), sizes)
 
     def finish(self) -> dict[str, LabelSet]:
-        """Write the labels, and move everything to its place."""
+        """Write the labels, and rename the folder."""
         written = {}
         for name, rows in self.rows.items():
             images = tuple(_labelled(number, row) for number, row in enumerate(rows, 1))
@@ -276,13 +269,13 @@ class _Work:
         return written
 
 
-def make_rows(request: Request, split: str, start: int, end: int) -> list[Row]:
+def make_rows(request: SynthRequest, split: str, start: int, end: int) -> list[Row]:
     """Make some images of a split, encoded."""
     return [_make_row(request, split, index) for index in range(start, end)]
 
 
-def _make_row(request: Request, split: str, index: int) -> Row:
-    made = take_photo(request.seed, split, index, request.subject(split))
+def _make_row(request: SynthRequest, split: str, index: int) -> Row:
+    made = make_image(request.seed, split, index, request.subject(split))
     image = np.ascontiguousarray(made.image)
     if request.packed:
         content = image.tobytes()

@@ -22,7 +22,7 @@ Draw = Callable[[np.random.Generator, Sequence[Typeface], Framing], Scene]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Image:
+class Generated:
     """A generated image.
 
     Attributes:
@@ -90,7 +90,7 @@ def subject_of(split: str, domain: str, loose: bool = False) -> Subject:
     return Subject(domain=domain, typefaces=typefaces, loose=loose)
 
 
-def take_photo(seed: int, split: str, index: int, subject: Subject) -> Image:
+def make_image(seed: int, split: str, index: int, subject: Subject) -> Generated:
     """Generate image `index` (from 0) of a split: the same arguments, the same image."""
     rng = np.random.default_rng((seed, zlib.crc32(split.encode()), index))
     domain = DOMAINS[_MIXTURE[index % len(_MIXTURE)] if subject.domain == MIXED else subject.domain]
@@ -99,7 +99,7 @@ def take_photo(seed: int, split: str, index: int, subject: Subject) -> Image:
     flat = scene.view.image(scene.canvas)
     image = expose(rng, flat, scene.digit_height, domain.exposure)
     boxes = scene.loose_boxes if subject.loose else scene.boxes
-    return Image(image=image, numbers=numbers_of(scene), boxes=boxes, labels=scene.labels)
+    return Generated(image=image, numbers=numbers_of(scene), boxes=boxes, labels=scene.labels)
 
 
 def numbers_of(scene: Scene) -> tuple[str, ...]:
