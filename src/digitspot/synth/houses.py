@@ -131,11 +131,9 @@ def choose_number(rng: np.random.Generator) -> str | None:
 
 def _arrange(rng: np.random.Generator, face: Face, number: str, style: Style) -> list[Glyph]:
     """Set a number: nearly always in a line."""
-    layout = (
-        LAYOUTS[int(rng.choice(len(LAYOUTS), p=LAYOUT_PROBABILITIES))]
-        if rng.random() < style.unusual
-        else "line"
-    )
+    layout = "line"
+    if rng.random() < style.unusual:
+        layout = LAYOUTS[int(rng.choice(len(LAYOUTS), p=LAYOUT_PROBABILITIES))]
     squeeze = float(np.clip(math.exp(rng.normal(math.log(style.squeeze), 0.19)), 0.45, 1.2))
     tracking = float(np.clip(rng.normal(-0.01, 0.05), -0.08, 0.2))
     if rng.random() < 0.12:
