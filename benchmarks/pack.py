@@ -182,7 +182,7 @@ def write_photos(folder: Path, num: int) -> LabelSet:
         )
         for i in range(num)
     )
-    return LabelSet(images=tuple(images), categories=CategoryMap.homework(), path=folder / "labels.json")
+    return LabelSet.of(images, categories=CategoryMap.homework(), path=folder / "labels.json")
 
 
 def refuse(_: object) -> None:

@@ -186,7 +186,7 @@ def print_selection(answers: Answers) -> None:
 def print_boxes(results: dict[str, Answers]) -> None:
     print("\n| mAP | as found | refined | |\n| --- | --- | --- | --- |")
     for name, answers in results.items():
-        truth = LabelSet(
+        truth = LabelSet.of(
             images=tuple(view.image for view in answers.views),
             categories=CategoryMap.homework(),
             path=Path("labels"),

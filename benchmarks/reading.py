@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -105,7 +105,7 @@ def export(run: Path, output: Path, *options: str) -> Path:
 def first_labels(path: Path, folder: Path, num: int | None) -> LabelSet:
     """Write the first labels into a folder beside a link to the images; return them."""
     labels = read_labels(path, clip=False)
-    write_labels(replace(labels, images=labels.images[:num]), folder / "test.json")
+    write_labels(labels.with_images(labels.images[:num]), folder / "test.json")
     (folder / "test").symlink_to(path.with_suffix("").resolve())
     return read_labels(folder / "test.json", clip=False)
 

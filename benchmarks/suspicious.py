@@ -66,9 +66,9 @@ def faulty_copy(data: Path, split: str, output: Path, num: int, seed: int) -> di
     for name, there in (("train", source.images_dir), ("valid", data / "valid")):
         if not (output / name).exists():
             (output / name).symlink_to(there.resolve())
-    write_labels(replace(labels, images=tuple(images)), output / "train.json")
+    write_labels(labels.with_images(tuple(images)), output / "train.json")
     valid = read_labels(data / "valid.json")
-    write_labels(replace(valid, images=valid.images[:NUM_VALID]), output / "valid.json")
+    write_labels(valid.with_images(valid.images[:NUM_VALID]), output / "valid.json")
     return {labels.images[row].image_id: kind for row, kind in kinds.items()}
 
 

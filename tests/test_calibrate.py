@@ -53,7 +53,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             )
         )
     categories = CategoryMap.homework()
-    write_labels(LabelSet(images=tuple(images), categories=categories, path=folder), folder / "labels.json")
+    write_labels(LabelSet.of(images, categories=categories, path=folder), folder / "labels.json")
     write_results(folder / "pred.json", found, categories)
     return folder / "pred.json", folder / "labels.json"
 

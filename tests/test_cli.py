@@ -417,7 +417,7 @@ class TestTrainedModel:
                 name = image.file_name if split == "train" else f"new-{image.file_name}"
                 shutil.copy(small_data / split / image.file_name, mixed.with_suffix("") / name)
                 images.append(replace(image, image_id=len(images), file_name=name))
-        write_labels(LabelSet(images=tuple(images), categories=CategoryMap.homework(), path=mixed), mixed)
+        write_labels(LabelSet.of(images, categories=CategoryMap.homework(), path=mixed), mixed)
         evaluate = ["evaluate", tmp_path / "out", "--labels", mixed, "--resamples", 0, "--json"]
         done = digitspot("predict", model, mixed, "--output", tmp_path / "out")
         assert "trained on 6 of these 8 images" in " ".join(done.stderr.split())

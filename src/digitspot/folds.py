@@ -55,14 +55,12 @@ def predict_out_of_fold(data: Path, config: Config, num_folds: int, output: Path
     folds = _open_folds(labels, split.images_dir, config, num_folds, output)
     found: dict[int, Detections] = {}
     for fold in range(1, num_folds + 1):
-        held_out = replace(
-            labels, images=tuple(each for each in labels.images if folds[each.image_id] == fold)
-        )
+        held_out = labels.with_images(tuple(each for each in labels.images if folds[each.image_id] == fold))
         folder = output / f"fold-{fold}"
         if not (folder / RESULTS).exists():
             stderr().print(f"fold {fold} of {num_folds}: {len(held_out)} images are held out")
             rest = [each for each in labels.images if folds[each.image_id] != fold]
-            run = _train(data, replace(labels, images=tuple(rest)), config, folder)
+            run = _train(data, labels.with_images(tuple(rest)), config, folder)
             _predict(run, held_out, split.images_dir, folder)
         found |= read_results(folder / RESULTS, held_out)
     return found

@@ -39,7 +39,7 @@ def write_split(folder: Path, num: int = 12, side: int = 20) -> LabelSet:
             folder / "train" / f"{i}.bmp"
         )
         images.append(labelled(1000 + i, f"{i}.bmp", (height, width), i % 4))
-    return LabelSet(images=tuple(images), categories=CategoryMap.homework(), path=folder / "train.json")
+    return LabelSet.of(images, categories=CategoryMap.homework(), path=folder / "train.json")
 
 
 def assert_holds(pack: Pack, labels: LabelSet, images_dir: Path) -> None:

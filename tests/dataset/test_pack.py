@@ -58,7 +58,7 @@ class TestRoundTrip:
         exif[0x0112] = orientation
         pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 4), np.uint8)
         Image.fromarray(pixels, "RGBA").convert("RGB").convert(mode).save(tmp_path / "0.png", exif=exif)
-        labels = LabelSet(
+        labels = LabelSet.of(
             images=(labelled(1, "0.png", stored_hw, 1),),
             categories=CategoryMap.homework(),
             path=tmp_path / "l",
@@ -86,7 +86,7 @@ class TestRoundTrip:
         for i in range(3):
             Image.new("RGB", (3000, 3000), (i, 0, 0)).save(tmp_path / f"{i}.bmp")
             images.append(labelled(i, f"{i}.bmp", (3000, 3000), 0))
-        labels = LabelSet(images=tuple(images), categories=CategoryMap.homework(), path=tmp_path / "l")
+        labels = LabelSet.of(images, categories=CategoryMap.homework(), path=tmp_path / "l")
         pack = build_pack(labels, tmp_path, tmp_path / "packs")
         assert pack.shard_of.tolist() == [0, 0, 1]
         assert [int(pack.image(i)[-1, -1, 0]) for i in range(3)] == pack.image_ids.tolist()
@@ -164,7 +164,7 @@ class TestLongestSide:
         image = replace(
             labelled(1, "0.png", (height, width), 1), boxes=box, labels=np.array([3]), crowd=np.array([False])
         )
-        labels = LabelSet(images=(image,), categories=CategoryMap.homework(), path=tmp_path / "l")
+        labels = LabelSet.of((image,), categories=CategoryMap.homework(), path=tmp_path / "l")
         pack = build_pack(labels, tmp_path, tmp_path / "packs", longest_side=100)
         stored = Prepared(pack.image(0), (height, width))
         assert stored.size_hw == tuple(pack.sizes_hw[0]) == (100, 32)

@@ -47,7 +47,7 @@ def repaint(folder: Path) -> None:
 def changed(labels: LabelSet, /, **changes: object) -> LabelSet:
     """Change the image in row 1, which has one box."""
     image = replace(labels.images[1], **changes)  # type: ignore[arg-type]
-    return replace(labels, images=(labels.images[0], image, *labels.images[2:]))
+    return labels.with_images((labels.images[0], image, *labels.images[2:]))
 
 
 REBUILD_RULES: list[
@@ -62,7 +62,7 @@ REBUILD_RULES: list[
     ("a digit changed", None, lambda old: changed(old, labels=old.images[1].labels % 10 + 1), True),
     ("an image id changed", None, lambda old: changed(old, image_id=7), True),
     ("crowd changed", None, lambda old: changed(old, crowd=~old.images[1].crowd), True),
-    ("an image left", None, lambda old: replace(old, images=old.images[:-1]), True),
+    ("an image left", None, lambda old: old.with_images(old.images[:-1]), True),
     ("other category ids", None, lambda old: replace(old, categories=CategoryMap(tuple(range(10)))), True),
 ]
 

@@ -101,7 +101,7 @@ def test_a_key_is_of_what_the_labels_say(tmp_path: Path) -> None:
         crowd=np.zeros(2, np.bool_),
     )
     one, other = (
-        LabelSet(images=(each,), categories=CategoryMap.homework(), path=tmp_path / "x.json")
+        LabelSet.of((each,), categories=CategoryMap.homework(), path=tmp_path / "x.json")
         for each in (image, cut)
     )
     write_labels(one, tmp_path / "again.json")
@@ -109,8 +109,8 @@ def test_a_key_is_of_what_the_labels_say(tmp_path: Path) -> None:
     seen["again"] = key_of(read_labels(tmp_path / "again.json", clip=False))
     assert len(set(seen.values())) == 1, seen
     moved = replace(cut, boxes=cut.boxes + np.float32(0.5))
-    assert key_of(replace(other, images=(moved,))) != seen["cut"]
-    assert key_of(replace(other, images=(replace(cut, file_name="2.png"),))) != seen["cut"]
+    assert key_of(other.with_images((moved,))) != seen["cut"]
+    assert key_of(other.with_images((replace(cut, file_name="2.png"),))) != seen["cut"]
 
 
 def key_of(labels: LabelSet) -> int:

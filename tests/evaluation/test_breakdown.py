@@ -54,7 +54,7 @@ def test_confusion_by_hand() -> None:
 
 
 def test_precision_and_recall_by_hand() -> None:
-    labels = LabelSet(images=IMAGES, categories=CategoryMap(tuple(range(1, 11))), path=Path("x"))
+    labels = LabelSet.of(IMAGES, categories=CategoryMap(tuple(range(1, 11))), path=Path("x"))
     recall, precision = precision_recall(match_boxes(labels, DETECTIONS), 0.5)
     # By score: 8 wrong, 4 right, 4 again wrong, 3 for 2 wrong, 1 right, 7 right; four true digits.
     np.testing.assert_allclose(recall, [1 / 4, 2 / 4, 3 / 4])
@@ -62,7 +62,7 @@ def test_precision_and_recall_by_hand() -> None:
 
 
 def test_nothing_found_is_an_empty_curve() -> None:
-    labels = LabelSet(images=IMAGES, categories=CategoryMap(tuple(range(1, 11))), path=Path("x"))
+    labels = LabelSet.of(IMAGES, categories=CategoryMap(tuple(range(1, 11))), path=Path("x"))
     recall, precision = precision_recall(match_boxes(labels, {}), 0.5)
     assert len(recall) == len(precision) == 0
     assert digit_confusion(IMAGES, {}).sum() == 4

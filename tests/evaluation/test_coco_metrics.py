@@ -95,7 +95,7 @@ def label_set(image_ids: Sequence[int], truths: Sequence[Record]) -> LabelSet:
                 file_xywh=xywh,
             )
         )
-    return LabelSet(images=tuple(images), categories=CategoryMap.homework(), path=Path("labels.json"))
+    return LabelSet.of(images, categories=CategoryMap.homework(), path=Path("labels.json"))
 
 
 def detections(results: Sequence[Record]) -> dict[int, Detections]:
@@ -303,7 +303,7 @@ def test_a_detector_and_a_view_have_no_file() -> None:
     """Boxes that were given anew count, not the file's; plain detections are scored as they are."""
     labels = label_set([1], [truth(1, 3, (0.1, 0.1, 0.7, 0.7))])
     moved = np.array([[100, 100, 120, 140]], np.float32)
-    view = replace(labels, images=(replace(labels.images[0], boxes=moved),))
+    view = labels.with_images((replace(labels.images[0], boxes=moved),))
     plain = Detections(boxes=moved, labels=np.array([3]), scores=np.ones(1, np.float32))
     assert view.images[0].xywh.tolist() == [[100, 100, 20, 40]]
     assert evaluate_boxes(view, {1: plain}).mean_ap == pytest.approx(1)

@@ -45,7 +45,7 @@ def some_data(num_images: int) -> tuple[LabelSet, dict[int, Detections]]:
             labels=label if generator.random() < 0.8 else label % 3 + 1,
             scores=generator.random(1, np.float32),
         )
-    labels = LabelSet(images=tuple(images), categories=CategoryMap.homework(), path=Path("labels.json"))
+    labels = LabelSet.of(images, categories=CategoryMap.homework(), path=Path("labels.json"))
     return labels, detections
 
 
@@ -100,7 +100,7 @@ def test_without_samples_the_figure_stands_alone(samples: list[float]) -> None:
 
 
 def test_no_images() -> None:
-    labels = LabelSet(images=(), categories=CategoryMap.homework(), path=Path("labels.json"))
+    labels = LabelSet.of((), categories=CategoryMap.homework(), path=Path("labels.json"))
     assert bootstrap_metrics(labels, {}).mean_ap.value == -1.0
 
 

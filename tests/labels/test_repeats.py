@@ -118,6 +118,6 @@ def test_planted_in_svhn(tmp_path: Path) -> None:
         document["images"].append(record)
         (tmp_path / f"{split}.json").write_text(json.dumps(document))
     findings = [f for f in check_data(tmp_path).findings if f.kind == "repeated images across splits"]
-    found = {Path(finding.place): finding.message for finding in findings}
+    found = {Path(finding.where): finding.message for finding in findings}
     assert sum(planted[path] in found.get(path, "") for path in planted) >= 80
     print(len(findings), "exact repeats found of 100 planted")

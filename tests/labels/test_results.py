@@ -37,7 +37,7 @@ def label_set(path: Path) -> LabelSet:
         )
         for image_id in (204, 7)
     )
-    return LabelSet(images=images, categories=CategoryMap.homework(), path=path)
+    return LabelSet.of(images, categories=CategoryMap.homework(), path=path)
 
 
 def written(tmp_path: Path, content: Any, name: str) -> Path:
@@ -77,7 +77,7 @@ def test_labels_round_trip(
     tmp_path_factory: pytest.TempPathFactory, samples: tuple[LabelledImage, ...], ids: list[int]
 ) -> None:
     path = tmp_path_factory.mktemp("labels") / "labels.json"
-    before = LabelSet(images=samples, categories=CategoryMap(tuple(ids)), path=path)
+    before = LabelSet.of(samples, categories=CategoryMap(tuple(ids)), path=path)
     write_labels(before, path)
     after = read_labels(path)
     assert (after.categories, after.notes) == (before.categories, {})
@@ -97,7 +97,7 @@ def test_results_round_trip(
     tmp_path_factory: pytest.TempPathFactory, samples: tuple[LabelledImage, ...], data: st.DataObject
 ) -> None:
     path = tmp_path_factory.mktemp("results") / "pred.json"
-    labels = LabelSet(images=samples, categories=CategoryMap.homework(), path=path)
+    labels = LabelSet.of(samples, categories=CategoryMap.homework(), path=path)
     score = st.floats(0, 1, width=32)
     before = {}
     for image in reversed(samples):

@@ -11,8 +11,9 @@ import numpy as np
 from digitspot.convert.source import Classes, Collection, Progress, check_count, digit_of, inner_path
 from digitspot.errors import DataError
 from digitspot.labels.coco import read_json
+from digitspot.labels.labels import LabelSet
 from digitspot.labels.rules import is_integer
-from digitspot.labels.table import LabelTable, scan_labels
+from digitspot.labels.scan import scan_labels
 
 ROBOFLOW = "_annotations.coco.json"
 
@@ -38,25 +39,25 @@ def read_coco(paths: Iterable[Path], folder: Path, skip: Iterable[str], progress
     for number, path in enumerate(files, 1):
         document = read_json(path)
         classes = Classes(skip, str(path))
-        table = scan_labels(_digits_only(document, classes), str(path))
+        labels = scan_labels(_digits_only(document, classes), path)
         degenerate = 0
-        for finding in table.findings:
+        for finding in labels.findings:
             degenerate += finding.kind == "boxes without area"
             if finding.severity == "error" and finding.kind != "boxes without area":
                 raise DataError(str(finding), hint=f"`digitspot data check {path}` lists all.")
         if degenerate:
             collection.notes["boxes without area, left out"] += degenerate
-        _add(collection, table, path, folder)
+        _add(collection, labels, path, folder)
         collection.classes |= classes.used
         progress(number, len(files))
     return collection
 
 
-def _add(collection: Collection, table: LabelTable, path: Path, folder: Path) -> None:
+def _add(collection: Collection, labels: LabelSet, path: Path, folder: Path) -> None:
     split = path.parent.name if path.name == ROBOFLOW else path.stem
-    if len(table.file_names):
-        images = images_folder(path, folder, table.file_names[0])
-    for image in table.images():
+    if len(labels):
+        images = images_folder(path, folder, labels.file_names[0])
+    for image in labels.images:
         place = f"{path}: image {image.image_id}"
         check_count(len(image.boxes), place)
         corners = np.concatenate([image.xywh[:, :2], image.xywh[:, :2] + image.xywh[:, 2:]], axis=1)

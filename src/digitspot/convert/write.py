@@ -113,7 +113,7 @@ def _write_coco(images: Sequence[SourceImage], file_names: Sequence[str], path: 
         _labelled(image, file_name, image_id)
         for image, file_name, image_id in zip(images, file_names, _ids(images, file_names), strict=True)
     )
-    write_labels(LabelSet(images=labelled, categories=CategoryMap.homework(), path=path), path)
+    write_labels(LabelSet.of(labelled, categories=CategoryMap.homework(), path=path), path)
 
 
 def _labelled(image: SourceImage, file_name: str, image_id: int) -> LabelledImage:

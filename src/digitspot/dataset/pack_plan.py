@@ -129,18 +129,19 @@ def plan_pack(
     require_folder(images_dir)
 
     def problem_of(row: int) -> str | None:
-        path = images_dir / labels.images[row].file_name
+        path = images_dir / labels.file_names[row]
         try:
-            return size_problem(image_size(path), labels.images[row].size_hw)
+            return size_problem(image_size(path), labels.sizes_hw[row].tolist())
         except DataError as error:
             return str(error).removeprefix(f"{path}: ")
 
     with ThreadPoolExecutor(num_workers(workers)) as pool:
         problems = list(pool.map(problem_of, range(len(labels))))
-    names = [image.file_name for image in labels.images]
-    raise_problems([(name, text) for name, text in zip(names, problems, strict=True) if text], labels)
+    raise_problems(
+        [(name, text) for name, text in zip(labels.file_names, problems, strict=True) if text], labels
+    )
     rows = np.random.default_rng(seed).permutation(len(labels)).astype(np.int64)
-    original = np.array([image.size_hw for image in labels.images], np.int64).reshape(-1, 2)[rows]
+    original = labels.sizes_hw[rows]
     sizes = np.array([stored_size(hw, longest_side) for hw in original.tolist()], np.int64).reshape(-1, 2)
     shard_of, offsets = lay_out(image_bytes(sizes))
     return PackPlan(

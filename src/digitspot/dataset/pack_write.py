@@ -120,7 +120,7 @@ class _Job:
                 try:
                     image = self._decode(i)
                 except DataError as error:
-                    name = self.labels.images[self.plan.source_rows[i]].file_name
+                    name = self.labels.file_names[self.plan.source_rows[i]]
                     self.problems.append((name, str(error).removeprefix("image: ")))
                 else:
                     self._put(image, i, shard)
@@ -129,7 +129,7 @@ class _Job:
     def _decode(self, i: int) -> ImageArray:
         """Return an image as it is to be stored, and note what its file was like when it was read."""
         row = self.plan.source_rows[i]
-        content, self.stats[row] = _read(self.images_dir / self.labels.images[row].file_name)
+        content, self.stats[row] = _read(self.images_dir / self.labels.file_names[row])
         self.digests[row] = np.frombuffer(digest(content), np.uint8)
         return decode_stored(content, self.plan.original_sizes_hw[i], self.plan.sizes_hw[i])
 

@@ -16,10 +16,10 @@ from digitspot.images import IMAGE_SUFFIXES, decode_image, list_images
 from digitspot.labels.check_labels import label_findings, scale_findings
 from digitspot.labels.check_repeats import SeenImage, repeat_findings
 from digitspot.labels.coco import Split, find_split, labels_path_of, read_json
-from digitspot.labels.labels import LabelledImage
+from digitspot.labels.labels import LabelSet
 from digitspot.labels.repeats import Fingerprint, fingerprint
 from digitspot.labels.rules import Finding, Findings, Severity, size_problem
-from digitspot.labels.table import LabelTable, clip_table, scan_labels
+from digitspot.labels.scan import clip_labels, scan_labels
 from digitspot.progress import tracking
 
 Progress = Callable[[int, int], None]
@@ -138,20 +138,20 @@ def check_data(path: Path, *, progress: Progress | None = None, workers: int | N
     total, done = sum(len(job.files) for job in jobs), 0
     seen: list[SeenImage] = []
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:  # Pillow decodes without the GIL
-        for place, job in enumerate(jobs):
+        for index, job in enumerate(jobs):
             numbers = job.numbers()
             for (path, _), result in zip(job.files, pool.map(_look_at, job.files), strict=True):
                 if isinstance(result, Finding):
                     job.findings.append(result)
                 else:
                     number = numbers.get(path.name)
-                    seen.append(SeenImage(split=place, path=path, number=number, print=result))
+                    seen.append(SeenImage(split=index, path=path, number=number, print=result))
                 done += 1
                 if progress is not None:
                     progress(done, total)
     with tracking("comparing", "step") as show:
-        for place, finding in repeat_findings(seen, show):
-            jobs[place].findings.append(finding)
+        for index, finding in repeat_findings(seen, show):
+            jobs[index].findings.append(finding)
     return CheckReport(path, tuple(job.result() for job in jobs))
 
 
@@ -160,34 +160,31 @@ class _Job:
     """A split whose label file is checked and whose images, with their sizes, are yet to be."""
 
     name: str
-    place: str
-    table: LabelTable | None
+    where: str
+    labels: LabelSet | None
     num_files: int
     files: list[_File]
     findings: list[Finding]
 
-    def images(self) -> tuple[LabelledImage, ...]:
-        """Return the images that the label file lists and that can be used."""
-        return self.table.images() if self.table else ()
-
     def numbers(self) -> dict[str, str]:
         """Return what the labels of each file read, "" where it has no box."""
-        return {image.file_name: image.number or "" for image in self.images()}
+        images = self.labels.images if self.labels else ()
+        return {image.file_name: image.number or "" for image in images}
 
     def result(self) -> SplitCheck:
         return SplitCheck(
             name=self.name,
-            images=len(self.table.image_ids) if self.table else 0,
-            boxes=len(self.table.boxes) if self.table else 0,
+            images=len(self.labels) if self.labels else 0,
+            boxes=len(self.labels.boxes) if self.labels else 0,
             files=self.num_files,
-            categories=str(self.table.categories) if self.table else None,
+            categories=str(self.labels.categories) if self.labels else None,
             findings=tuple(self.findings),
         )
 
 
 def _check_scales(jobs: list[_Job]) -> None:
     """Compare the splits' digits in size."""
-    found = scale_findings({job.name: job.images() for job in jobs}, {job.name: job.place for job in jobs})
+    found = scale_findings({job.name: job.labels for job in jobs if job.labels})
     for job in jobs:
         if job.name in found:
             job.findings.append(found[job.name])
@@ -206,7 +203,7 @@ def _jobs_of_folder(data: Path) -> list[_Job]:
             jobs.append(_read_split(name, find_split(data, name)))
         except DataError as error:
             missing = Finding("incomplete splits", "error", str(data), str(error).removeprefix(f"{data}: "))
-            jobs.append(_Job(name=name, place="", table=None, num_files=0, files=[], findings=[missing]))
+            jobs.append(_Job(name=name, where="", labels=None, num_files=0, files=[], findings=[missing]))
     return jobs
 
 
@@ -214,45 +211,45 @@ def _read_split(name: str, split: Split) -> _Job:
     """Check a label file, and list the images that are to be decoded."""
     found = list_images(split.images_dir) if split.images_dir.is_dir() else []
     findings: list[Finding] = []
-    table = None
+    labels = None
     files: list[_File] = []
     if split.has_labels:
-        table, findings = _read_table(name, split.labels_path)
-    if table is None:
+        labels, findings = _read_table(name, split.labels_path)
+    if labels is None:
         files = [(path, None) for path in found]
     elif split.images_dir.is_dir():
-        sizes = [(height, width) for height, width in table.sizes_hw.tolist()]
-        files = list(zip((split.images_dir / file for file in table.file_names), sizes, strict=True))
-        findings += _unlisted(found, table, split)
+        sizes = [(height, width) for height, width in labels.sizes_hw.tolist()]
+        files = list(zip((split.images_dir / file for file in labels.file_names), sizes, strict=True))
+        findings += _unlisted(found, labels, split)
     else:
         findings.append(_missing_folder(split))
     if not found and split.images_dir.is_dir():
         findings.append(Finding("empty splits", "error", str(split.images_dir), "holds no images"))
     return _Job(
         name=name,
-        place=str(split.labels_path),
-        table=table,
+        where=str(split.labels_path),
+        labels=labels,
         num_files=len(found),
         files=files,
         findings=findings,
     )
 
 
-def _read_table(name: str, path: Path) -> tuple[LabelTable | None, list[Finding]]:
+def _read_table(name: str, path: Path) -> tuple[LabelSet | None, list[Finding]]:
     try:
-        table = clip_table(scan_labels(read_json(path), str(path)))
+        labels = clip_labels(scan_labels(read_json(path), path))
     except DataError as error:
         return None, [Finding("unreadable labels", "error", str(path), str(error).removeprefix(f"{path}: "))]
     findings = Findings(str(path))
-    findings += table.findings
-    if len(table.image_ids) and not len(table.boxes) and name != "test":
+    findings += labels.findings
+    if len(labels) and not len(labels.boxes) and name != "test":
         findings.error("splits without boxes", "no image has a usable box")
     else:
-        for row in np.flatnonzero(np.bincount(table.owners, minlength=len(table.image_ids)) == 0).tolist():
-            image = f"image {table.image_ids[row]}, {table.file_names[row]}"
+        for row in np.flatnonzero(np.diff(labels.offsets) == 0).tolist():
+            image = f"image {labels.image_ids[row]}, {labels.file_names[row]}"
             findings.warn("images without boxes", f"{image} has no usable box")
-        findings += label_findings(table.images(), str(path))
-    return table, findings
+        findings += label_findings(labels)
+    return labels, findings
 
 
 def _missing_folder(split: Split) -> Finding:
@@ -260,8 +257,8 @@ def _missing_folder(split: Split) -> Finding:
     return Finding("missing folders", "warning", str(split.images_dir), text)
 
 
-def _unlisted(found: Iterable[Path], table: LabelTable, split: Split) -> list[Finding]:
-    listed = set(table.file_names)
+def _unlisted(found: Iterable[Path], labels: LabelSet, split: Split) -> list[Finding]:
+    listed = set(labels.file_names)
     findings = Findings(str(split.images_dir))
     for path in found:
         if path.name not in listed:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from digitspot.boxes import box_ious
-from digitspot.labels.labels import LabelledImage
+from digitspot.labels.labels import LabelSet
 from digitspot.labels.rules import Finding, Findings
 from digitspot.reading.order import lay_out
 from digitspot.types import NUM_DIGITS, DoubleArray, IntArray
@@ -20,53 +20,40 @@ MAX_GAP = 0.5
 """Between neighbours of a row, in median heights: a digit fits in. In SVHN 35 images have a larger one."""
 MIN_BOXES = 200
 """With fewer, a digit may be rare by chance."""
-RARE_SHARE = 1 / 3
-"""Of an even share of the boxes; SVHN's rarest digit has 0.6."""
+RARE_FRACTION = 1 / 3
+"""Of an even part of the boxes; SVHN's rarest digit has 0.6."""
 MAX_SIZE_RATIO = 10.0
 """Between the 95th and the 5th percentile of digit heights; SVHN has 4.7."""
 MAX_SCALE_RATIO = 1.25
-"""Between splits' median digit heights, as shares of the images' short sides."""
+"""Between splits' median digit heights, as fractions of the images' short sides."""
 
 
-def label_findings(images: Sequence[LabelledImage], place: str) -> list[Finding]:
-    """Return what is odd in the labels of a split; all of it is a warning.
-
-    Args:
-        images: Crowds are left out.
-        place: The label file.
-    """
-    findings = Findings(place)
-    for image in images:
+def label_findings(labels: LabelSet) -> list[Finding]:
+    """Return what is odd in the labels of a split, crowds left out; all of it is a warning."""
+    findings = Findings(str(labels.path))
+    for image in labels.images:
         for kind, text in _row_problems(image.boxes[~image.crowd].astype(np.float64)):
             findings.warn(kind, f"image {image.image_id}, {image.file_name}: {text}")
-    own = [image.labels[~image.crowd] for image in images]
-    digits = np.concatenate([np.zeros(0, np.int64), *own]) - 1
-    if len(digits) >= MIN_BOXES:
-        _check_balance(digits, _heights(images), findings)
+    real = labels.with_boxes(~labels.crowd)
+    if len(real.boxes) >= MIN_BOXES:
+        _check_balance(real.labels - 1, _heights(real), findings)
     return list(findings)
 
 
-def scale_findings(
-    splits: Mapping[str, Sequence[LabelledImage]], places: Mapping[str, str]
-) -> dict[str, Finding]:
-    """Return, for each split whose digits are larger or smaller than those of `train`, a warning.
-
-    Args:
-        splits: Images by the split's name.
-        places: Their label files.
-    """
+def scale_findings(splits: Mapping[str, LabelSet]) -> dict[str, Finding]:
+    """Return a warning for each split whose digits are larger or smaller than those of `train`."""
     found = {}
-    shares = {name: _relative_heights(images) for name, images in splits.items()}
-    for name, share in shares.items():
-        if name == "train" or min(len(share), len(shares.get("train", ()))) < MIN_BOXES:
+    heights = {name: _relative_heights(labels) for name, labels in splits.items()}
+    for name, relative in heights.items():
+        if name == "train" or min(len(relative), len(heights.get("train", ()))) < MIN_BOXES:
             continue
-        own, other = float(np.median(share)), float(np.median(shares["train"]))
+        own, other = float(np.median(relative)), float(np.median(heights["train"]))
         if max(own / other, other / own) > MAX_SCALE_RATIO:
             text = (
                 f"the median digit is {own:.2f} of its image's short side high, in train {other:.2f}: "
                 "what is chosen on one may not suit the other"
             )
-            found[name] = Finding("scales unlike train", "warning", places[name], text)
+            found[name] = Finding("scales unlike train", "warning", str(splits[name].path), text)
     return found
 
 
@@ -107,7 +94,7 @@ def _problems_of_row(boxes: DoubleArray) -> list[tuple[str, str]]:
 
 def _check_balance(digits: IntArray, heights: DoubleArray, findings: Findings) -> None:
     counts = np.bincount(digits, minlength=NUM_DIGITS)
-    for digit in np.flatnonzero(counts < RARE_SHARE * len(digits) / NUM_DIGITS).tolist():
+    for digit in np.flatnonzero(counts < RARE_FRACTION * len(digits) / NUM_DIGITS).tolist():
         findings.warn("rare digits", f"{counts[digit]} of {len(digits)} boxes are of the digit {digit}")
     small, large = np.quantile(heights, [0.05, 0.95]).tolist()
     if large > MAX_SIZE_RATIO * small:
@@ -115,17 +102,14 @@ def _check_balance(digits: IntArray, heights: DoubleArray, findings: Findings) -
         findings.warn("sizes far apart", text)
 
 
-def _heights(images: Sequence[LabelledImage]) -> DoubleArray:
-    own = [image.boxes[~image.crowd] for image in images]
-    boxes = np.concatenate([np.zeros((0, 4)), *own])
-    return np.asarray(boxes[:, 3] - boxes[:, 1], np.float64)
+def _heights(labels: LabelSet) -> DoubleArray:
+    return (labels.boxes[:, 3] - labels.boxes[:, 1]).astype(np.float64)
 
 
-def _relative_heights(images: Sequence[LabelledImage]) -> DoubleArray:
-    short = np.repeat(
-        [min(image.size_hw) for image in images], [int((~image.crowd).sum()) for image in images]
-    )
-    return np.asarray(_heights(images) / short)
+def _relative_heights(labels: LabelSet) -> DoubleArray:
+    """Return the heights of the digits, `[N]`, as fractions of their image's short side."""
+    real = labels.with_boxes(~labels.crowd)
+    return np.asarray(_heights(real) / real.sizes_hw.min(axis=1)[real.image_of_box])
 
 
 def _shown(box: DoubleArray) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from digitspot.errors import DataError
 from digitspot.files import writing_whole
 from digitspot.labels.labels import CategoryMap, FileDetections, LabelSet
 from digitspot.labels.rules import RESULT_FIELDS, Finding, Findings, usable_rows
-from digitspot.labels.table import CLIPPED, DROPPED, box_column, clip_table, scan_labels
+from digitspot.labels.scan import box_column, clip_labels, scan_labels
 from digitspot.types import Detections, FloatArray
 
 NO_NUMBER = "-1"
@@ -43,12 +42,9 @@ def read_labels(path: Path, *, clip: bool = True) -> LabelSet:
     Raises:
         DataError: The file is missing or not JSON, or breaks a rule; the first one is named.
     """
-    table = scan_labels(read_json(path), str(path))
-    _raise_first(table.findings, f"`digitspot data check {path}` lists all.")
-    if clip:
-        table = clip_table(table)
-    notes = Counter(finding.kind for finding in table.findings if finding.kind in (CLIPPED, DROPPED))
-    return LabelSet(images=table.images(), categories=table.categories, path=path, notes=dict(notes))
+    labels = scan_labels(read_json(path), path)
+    _raise_first(labels.findings, f"`digitspot data check {path}` lists all.")
+    return clip_labels(labels) if clip else labels
 
 
 def write_labels(label_set: LabelSet, path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,14 @@ import numpy.typing as npt
 
 from digitspot.boxes import xyxy_to_xywh
 from digitspot.errors import DataError
+from digitspot.labels.rules import Finding
 from digitspot.types import NUM_DIGITS, Detections, DoubleArray, FloatArray, IntArray
+
+BoolArray = npt.NDArray[np.bool_]
+
+CLIPPED = "boxes clipped to the frame"
+DROPPED = "boxes dropped, empty after clipping"
+"""Kinds of findings that say how reading changed boxes."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class CategoryMap:
         return cls(tuple(range(1, NUM_DIGITS + 1)))
 
     @classmethod
-    def from_records(cls, records: Sequence[Mapping[str, Any]], place: str = "categories") -> CategoryMap:
+    def from_records(cls, records: Sequence[Mapping[str, Any]], where: str = "categories") -> CategoryMap:
         """Read COCO's `categories`; names decide, whatever the ids.
 
         Digits that the file does not name get unused ids above the largest.
@@ -52,11 +61,11 @@ class CategoryMap:
             name, category_id = str(record["name"]).strip(), int(record["id"])
             if len(name) != 1 or name not in "0123456789":
                 raise DataError(
-                    f"{place}: category {category_id} is named {name!r}, which is not a digit 0-9",
+                    f"{where}: category {category_id} is named {name!r}, which is not a digit 0-9",
                     hint='Name the ten categories "0" to "9"; the ids may be any.',
                 )
             if int(name) in by_digit or category_id in by_digit.values():
-                raise DataError(f"{place}: category {category_id} named {name!r} stands twice")
+                raise DataError(f"{where}: category {category_id} named {name!r} stands twice")
             by_digit[int(name)] = category_id
         unused = max(by_digit.values(), default=0) + 1
         ids = []
@@ -105,7 +114,7 @@ class LabelledImage:
     boxes: FloatArray
     labels: IntArray
     areas: DoubleArray
-    crowd: npt.NDArray[np.bool_]
+    crowd: BoolArray
     file_xywh: InitVar[DoubleArray | None] = None
     xywh: DoubleArray = field(init=False)
 
@@ -125,16 +134,102 @@ class LabelledImage:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelSet:
-    """A label file: its images in the file's order, and how its category ids map to digits."""
+    """A label file as columns: I images in the file's order, and N boxes ordered by their image.
 
-    images: tuple[LabelledImage, ...]
-    categories: CategoryMap
+    Attributes:
+        path: The file.
+        categories: How its category ids map to digits.
+        image_ids: int64 `[I]`.
+        file_names: `[I]`, relative to the split's image folder.
+        sizes_hw: int64 `[I, 2]`, height and width as the file states them.
+        offsets: int64 `[I + 1]`; the boxes of image `i` are rows `offsets[i]` to `offsets[i + 1]`.
+        annotation_ids: int64 `[N]`, for messages.
+        boxes: float32 `[N, 4]`, x1 y1 x2 y2.
+        xywh: float64 `[N, 4]`, left, top, width, height, to the last bit of the file.
+        labels: int64 `[N]`, digit + 1.
+        areas: float64 `[N]`, COCO's `area`.
+        crowd: bool `[N]`, COCO's `iscrowd`.
+        findings: What is wrong or odd in the file; rows that break a rule are left out of the columns.
+    """
+
     path: Path
-    notes: Mapping[str, int] = field(default_factory=dict)
-    """What reading changed, counted: "boxes clipped to the frame", "boxes dropped, empty after clipping"."""
+    categories: CategoryMap
+    image_ids: IntArray
+    file_names: tuple[str, ...]
+    sizes_hw: IntArray
+    offsets: IntArray
+    annotation_ids: IntArray
+    boxes: FloatArray
+    xywh: DoubleArray
+    labels: IntArray
+    areas: DoubleArray
+    crowd: BoolArray
+    findings: tuple[Finding, ...] = ()
+
+    @classmethod
+    def of(cls, images: Sequence[LabelledImage], *, categories: CategoryMap, path: Path) -> LabelSet:
+        """Join labelled images; annotation ids count from 1."""
+        offsets = np.cumsum([0, *(len(image.boxes) for image in images)], dtype=np.int64)
+        return cls(
+            path=path,
+            categories=categories,
+            image_ids=np.array([image.image_id for image in images], np.int64),
+            file_names=tuple(image.file_name for image in images),
+            sizes_hw=np.array([image.size_hw for image in images], np.int64).reshape(-1, 2),
+            offsets=offsets,
+            annotation_ids=np.arange(1, offsets[-1] + 1),
+            boxes=np.concatenate([np.zeros((0, 4), np.float32), *(image.boxes for image in images)]),
+            xywh=np.concatenate([np.zeros((0, 4)), *(image.xywh for image in images)]),
+            labels=np.concatenate([np.zeros(0, np.int64), *(image.labels for image in images)]),
+            areas=np.concatenate([np.zeros(0), *(image.areas for image in images)]),
+            crowd=np.concatenate([np.zeros(0, np.bool_), *(image.crowd for image in images)]),
+        )
+
+    def with_images(self, images: Sequence[LabelledImage]) -> LabelSet:
+        """Return a label set of other images, with this one's categories and path."""
+        return LabelSet.of(images, categories=self.categories, path=self.path)
+
+    def with_boxes(self, keep: BoolArray) -> LabelSet:
+        """Return the same images with the boxes that a mask `[N]` keeps."""
+        names = ("annotation_ids", "boxes", "xywh", "labels", "areas", "crowd")
+        counts = np.bincount(self.image_of_box[keep], minlength=len(self))
+        columns = {name: getattr(self, name)[keep] for name in names}
+        return replace(self, offsets=np.cumsum([0, *counts], dtype=np.int64), **columns)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.file_names)
+
+    @cached_property
+    def images(self) -> tuple[LabelledImage, ...]:
+        """The images one by one; their arrays are views of the columns."""
+        ends = self.offsets.tolist()
+        rows = zip(
+            self.image_ids.tolist(), self.file_names, self.sizes_hw.tolist(), ends[:-1], ends[1:], strict=True
+        )
+        return tuple(
+            LabelledImage(
+                image_id=image_id,
+                file_name=name,
+                size_hw=(height, width),
+                boxes=self.boxes[start:end],
+                labels=self.labels[start:end],
+                areas=self.areas[start:end],
+                crowd=self.crowd[start:end],
+                file_xywh=self.xywh[start:end],
+            )
+            for image_id, name, (height, width), start, end in rows
+        )
+
+    @property
+    def image_of_box(self) -> IntArray:
+        """int64 `[N]`: the index of each box's image."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """What reading changed, counted: `CLIPPED` and `DROPPED` boxes."""
+        kinds = (finding.kind for finding in self.findings)
+        return dict(Counter(kind for kind in kinds if kind in (CLIPPED, DROPPED)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

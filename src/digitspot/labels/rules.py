@@ -27,17 +27,17 @@ class Finding:
     Attributes:
         kind: What many findings have in common, in the plural: "duplicate ids".
         severity: "error" where training cannot use the data as it is, else "warning".
-        place: The file.
+        where: The file.
         message: What is wrong there, with the value.
     """
 
     kind: str
     severity: Severity
-    place: str
+    where: str
     message: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}"
+        return f"{self.where}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -124,17 +124,17 @@ RESULT_FIELDS = (
 class Findings(list[Finding]):
     """Findings of one file as they are met."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, where: str) -> None:
         super().__init__()
-        self.place = place
+        self.where = where
 
     def error(self, kind: str, message: str) -> None:
         """Add something that reading must refuse."""
-        self.append(Finding(kind, "error", self.place, message))
+        self.append(Finding(kind, "error", self.where, message))
 
     def warn(self, kind: str, message: str) -> None:
         """Add something that reading gets over."""
-        self.append(Finding(kind, "warning", self.place, message))
+        self.append(Finding(kind, "warning", self.where, message))
 
 
 def usable_rows(rows: Any, section: str, fields: Sequence[Field], findings: Findings) -> dict[int, Any]:
@@ -182,7 +182,7 @@ def _row_problem(row: Any, fields: Sequence[Field]) -> tuple[str, str] | None:
 
 
 def _row_name(row: Any, section: str, position: int) -> str:
-    """Name a record by its id, or by its place (from 0) where it has none that can be trusted."""
+    """Name a record by its id, or by its position (from 0) where it has none that can be trusted."""
     if type(row) is dict and is_integer(row.get("id")):
         return f"{_SINGULAR[section]} {row['id']}"
     return f"{section}[{position}]"

@@ -40,19 +40,18 @@ class Statistics:
 
 def measure(labels: LabelSet) -> Statistics:
     """Measure a split by its labels alone; no image is opened."""
-    sizes = np.array([image.size_hw for image in labels.images], np.float64).reshape(-1, 2)
-    own = [image.boxes[~image.crowd] for image in labels.images]
-    boxes = np.concatenate([np.zeros((0, 4)), *own]).astype(np.float64)
-    of_image = sizes[np.repeat(np.arange(len(own)), [len(each) for each in own])]  # [N, 2]
-    digits = np.concatenate([np.zeros(0, np.int64), *(image.labels[~image.crowd] for image in labels.images)])
+    real = labels.with_boxes(~labels.crowd)
+    sizes = labels.sizes_hw.astype(np.float64)
+    boxes = real.boxes.astype(np.float64)
+    of_image = sizes[real.image_of_box]  # [N, 2]
     wide, high = (boxes[:, 2:] - boxes[:, :2]).T
     return Statistics(
         num_images=len(sizes),
         heights=high,
         shares=high / of_image[:, 0],
         aspects=wide / np.maximum(high, 1e-9),
-        digits=np.bincount(digits - 1, minlength=NUM_DIGITS),
-        lengths=np.bincount([len(each) for each in own]),
+        digits=np.bincount(real.labels - 1, minlength=NUM_DIGITS),
+        lengths=np.bincount(np.diff(real.offsets)),
         short_sides=sizes.min(axis=1, initial=np.inf),
         positions=_positions(boxes / of_image[:, [1, 0, 1, 0]]),
     )

@@ -258,7 +258,9 @@ class _Work:
         for name, rows in self.rows.items():
             images = tuple(_labelled(number, row) for number, row in enumerate(rows, 1))
             categories = CategoryMap.homework()
-            written[name] = LabelSet(images=images, categories=categories, path=self.output / f"{name}.json")
+            written[name] = LabelSet.of(
+                images=images, categories=categories, path=self.output / f"{name}.json"
+            )
             write_labels(written[name], self.folder / f"{name}.json")
             crcs = np.array([row.crc for row in rows], np.uint32)
             self._sink(name).finish(written[name], crcs, self.request.seed)

@@ -106,7 +106,7 @@ def look(
         if with_loss:
             total_loss += _sum_of_losses(runtime, prepared, truth[-len(chunk) :], key=len(truth))
         progress(len(truth))
-    labels = LabelSet(images=tuple(truth), categories=samples.categories, path=Path("labels"))
+    labels = LabelSet.of(tuple(truth), categories=samples.categories, path=Path("labels"))
     return Look(found, labels, total_loss / len(truth) if with_loss else None)
 
 
