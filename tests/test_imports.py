@@ -16,7 +16,7 @@ RANKS: dict[str, int] = {
         (
             "digitspot errors",
             "types",
-            "cores files progress boxes config",
+            "cores files processes progress boxes config",
             "fusion images preprocess reading",
             "labels",
             "readings_csv",

@@ -23,6 +23,7 @@ from digitspot.dataset.parts import PartFeed, PartMemory, PlacedBatch
 from digitspot.dataset.sampler import Batch, BatchPlan, update_groups
 from digitspot.dataset.samples import Samples
 from digitspot.preprocess import Prepared, prepare, stack, stacked_shape
+from digitspot.processes import die_with_parent
 from digitspot.training.allocator import give_back_freed_memory, hand_back_freed_memory
 from digitspot.types import FloatArray, ImageArray, IntArray
 
@@ -250,6 +251,7 @@ def _loaded(batches: Iterator[TensorBatch | None], handler: Any) -> Iterator[Ten
 
 
 def _stand_back_for_the_trainer(_: int) -> None:
+    die_with_parent()
     give_back_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):

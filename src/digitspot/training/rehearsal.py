@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from digitspot.config import Config, config_from_dict, config_to_dict
 from digitspot.detector import build_detector
 from digitspot.detector.model import pick_device
 from digitspot.errors import DigitspotError
+from digitspot.processes import die_with_parent
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.learner import Learner
 from digitspot.training.loader import TensorBatch
@@ -70,6 +72,7 @@ def rehearse(
         "counts": counts,
         "limit": limit,
         "now": now,
+        "parent": os.getpid(),
     }
     command = [sys.executable, "-m", "digitspot.training.rehearsal"]
     done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
@@ -81,6 +84,7 @@ def rehearse(
 def main() -> None:
     """Answer one request; a line for each trial."""
     request = json.load(sys.stdin)
+    die_with_parent(request["parent"])
     config = config_from_dict(request["config"])
     keep_freed_memory()
     before = status_bytes("VmRSS")
