@@ -114,6 +114,11 @@ def _locks(file: IO[str], path: Path) -> bool:
     return path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path))
 
 
+def printable(text: str) -> str:
+    """Return a text without control characters, which a terminal or a page would obey."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def digest(path: Path) -> str:
     """Return sixteen hexadecimal digits that tell a file's content from others (blake2b).
 

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitspot.evaluation.diagrams import draw_reliability
 from digitspot.evaluation.mistakes import KINDS, kind_of, list_mistakes
 from digitspot.evaluation.reliability import (
     accuracy_by_coverage,
@@ -80,9 +79,6 @@ def test_metrics_of_few_readings() -> None:
     assert metrics.coverage[0.95].value == 0.5
     assert metrics.curve == ((0.5, 1.0), (1.0, 0.5))
     assert accuracy_by_coverage(np.zeros(1), np.ones(1, bool)) == ((1.0, 1.0),)
-    drawing = draw_reliability(metrics)
-    assert drawing.startswith("<svg")
-    assert drawing.count("<circle") == 2
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from digitspot.labels.coco import find_split, labels_path_of, read_labels
 from digitspot.labels.statistics import Statistics, measure
 from digitspot.preview import augmentation_sheet, choose_images, preview_sheet
 from digitspot.progress import tracking
-from digitspot.statistics_figure import draw_statistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +54,15 @@ class PreviewOptions:
 
 def stats(arguments: list[str]) -> None:
     """Measure a data set and draw the figure."""
+    from digitspot.plots import kind_of, save  # matplotlib takes half a second to load
+    from digitspot.statistics_plot import statistics_plot
+
     options = parse(StatsOptions, "data stats", arguments)
+    kind = kind_of(options.output)
     check_writable(options.output.absolute().parent)
     splits = _measured(options.path)
-    _save(draw_statistics(options.path.name or str(options.path), splits), options.output)
+    with writing_whole(options.output, "wb") as file:
+        save(statistics_plot(options.path.name or str(options.path), splits), file, kind)
     rows = [
         (name, str(each.num_images), str(len(each.heights)), " ".join(map(str, each.lengths.tolist())))
         for name, each in splits.items()

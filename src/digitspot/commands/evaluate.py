@@ -14,7 +14,7 @@ from digitspot.commands.options import parse, print_json, print_table
 from digitspot.dataset.seen import Seen, unseen
 from digitspot.errors import ConfigError, DataError
 from digitspot.evaluation.answers import Scores, evaluate_answers
-from digitspot.evaluation.diagrams import draw_reliability
+from digitspot.evaluation.reliability import ReliabilityMetrics
 from digitspot.files import writing_whole
 from digitspot.labels.coco import read_json, read_labels, read_numbers, read_results
 from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN
@@ -53,7 +53,7 @@ class EvaluateOptions:
     mistakes: int = 0
     """Also print up to this many wrong numbers of each kind, the surest first."""
     diagram: Path | None = None
-    """Draw probability against accuracy, and accuracy against coverage, into this .svg file."""
+    """Draw probability against accuracy, and accuracy against coverage, into this .svg or .png file."""
     json: bool = False
     """Print JSON instead of a table."""
     save: Path | None = None
@@ -88,8 +88,7 @@ def run(arguments: list[str]) -> None:
                 f"--diagram {options.diagram}: the answers have no probabilities",
                 hint=f"`digitspot predict` writes {READINGS} beside {RESULTS}.",
             )
-        with writing_whole(options.diagram) as file:
-            file.write(draw_reliability(scores.reliability))
+        _draw(scores.reliability, options.diagram)
     if options.json:
         print_json(scores.to_dict())
     else:
@@ -104,6 +103,16 @@ def print_scores(scores: Scores) -> None:
     num_images = scores.numbers.num_images
     print_table(f"Boxes of {num_images} images", ("figure", "value"), scores.box_rows())
     print_table(f"Numbers of {num_images} images", ("figure", "value"), scores.number_rows())
+
+
+def _draw(metrics: ReliabilityMetrics, path: Path) -> None:
+    from digitspot.plots import kind_of, reliability_plot, save  # matplotlib takes half a second to load
+
+    kind = kind_of(path)
+    bins = [(each.probability, each.accuracy) for each in metrics.bins]
+    figure = reliability_plot(bins, metrics.curve, f"calibration error {metrics.calibration_error:.3f}")
+    with writing_whole(path, "wb") as file:
+        save(figure, file, kind)
 
 
 def _answer_files(options: EvaluateOptions) -> tuple[Path, Path | None, Path | None]:

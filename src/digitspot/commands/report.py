@@ -11,7 +11,7 @@ import tyro
 from digitspot.commands.options import parse
 from digitspot.errors import ConfigError
 from digitspot.report.build import check_output, write_report
-from digitspot.report.sources import read_subject
+from digitspot.report.subject import read_subject
 
 
 @dataclass(frozen=True, kw_only=True)

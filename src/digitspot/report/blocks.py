@@ -1,4 +1,4 @@
-"""What a report is made of; a page and Markdown are both written from it."""
+"""What a report is made of. The page and the Markdown are both written from these blocks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from digitspot.report.svg import Line
+import numpy as np
+from matplotlib.figure import Figure
+
+from digitspot.plots import Axis, Line, Point, line_plot
 
 Cells = tuple[str, ...]
+MAX_POINTS = 160
+"""Of a line. The page stays small."""
+MAX_ROWS = 12
+"""Of a line's values in its table."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Code:
-    """Commands or settings, as they are."""
+    """Commands or settings, unchanged."""
 
     text: str
     caption: str = ""
@@ -30,7 +37,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns; `marks` gives rows a class, such as "better"."""
+    """Rows under named columns; `marks` gives each row a class, such as "better"."""
 
     columns: Cells
     rows: Sequence[Cells]
@@ -41,20 +48,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing.
+    """A plot.
 
     Attributes:
         caption: Its title.
-        svg: Inline SVG.
-        legend: The series to name; none where there is one.
-        points: The values drawn, for those who do not see it, and for Markdown.
-        note: What the drawing leaves out.
+        figure: The plot itself.
+        values: What is drawn, for people who do not see it, and for Markdown.
+        legend: The series to name; empty for a single one.
+        note: What the plot leaves out.
     """
 
     caption: str
-    svg: str
+    figure: Figure
+    values: Table
     legend: Sequence[Line] = ()
-    points: Table | None = None
     note: str = ""
     kind: Literal["chart"] = "chart"
 
@@ -105,3 +112,29 @@ class Section:
     title: str
     blocks: list[Block] = field(default_factory=list)
     folded: bool = False
+
+
+def line_chart(
+    title: str, x: Axis, y: Axis, lines: Sequence[Line], *, diagonal: bool = False, note: str = ""
+) -> Chart:
+    """Draw lines, with a legend if there are several, and list some of their values."""
+    rows = [
+        (line.name, x.names[int(px)] if x.names else _shown(px, x.percent), _shown(py, y.percent))
+        for line in lines
+        for px, py in thinned(line.points, MAX_ROWS)
+    ]
+    values = Table(("series", x.label, y.label), rows)
+    figure = line_plot(x, y, lines, diagonal=diagonal)
+    return Chart(title, figure, values, lines if len(lines) > 1 else (), note)
+
+
+def thinned(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
+    """Leave out points evenly; the first and the last stay."""
+    chosen = np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).round().astype(int))
+    return [points[i] for i in chosen.tolist()]
+
+
+def _shown(value: float, percent: bool) -> str:
+    if percent:
+        return f"{value:.1%}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

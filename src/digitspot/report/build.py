@@ -8,24 +8,23 @@ from digitspot.errors import ConfigError
 from digitspot.files import check_writable, writing_whole
 from digitspot.report.ablation import ablation_section
 from digitspot.report.blocks import Section, Text
+from digitspot.report.mistakes import mistake_sections
 from digitspot.report.page import MARKER, to_html, to_markdown
 from digitspot.report.repeat import repeat_section
-from digitspot.report.sections import (
-    box_section,
-    mistake_sections,
-    number_section,
-    score_section,
-    scored_of,
-)
-from digitspot.report.sources import Subject
+from digitspot.report.scores import box_section, number_section, score_section
+from digitspot.report.subject import Subject
 from digitspot.report.training import training_section
+
+NO_SCORES = (
+    "No answers are compared with labels. `digitspot predict` writes answers; --labels names the true labels."
+)
 
 
 def check_output(output: Path) -> None:
     """See, before long work begins, that a page and its Markdown may be written.
 
     Raises:
-        ConfigError: Its name is none of a page, or the Markdown would replace a file of somebody else's.
+        ConfigError: It does not end in .html, or the Markdown would replace a file of another kind.
         DigitspotError: The folder cannot be written.
     """
     if output.suffix.lower() not in (".html", ".htm"):
@@ -69,35 +68,30 @@ def write_report(subject: Subject, output: Path, *, most_mistakes: int, num_resa
 
 
 def build_sections(subject: Subject, most_mistakes: int, num_resamples: int) -> list[Section]:
-    """Return the sections; those that nothing is known for are left out."""
+    """Return the sections; those without content are left out."""
+    of_ablation = subject.ablation is not None
     sections = [] if subject.ablation is None else [ablation_section(subject.ablation)]
-    scored = scored_of(subject)
+    scored = subject.scored
     if scored:
-        scores = score_section(scored, num_resamples, subject.ablation is not None)
+        scores = score_section(scored, num_resamples, of_ablation=of_ablation)
         if missing := [source.name for source in subject.sources if source.answers is None]:
             scores.blocks.append(Text(f"Without answers: {', '.join(missing)}."))
         sections.append(scores)
     else:
-        how = (
-            "No answers are compared with labels: `digitspot predict` writes them, --labels names the truth."
-        )
-        sections.append(Section("Scores", [Text(how)]))
+        sections.append(Section("Scores", [Text(NO_SCORES)]))
     if any(source.metrics for source in subject.sources):
         sections.append(training_section(subject.sources))
     if scored:
-        sections += [box_section(scored), number_section(scored)]
-        sections += mistake_sections(scored, most_mistakes)
-    sections.append(repeat_section(subject, scored))
+        sections += [box_section(scored), number_section(scored), *mistake_sections(scored, most_mistakes)]
+    sections.append(repeat_section(subject))
     return [section for section in sections if section.blocks]
 
 
 def _about(subject: Subject) -> str:
     parts = []
     for source in subject.sources:
-        seen, seconds = (
-            max((record.get(key, 0) for record in source.metrics), default=0)
-            for key in ("images_seen", "seconds")
-        )
-        trained = f"{source.name}: trained on {seen:,} images in {seconds / 60:,.1f} minutes"
+        seen = max((record.get("images_seen", 0) for record in source.metrics), default=0)
+        minutes = max((record.get("seconds", 0) for record in source.metrics), default=0) / 60
+        trained = f"{source.name}: trained on {seen:,} images in {minutes:,.1f} minutes"
         parts.append(trained if seen else source.name)
     return "; ".join(parts)

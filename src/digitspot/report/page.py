@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from importlib.resources import files
@@ -10,22 +11,26 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import digitspot
-from digitspot.report.blocks import Block, Cells, Chart, Code, Gallery, Section, Table, Text
+from digitspot.files import printable
+from digitspot.plots import to_svg
+from digitspot.report.blocks import Block, Chart, Code, Gallery, Section, Table, Text
 
 MARKER = "<!-- Written by digitspot report, which replaces it. -->"
 """The first line of its Markdown."""
 
 
 def to_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """Return the page; whatever a name or a file says is escaped, but for our own drawings."""
+    """Return the page. Every name and text from a file is escaped and printable."""
     environment = Environment(
         loader=PackageLoader("digitspot.report", "page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters["drawing"] = Markup  # made by `report.svg`, which escapes names itself
+    environment.filters["drawing"] = _drawing
+    environment.filters["lines"] = _printable_lines
     page = files("digitspot.report") / "page"
     return environment.get_template("report.html").render(
         title=title,
@@ -38,11 +43,19 @@ def to_html(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     )
 
 
+def _drawing(chart: Chart, prefix: str) -> Markup:
+    return Markup(to_svg(chart.figure, printable(chart.caption), prefix))
+
+
+def _printable_lines(text: str) -> Markup:
+    return Markup("\n").join(printable(line) for line in text.splitlines())
+
+
 def to_markdown(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """Return the same in Markdown, drawings as tables of their values."""
-    parts = [MARKER, f"# {title}", subtitle]
+    """Return the same in Markdown, with tables of values instead of plots."""
+    parts = [MARKER, f"# {_plain(title)}", _plain(subtitle)]
     for section in sections:
-        parts.append(f"## {section.title}")
+        parts.append(f"## {_plain(section.title)}")
         for block in section.blocks:
             parts += _markdown(block)
     return "\n\n".join(parts) + "\n"
@@ -51,18 +64,17 @@ def to_markdown(title: str, subtitle: str, sections: Sequence[Section]) -> str:
 def _markdown(block: Block) -> Iterator[str]:
     match block:
         case Text(text):
-            yield text
+            yield _plain(text)
         case Code(text, caption):
-            yield f"{caption}:"
-            yield f"```\n{text.rstrip()}\n```"
+            yield f"{_plain(caption)}:"
+            yield _fenced(text)
         case Table():
             yield from _table(block)
-        case Chart(caption, _, _, points, note):
-            yield f"### {caption}"
-            if note:
-                yield note
-            if points is not None:
-                yield from _table(points)
+        case Chart():
+            yield f"### {_plain(block.caption)}"
+            if block.note:
+                yield _plain(block.note)
+            yield from _table(block.values)
         case Gallery(title, cards, total):
             columns = ("image", "true", "read", "")
             rows = [(card.title, card.true, card.read, f"{card.note}, {card.detail}") for card in cards]
@@ -71,6 +83,22 @@ def _markdown(block: Block) -> Iterator[str]:
 
 def _table(table: Table) -> Iterator[str]:
     if table.caption:
-        yield table.caption
-    lines: list[Cells] = [table.columns, ("---",) * len(table.columns), *table.rows]
-    yield "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        yield _plain(table.caption)
+    head = [table.columns, ("---",) * len(table.columns)]
+    rows = [[_plain(cell) for cell in row] for row in table.rows]
+    yield "\n".join(f"| {' | '.join(line)} |" for line in [*head, *rows])
+
+
+def _plain(text: str) -> str:
+    r"""Return a text that Markdown shows as it is.
+
+    >>> print(_plain("a|b *c* <i> [d](e) nano_1"))
+    a\|b \*c\* \<i> [d\](e) nano\_1
+    """
+    return re.sub(r"[\\`*_<|~&]|\](?=[(\[:])|^#", lambda each: f"\\{each[0]}", printable(text))
+
+
+def _fenced(text: str) -> str:
+    """Return code in a fence that it cannot end."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return "\n".join([fence, *map(printable, text.rstrip().splitlines()), fence])

@@ -11,14 +11,13 @@ import numpy as np
 
 from digitspot.labels.statistics import measure
 from digitspot.report.blocks import Code, Section, Table, Text
-from digitspot.report.sections import Scored
-from digitspot.report.sources import Answers, Source, Subject
+from digitspot.report.subject import Answers, Source, Subject
 
 
-def repeat_section(subject: Subject, scored: Sequence[Scored]) -> Section:
+def repeat_section(subject: Subject) -> Section:
     """Return the data, the settings and the commands."""
     section = Section("Data, settings and commands")
-    for _, _, answers in scored[:1]:
+    for _, _, answers in subject.scored[:1]:
         section.blocks.append(_data_table(answers))
     if subject.ablation:
         section.blocks.append(Code(shlex.join(subject.ablation["command"]), "To repeat the ablation"))

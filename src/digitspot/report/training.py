@@ -1,4 +1,4 @@
-"""The section of the trainings: losses, scores, speed, memory and rate."""
+"""The section of the trainings: losses, scores, speed, memory and learning rate."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from digitspot.report.blocks import Chart, Section
-from digitspot.report.charts import chart, thinned
-from digitspot.report.sources import Source
-from digitspot.report.svg import Axis, Line, Point, axis_for
+from digitspot.plots import Axis, Line, Point, axis_for
+from digitspot.report.blocks import Chart, Section, line_chart, thinned
+from digitspot.report.subject import Source
 
 START = 0.05
-"""Share of a training at whose beginning a loss may leave the chart: it would take all the room."""
+"""The first fraction of a training, whose loss may leave the plot: it would take all the room."""
+MAX_SPEEDS = 40
 Trained = tuple[int, Source]
-"""A source that has records, with its number, which is its colour's."""
+"""A source that has records, with the index of its colour."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What goes to the right: a record's field, how much of it is one unit, and its name."""
+    """A record's field on the x axis, how much of it is one unit, and its name."""
 
     key: str
     unit: float
@@ -32,16 +32,16 @@ IMAGES, MINUTES = Scale("images_seen", 1, "images seen"), Scale("seconds", 60, "
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """One chart of the records.
+    """One plot of the records.
 
     Attributes:
         title: Above it.
-        label: What goes upwards.
+        label: Of the y axis.
         series: Kind of record, field and name of each.
-        over: What goes to the right.
-        percent: Whether values are shares.
-        from_zero: Whether the axis starts at 0.
-        high_start: Whether the beginning may leave the chart.
+        over: The x axis.
+        percent: Whether values are fractions.
+        from_zero: Whether the y axis starts at 0.
+        high_start: Whether the beginning may leave the plot.
     """
 
     title: str
@@ -53,8 +53,7 @@ class Plot:
     high_start: bool = False
 
 
-PLAIN, ZOOMED = "as they are", "zoomed out"
-LEARNING = (
+PLOTS = (
     Plot(
         title="Loss",
         label="loss",
@@ -67,17 +66,15 @@ LEARNING = (
     Plot(
         title="Validation: numbers right",
         label="right",
-        series=[("valid", "accuracy", PLAIN), ("valid", "zoomed_accuracy", ZOOMED)],
+        series=[("valid", "accuracy", "as they are"), ("valid", "zoomed_accuracy", "zoomed out")],
         percent=True,
     ),
     Plot(
         title="Validation: mAP",
         label="mAP",
-        series=[("valid", "map", PLAIN), ("valid", "zoomed_map", ZOOMED)],
+        series=[("valid", "map", "as they are"), ("valid", "zoomed_map", "zoomed out")],
         percent=True,
     ),
-)
-OVER_TIME = (
     Plot(
         title="Memory of the training and its loader processes",
         label="MiB",
@@ -87,8 +84,8 @@ OVER_TIME = (
     ),
     Plot(
         title="Learning rate",
-        label="share of its peak",
-        series=[("train", "rate_factor", "rate")],
+        label="fraction of its peak",
+        series=[("train", "rate_factor", "lr")],
         over=MINUTES,
         from_zero=True,
     ),
@@ -96,19 +93,18 @@ OVER_TIME = (
 
 
 def training_section(sources: Sequence[Source]) -> Section:
-    """Return how losses and scores went over the images, and speed, memory and rate over time."""
+    """Return plots of losses and scores over the images, and of speed, memory and lr over time."""
     trained = [(i, each) for i, each in enumerate(sources) if each.metrics]
-    charts = [_plotted(plot, trained) for plot in LEARNING]
-    charts += [_speed_chart(trained), *(_plotted(plot, trained) for plot in OVER_TIME)]
-    return Section("Training", [each for each in charts if each is not None])
+    charts = [_chart(plot, trained) for plot in PLOTS]
+    return Section("Training", [each for each in (*charts, _speed_chart(trained)) if each is not None])
 
 
-def _plotted(plot: Plot, trained: Sequence[Trained]) -> Chart | None:
-    """Draw a chart of what the records have; None where they have nothing of it."""
-    several = len(trained) > 1
+def _chart(plot: Plot, trained: Sequence[Trained]) -> Chart | None:
+    """Draw what the records have of a plot; None if they have nothing of it."""
     lines, notes = [], []
-    for colour, source in trained:
+    for index, source in trained:
         for number, (kind, key, what) in enumerate(plot.series):
+            several = len(trained) > 1
             name = f"{source.name}, {what}" if several else what
             known = _known(source, kind, key, plot.over)
             points = thinned([point for point in known if math.isfinite(point[1])])
@@ -116,22 +112,15 @@ def _plotted(plot: Plot, trained: Sequence[Trained]) -> Chart | None:
                 first = f"the first after {broken[0]:,.4g} {plot.over.label}"
                 notes.append(f"{name}: {len(broken)} of {len(known)} values are not finite, {first}.")
             if points:
-                lines.append(
-                    Line(
-                        name,
-                        points,
-                        colour if several else number,
-                        dashed=number > 0 and several,
-                        dots=len(points) == 1,
-                    )
-                )
+                dashed, single = several and number > 0, len(points) == 1
+                lines.append(Line(name, points, index if several else number, dashed=dashed, dots=single))
     if not lines:
         return None
     x = axis_for(plot.over.label, [x for line in lines for x, _ in line.points], from_zero=True)
-    y = _upwards(plot, lines)
+    y = _y_axis(plot, lines)
     if any(value > y.high for line in lines for _, value in line.points):
         notes.append(f"The axis ends at {y.high:.3g}; higher at the start.")
-    return chart(plot.title, x, y, lines, note=" ".join(notes))
+    return line_chart(plot.title, x, y, lines, note=" ".join(notes))
 
 
 def _known(source: Source, kind: str, key: str, over: Scale) -> list[Point]:
@@ -139,7 +128,7 @@ def _known(source: Source, kind: str, key: str, over: Scale) -> list[Point]:
     return [(row[over.key] / over.unit, row[key]) for row in rows]
 
 
-def _upwards(plot: Plot, lines: Sequence[Line]) -> Axis:
+def _y_axis(plot: Plot, lines: Sequence[Line]) -> Axis:
     """Return an axis that holds all, or all but a high start."""
     values = [y for line in lines for _, y in line.points]
     if plot.high_start:
@@ -149,20 +138,18 @@ def _upwards(plot: Plot, lines: Sequence[Line]) -> Axis:
 
 
 def _speed_chart(trained: Sequence[Trained]) -> Chart | None:
-    lines = [Line(each.name, _speed(each), i) for i, each in trained]
-    lines = [line for line in lines if line.points]
+    lines = [Line(each.name, points, i) for i, each in trained if (points := _speed(each))]
     if not lines:
         return None
     x = axis_for(MINUTES.label, [x for line in lines for x, _ in line.points], from_zero=True)
     y = axis_for("images a second", [y for line in lines for _, y in line.points], from_zero=True)
-    return chart("Speed", x, y, lines)
+    return line_chart("Speed", x, y, lines)
 
 
 def _speed(source: Source) -> list[Point]:
     """Return minutes and images a second between records, of training alone."""
     rows = source.records("train")
-    stride = max(1, len(rows) // 40)
-    rows = rows[::stride]
+    rows = rows[:: max(1, len(rows) // MAX_SPEEDS)]
     return [
         (b["seconds"] / 60, (b["images_seen"] - a["images_seen"]) / (b["seconds"] - a["seconds"]))
         for a, b in pairwise(rows)

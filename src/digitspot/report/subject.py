@@ -102,6 +102,10 @@ class Source:
         return [record for record in self.metrics if record["kind"] == kind]
 
 
+Scored = tuple[int, Source, Answers]
+"""A source with the index of its colour, and its answers."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """Everything that one report is about.
@@ -115,6 +119,11 @@ class Subject:
     title: str
     sources: Sequence[Source]
     ablation: Mapping[str, Any] | None = None
+
+    @property
+    def scored(self) -> list[Scored]:
+        """Return the sources that have answers."""
+        return [(i, each, each.answers) for i, each in enumerate(self.sources) if each.answers is not None]
 
 
 def read_subject(
