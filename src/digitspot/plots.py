@@ -49,7 +49,7 @@ MARKERS = "osD^vP"
 WIDTH, HEIGHT, DPI = 440, 280, 72
 """Of a plot in a page, in pixels."""
 FILE_KINDS = {".svg": "svg", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-STYLE = {
+STYLE: dict[str, Any] = {
     "font.size": 12,
     "svg.fonttype": "none",
     "svg.hashsalt": "digitspot",
@@ -215,8 +215,8 @@ def reliability_plot(bins: Sequence[Point], curve: Sequence[Point], note: str) -
 @contextmanager
 def style() -> Iterator[None]:
     """Draw and write in our style, whatever the settings of matplotlib are; they stay as they are."""
-    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if "backend" not in name}
-    with mpl.rc_context({**defaults, **STYLE}):
+    ours: Any = {name: value for name, value in mpl.rcParamsDefault.items() if "backend" not in name}
+    with mpl.rc_context(ours | STYLE):
         yield
 
 
