@@ -18,7 +18,7 @@ ImageSource = str | Path | bytes | Image.Image | np.ndarray
 """What `decode_image` takes: a path, a file's bytes, a Pillow image, or a uint8 array."""
 
 IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+    {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 
 _ORIENTATION = 0x0112
@@ -73,6 +73,16 @@ def image_size(path: Path) -> tuple[int, int]:
     with _decoding(name), Image.open(path) as image:
         width, height = image.size
         return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+def exif_orientation(path: Path) -> int:
+    """Return the EXIF orientation that `decode_image` undoes: 1 to 8, 1 for an upright image.
+
+    Raises:
+        DataError: The file is missing or not an image.
+    """
+    with _decoding(str(path)), Image.open(path) as image:
+        return _orientation(image)
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -24,8 +24,7 @@ from foreign_formats import (
 
 import digitspot.convert.write
 from digitspot.cli import run
-from digitspot.convert.convert import Division, convert
-from digitspot.convert.detect import read_source
+from digitspot.convert.convert import ConversionOptions, convert
 from digitspot.errors import DataError
 from digitspot.labels.check import check_data
 from digitspot.labels.coco import read_labels
@@ -98,8 +97,8 @@ def test_there_and_back(tmp_path: Path) -> None:
     """COCO to YOLO to COCO: half a pixel at most, in fact far less; YOLO cuts boxes to the frame."""
     photos = make_photos()
     write_coco(photos, tmp_path / "coco")
-    done = convert(tmp_path / "coco", tmp_path / "yolo", to="yolo", image_mode="copy")
-    assert done.notes == {"boxes cut to the frame": 1}
+    done = convert(tmp_path / "coco", tmp_path / "yolo", ConversionOptions(to="yolo", image_mode="copy"))
+    assert done.notes == {"boxes were cut to the frame": 1}
     convert(tmp_path / "yolo", tmp_path / "back")
     assert_same(photos, tmp_path / "back", 0.01, clipped=True)
 
@@ -126,7 +125,9 @@ def test_a_class_that_is_no_digit(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"1\.xml: object 2: class 'plate' is not a digit") as caught:
         convert(tmp_path / "in", tmp_path / "out")
     assert "--skip plate" in str(caught.value.hint)
-    assert convert(tmp_path / "in", tmp_path / "out", skip=["plate"]).counts == {"train": (1, 1)}
+    assert convert(tmp_path / "in", tmp_path / "out", ConversionOptions(skip=["plate"])).counts == {
+        "train": (1, 1)
+    }
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
@@ -150,7 +151,7 @@ def test_archives(kind: str, tmp_path: Path) -> None:
 def test_images_linked_copied_or_left(tmp_path: Path) -> None:
     write_coco(make_photos(), tmp_path / "in")
     for how in ("link", "copy", "none"):
-        convert(tmp_path / "in", tmp_path / how, image_mode=how)  # type: ignore[arg-type]
+        convert(tmp_path / "in", tmp_path / how, ConversionOptions(image_mode=how))  # type: ignore[arg-type]
     assert (tmp_path / "link" / "train" / "1.png").is_symlink()
     copied = tmp_path / "copy" / "train" / "1.png"
     assert not copied.is_symlink()
@@ -163,11 +164,16 @@ def test_missing_images(tmp_path: Path) -> None:
     (tmp_path / "in" / "train" / "3.png").unlink()
     with pytest.raises(DataError, match=r"1 of 9 images are missing:\n.*3\.png"):
         convert(tmp_path / "in", tmp_path / "out")
-    assert convert(tmp_path / "in", tmp_path / "out", skip_missing=True).counts["train"][0] == 4
+    assert (
+        convert(tmp_path / "in", tmp_path / "out", ConversionOptions(skip_missing=True)).counts["train"][0]
+        == 4
+    )
     for path in (tmp_path / "in").rglob("*.png"):
         path.unlink()
-    done = convert(tmp_path / "in", tmp_path / "labels")
-    assert "images, none of which is there: labels only, sizes from the boxes" in done.notes
+    with pytest.raises(DataError, match=r"no image is there.*\n.*test/8\.png \(tried also .*in/8\.png\)"):
+        convert(tmp_path / "in", tmp_path / "second")
+    done = convert(tmp_path / "in", tmp_path / "labels", ConversionOptions(image_mode="none"))
+    assert done.notes == {"images are missing; their sizes are those of the labels or boxes": 9}
 
 
 def test_a_split_for_validation_keeps_copies_together(tmp_path: Path) -> None:
@@ -183,7 +189,7 @@ def test_a_split_for_validation_keeps_copies_together(tmp_path: Path) -> None:
     sides = []
     for seed in range(5):
         output = tmp_path / f"out{seed}"
-        done = convert(tmp_path / "in", output, division=Division(valid_share=0.3, seed=seed))
+        done = convert(tmp_path / "in", output, ConversionOptions(valid_fraction=0.3, seed=seed))
         assert done.counts["train"][0] + done.counts["valid"][0] == 60
         assert 12 <= done.counts["valid"][0] <= 18
         labels = read_labels(output / "valid.json")
@@ -193,7 +199,7 @@ def test_a_split_for_validation_keeps_copies_together(tmp_path: Path) -> None:
         assert (names[0] in valid) == (names[30] in valid)
         sides.append(frozenset(valid))
     assert len(set(sides)) > 1
-    convert(tmp_path / "in", tmp_path / "again", division=Division(valid_share=0.3, seed=0))
+    convert(tmp_path / "in", tmp_path / "again", ConversionOptions(valid_fraction=0.3, seed=0))
     assert (tmp_path / "again" / "valid.json").read_bytes() == (tmp_path / "out0" / "valid.json").read_bytes()
 
 
@@ -202,16 +208,16 @@ def test_output_that_holds_something(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("dear")
     with pytest.raises(DataError, match="no earlier conversion"):
-        convert(tmp_path / "in", tmp_path / "mine", overwrite=True)
-    convert(tmp_path / "in", tmp_path / "out", to="yolo")
+        convert(tmp_path / "in", tmp_path / "mine", ConversionOptions(overwrite=True))
+    convert(tmp_path / "in", tmp_path / "out", ConversionOptions(to="yolo"))
     with pytest.raises(DataError, match="holds an earlier conversion"):
         convert(tmp_path / "in", tmp_path / "out")
-    convert(tmp_path / "in", tmp_path / "out", overwrite=True)
+    convert(tmp_path / "in", tmp_path / "out", ConversionOptions(overwrite=True))
     assert (tmp_path / "out" / "train.json").is_file()
     assert not (tmp_path / "out" / "data.yaml").exists()
     for inside in (tmp_path / "in", tmp_path / "in" / "out", tmp_path):
         with pytest.raises(DataError, match="is the source, inside it or around it"):
-            convert(tmp_path / "in", inside, overwrite=True)
+            convert(tmp_path / "in", inside, ConversionOptions(overwrite=True))
 
 
 def test_interrupted_it_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,8 +237,8 @@ def test_several_formats_in_one_folder(tmp_path: Path) -> None:
     write_coco(photos, tmp_path / "in")
     write_voc(photos, tmp_path / "in")
     with pytest.raises(DataError, match=r"several formats: coco \(test.json\), voc"):
-        read_source(tmp_path / "in", None, (), lambda done, total: None)
-    assert convert(tmp_path / "in", tmp_path / "out", source_format="voc").format == "voc"
+        convert(tmp_path / "in", tmp_path / "out")
+    assert convert(tmp_path / "in", tmp_path / "out", ConversionOptions(source_format="voc")).format == "voc"
 
 
 def test_classes_txt_beside_the_images(tmp_path: Path) -> None:
@@ -244,10 +250,10 @@ def test_classes_txt_beside_the_images(tmp_path: Path) -> None:
     (tmp_path / "made" / "data.yaml").unlink()
     (tmp_path / "made" / "classes.txt").write_text("\n".join(str(digit) for digit in range(10)))
     (tmp_path / "made" / "labels" / "5.txt").unlink()
-    done = convert(tmp_path / "made", tmp_path / "out", division=Division(valid_share=0))
+    done = convert(tmp_path / "made", tmp_path / "out", ConversionOptions(valid_fraction=0))
     digits = sum(len(photo.boxes) for photo in photos if photo.name != "5.png")
     assert done.counts == {"train": (5, digits)}
-    assert done.notes == {"images without a label file, taken as without digits": 1}
+    assert done.notes == {"images have no label file and count as images without digits": 1}
 
 
 def test_the_command_tells_what_it_did(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Archives of data sets, unpacked without letting a member leave the folder."""
+"""Archives of data sets, told by their content and unpacked without letting a member leave the folder."""
 
 from __future__ import annotations
 
@@ -7,126 +7,162 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
 
-from digitspot.convert.source import Progress
+from digitspot.convert.source import SPLIT_NAMES, Progress
 from digitspot.errors import DataError
 from digitspot.labels.rules import is_inner_path
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+SUFFIXES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".rar", ".7z", ".zst")
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+"""gzip, bzip2 and xz, which the tar reader undoes."""
+_FOREIGN = {b"Rar!\x1a\x07": "RAR", b"7z\xbc\xaf\x27\x1c": "7-Zip", b"\x28\xb5\x2f\xfd": "Zstandard"}
 _MAX_MEMBERS = 5_000_000
 _MAX_RATIO = 100
 """Unpacked over packed: images hardly shrink, and label files rarely to a hundredth."""
 _FREE_BYTES = 64 << 20
 """Always allowed, whatever the ratio."""
+_UTF8_NAMES = 0x800
+"""The flag of a zip member whose name is declared to be UTF-8 (APPNOTE 4.4.4, bit 11)."""
 
 
 def is_archive(path: Path) -> bool:
-    """Say whether a file's name is that of an archive."""
-    return path.is_file() and path.name.lower().endswith(SUFFIXES)
+    """Say whether a file is an archive or packed, by its first bytes; its name may say anything."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(512)
+    return start.startswith((*_ZIP, *_PACKED, *_FOREIGN)) or start[257:262] == b"ustar" or _named_so(path)
+
+
+def _named_so(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES)
 
 
 def unpack(path: Path, folder: Path, progress: Progress) -> None:
-    """Unpack an archive into a new folder; a wrong member is met before any is written where that can be.
+    """Unpack a zip or tar file into a new folder; its members are checked before any is written.
 
     Args:
-        path: A zip or tar file.
+        path: The archive.
         folder: Where to; made here.
         progress: Told after each member.
 
     Raises:
-        DataError: A member is a link or a device, or its path is absolute or leads out; or the archive is
-            damaged, or far larger unpacked than its size suggests, or than the disk has room for.
+        DataError: A member is a link that leads out or a device, or its path leads out; or the archive is of
+            another kind, damaged, far larger unpacked than its size suggests, or too large for the disk.
     """
-    budget = max(_FREE_BYTES, _MAX_RATIO * path.stat().st_size)
-    free = shutil.disk_usage(folder.parent).free
+    with path.open("rb") as file:
+        start = file.read(8)
+    kind = next((name for magic, name in _FOREIGN.items() if start.startswith(magic)), None)
+    if kind:
+        raise DataError(
+            f"{path}: is a {kind} archive, which is not read",
+            hint="Unpack it yourself and convert the folder, or pack it again as zip.",
+        )
+    folder.mkdir()
     try:
-        if path.name.lower().endswith(".zip"):
-            with zipfile.ZipFile(path) as archive:
-                members: list[_Member] = [
-                    (info.filename, _zip_kind(info), info.file_size, info) for info in archive.infolist()
-                ]
-                _check(path, members, budget, free)
-                _write(archive.open, members, folder, budget, path, progress)
-        else:
-            with tarfile.open(path) as archive_tar:
-                members = []
-                for entry in archive_tar:
-                    members.append((entry.name, _tar_kind(entry), entry.size, entry))
-                    _check(path, members[-1:], budget, free, len(members))
-                _check(path, members, budget, free)
-                _write(archive_tar.extractfile, members, folder, budget, path, progress)
+        _unpack_zip(path, folder, progress) if start.startswith(_ZIP) else _unpack_tar(path, folder, progress)
+    except tarfile.ReadError as error:
+        packed = start.startswith(_PACKED) and not path.name.lower().endswith((".tgz", ".tar.gz"))
+        what = "is a single packed file or damaged" if packed else "is damaged or no zip or tar archive"
+        raise DataError(f"{path}: {what}", hint="Unpack it yourself, or download it again.") from error
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: cannot be unpacked: {error}", hint="Copy or download it again.") from error
+        locked = "encrypted" in str(error)
+        what = "is locked with a password" if locked else "is damaged and cannot be unpacked"
+        hint = "Unpack it yourself and convert the folder." if locked else "Copy or download it again."
+        raise DataError(f"{path}: {what}", hint=hint) from error
 
 
-_Member = tuple[str, str, int, Any]
-"""Name, kind ("file", "folder" or what it is instead), bytes, and the archive's own record."""
+class _Limits:
+    """What an archive may unpack to, counted as its members are met."""
 
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.path = path
+        self.budget = max(_FREE_BYTES, _MAX_RATIO * path.stat().st_size)
+        self.free = shutil.disk_usage(folder).free
+        self.members = self.total = 0
 
-def _zip_kind(info: zipfile.ZipInfo) -> str:
-    if info.is_dir():
-        return "folder"
-    return "a link" if stat.S_ISLNK(info.external_attr >> 16) else "file"
-
-
-def _tar_kind(info: tarfile.TarInfo) -> str:
-    if info.isdir():
-        return "folder"
-    if info.issym() or info.islnk():
-        return f"a link to {info.linkname[:60]!r}"
-    return "file" if info.isreg() else "a device"
-
-
-def _check(path: Path, members: list[_Member], budget: int, free: int, num: int | None = None) -> None:
-    if (num or len(members)) > _MAX_MEMBERS:
-        raise DataError(f"{path}: has more than {_MAX_MEMBERS:,} members")
-    for name, kind, size, _ in members:
-        shown = name if len(name) <= 80 else f"{name[:77]}..."
+    def count(self, name: str, size: int) -> None:
+        """Add a member; raise a `DataError` when its path leads out or the archive grows too large."""
+        self.members += 1
+        self.total += size
+        if self.members > _MAX_MEMBERS:
+            raise DataError(f"{self.path}: has more than {_MAX_MEMBERS:,} members")
         if not is_inner_path(name):
-            raise DataError(f"{path}: member {shown!r} leads out of the folder it is unpacked to")
-        if kind not in ("file", "folder"):
-            raise DataError(f"{path}: member {shown!r} is {kind}")
-        if size > budget:
-            raise _too_large(path, size, budget)
-    total = sum(size for _, _, size, _ in members)
-    if total > budget:
-        raise _too_large(path, total, budget)
-    if total > free:
-        raise DataError(f"{path}: unpacks to {total >> 20:,} MiB; {free >> 20:,} MiB are free")
+            raise DataError(
+                f"{self.path}: member {_shown(name)} leads out of the folder it is unpacked to",
+                hint="No honest archive does this: do not use it.",
+            )
+        if self.total > self.budget:
+            raise DataError(
+                f"{self.path}: unpacks to {self.total:,} bytes and more; "
+                f"{self.budget:,} is the most for an archive of its size",
+                hint="If it can be trusted, unpack it yourself and convert the folder.",
+            )
+        if self.total > self.free:
+            raise DataError(
+                f"{self.path}: unpacks to {self.total >> 20:,} MiB; {self.free >> 20:,} MiB are free"
+            )
 
 
-def _too_large(path: Path, size: int, budget: int) -> DataError:
-    return DataError(
-        f"{path}: unpacks to {size:,} bytes and more; {budget:,} is the most for an archive of its size",
-        hint="If it can be trusted, unpack it yourself and convert the folder.",
-    )
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 80 else f"{name[:77]}...")
 
 
-def _write(
-    opener: Any, members: list[_Member], folder: Path, budget: int, path: Path, progress: Progress
-) -> None:
-    written = 0
-    for number, (name, kind, _, info) in enumerate(members, 1):
-        target = folder / name.replace("\\", "/")
-        if kind == "folder":
-            target.mkdir(parents=True, exist_ok=True)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with opener(info) as source, open(target, "wb") as file:
-                for chunk in _chunks(source):
-                    written += len(chunk)
-                    if written > budget:  # the sizes that it stated were wrong
-                        raise _too_large(path, written, budget)
-                    file.write(chunk)
-        progress(number, len(members))
+def _unpack_zip(path: Path, folder: Path, progress: Progress) -> None:
+    limits = _Limits(path, folder)
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        for info in members:
+            limits.count(info.filename, info.file_size)
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise DataError(f"{path}: member {_shown(info.filename)} is a link")
+        for number, info in enumerate(members, 1):
+            target = folder / _zip_name(info)
+            if _zip_name(info).endswith("/"):
+                target.mkdir(parents=True, exist_ok=True)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(info) as source, target.open("wb") as file:
+                    shutil.copyfileobj(source, file)  # no more than the size that was counted
+            progress(number, len(members))
 
 
-def _chunks(source: IO[bytes]) -> Iterator[bytes]:
-    while chunk := source.read(1 << 20):
-        yield chunk
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """Return a member's name with slashes; Windows writes backslashes, macOS UTF-8 without saying so."""
+    name = info.filename
+    if not info.flag_bits & _UTF8_NAMES:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
+
+
+def _unpack_tar(path: Path, folder: Path, progress: Progress) -> None:
+    limits = _Limits(path, folder)
+    with tarfile.open(path) as archive:
+        members = []
+        for member in archive:
+            limits.count(member.name, member.size)
+            _checked(path, member, folder)
+            members.append(member)
+        for number, member in enumerate(members, 1):
+            archive.extract(member, folder, filter="data")
+            progress(number, len(members))
+
+
+def _checked(path: Path, member: tarfile.TarInfo, folder: Path) -> None:
+    """Say in plain words why the library's filter for data refuses a member."""
+    try:
+        tarfile.data_filter(member, str(folder))
+    except tarfile.SpecialFileError as error:
+        raise DataError(f"{path}: member {_shown(member.name)} is a device") from error
+    except (tarfile.AbsoluteLinkError, tarfile.LinkOutsideDestinationError) as error:
+        link = f"is a link to {_shown(member.linkname)}"
+        raise DataError(f"{path}: member {_shown(member.name)} {link}") from error
+    except tarfile.FilterError as error:
+        raise DataError(f"{path}: member {_shown(member.name)} leads out of the folder") from error
 
 
 @contextmanager
@@ -143,11 +179,14 @@ def unpacked(source: Path, aside: Path, progress: Progress) -> Iterator[Path]:
         return
     try:
         unpack(source, aside, progress)
-        inner = [path for path in aside.iterdir() if not path.name.startswith((".", "__MACOSX"))]
-        yield inner[0] if len(inner) == 1 and inner[0].is_dir() and inner[0].name not in _SPLITS else aside
+        yield _innermost(aside)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-_SPLITS = ("train", "valid", "test", "extra")
-"""A lone folder of such a name tells the split, as in SVHN's `train.tar.gz`."""
+def _innermost(folder: Path) -> Path:
+    """Return the folder that holds more than one folder alone; a lone `train` tells the split and stays."""
+    inner = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    if len(inner) != 1 or not inner[0].is_dir() or inner[0].name.lower() in (*SPLIT_NAMES, "extra"):
+        return folder
+    return _innermost(inner[0])

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
-from digitspot.convert.archives import is_archive, unpacked
+import tyro
+
+from digitspot.convert.archives import unpacked
 from digitspot.convert.detect import Format, read_source
-from digitspot.convert.source import SourceImage
+from digitspot.convert.files import SourceFiles, locate, note_unused
+from digitspot.convert.repeats import each_once
+from digitspot.convert.sizes import ExifBoxes, fit_to_images
+from digitspot.convert.source import Collection, Notes, SourceImage
 from digitspot.convert.write import RECORD, ImageMode, Target, write_data_set
-from digitspot.cores import num_cores
 from digitspot.errors import DataError
 from digitspot.files import check_writable, write_error
-from digitspot.images import image_size
 from digitspot.labels.grouping import divide, fingerprints, group_images
 from digitspot.progress import tracking
 
@@ -34,85 +34,95 @@ class Conversion:
         format: Of the source.
         classes: Which class name or number was taken for which digit.
         counts: Images and digits of each split written.
-        notes: What was left out or assumed, counted.
+        notes: What was left out, repaired or assumed, counted.
     """
 
     format: Format
     classes: dict[str, int]
     counts: dict[str, tuple[int, int]]
-    notes: Counter[str]
+    notes: Notes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Division:
-    """How images are divided where the source does not.
+class ConversionOptions:
+    """How a data set is read, divided and written."""
 
-    Attributes:
-        valid_share: Share of the training images that becomes `valid`, where there is none.
-        test_share: Likewise `test`; only of a source without any splits.
-        seed: Of the choice.
-        again: Divide anew, whatever splits the source has.
-    """
-
-    valid_share: float = 0.1
-    test_share: float = 0.0
+    to: Target = "coco"
+    """The layout to write: coco is digitspot's own."""
+    source_format: Annotated[Format | None, tyro.conf.arg(name="from")] = None
+    """The source's format; none finds out."""
+    image_mode: Annotated[Literal["link", "copy", "none"], tyro.conf.arg(name="images")] = "link"
+    """Link to the source's images, which takes no space; copy them; or write labels only (none)."""
+    exif_boxes: ExifBoxes = "upright"
+    """What boxes are drawn on, where EXIF turns an image: the upright image, or the pixels as stored. Boxes
+    on stored pixels are turned with their image."""
+    valid_fraction: float = 0.1
+    """Fraction of the training images that becomes valid where the source has none; near-repeats and
+    augmented copies of one image stay together."""
+    test_fraction: float = 0.0
+    """Fraction that becomes test, where the source has no splits at all."""
     seed: int = 0
-    again: bool = False
+    """Seed of the division."""
+    resplit: bool = False
+    """Divide all images anew, whatever splits the source has."""
+    skip: tuple[str, ...] = ()
+    """Classes whose boxes are left out."""
+    skip_missing: bool = False
+    """Leave out labels whose image is missing."""
+    overwrite: bool = False
+    """Replace an earlier conversion."""
 
 
-def convert(
-    source: Path,
-    output: Path,
-    *,
-    to: Target = "coco",
-    source_format: Format | None = None,
-    image_mode: ImageMode = "link",
-    division: Division | None = None,
-    skip: Iterable[str] = (),
-    skip_missing: bool = False,
-    overwrite: bool = False,
-) -> Conversion:
+def convert(source: Path, output: Path, options: ConversionOptions | None = None) -> Conversion:
     """Convert a data set; the source is only read, and the output appears when all of it is written.
 
     Args:
         source: A folder, a label file whose images are where its format keeps them, or an archive of these.
         output: A new folder.
-        to: "coco", our layout, or "yolo".
-        source_format: None finds out.
-        images: "link" to the source's, "copy" them, or write labels only ("none").
-        division: How images are divided where the source does not say.
-        skip: Class names whose boxes are left out.
-        skip_missing: Leave out labels whose image is missing.
-        overwrite: Replace an earlier conversion at `output`.
+        options: How.
 
     Raises:
         DataError: The source cannot be used, or `output` holds something else.
         DigitspotError: The output cannot be written.
     """
-    _check_output(source, output, overwrite)
+    options = options or ConversionOptions()
+    _check_output(source, output, options.overwrite)
     check_writable(output.absolute().parent)
     aside = output.absolute().with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         with tracking("unpacking", "file") as show, unpacked(source, Path(f"{aside}.in"), show) as inner:
-            with tracking("reading labels", "entry") as show_labels:
-                kind, collection = read_source(inner, source_format, skip, show_labels)
-            there = {image.path for image in collection.images if image.path.is_file()}
-            images, image_mode, notes = _choose(collection.images, there, inner, image_mode, skip_missing)
-            images = _with_sizes(images, there)
-            splits = _divided(images, there, division or Division())
-            if is_archive(source) and image_mode == "link":
+            kind, collection = _read(inner, options)
+            splits = _divided(collection.images, options)
+            image_mode: ImageMode = options.image_mode
+            if inner != source and image_mode == "link":
                 image_mode = "move"
-            counts, more = write_data_set(
-                splits, aside, to, image_mode, {"source": str(source), "format": kind}
-            )
+            record = {"source": str(source), "format": kind}
+            counts, notes = write_data_set(splits, aside, options.to, image_mode, record)
         _install(aside, output)
     except OSError as error:
         raise write_error(output, error) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return Conversion(
-        format=kind, classes=collection.classes, counts=counts, notes=collection.notes + notes + more
-    )
+    collection.notes.merge(notes)
+    return Conversion(format=kind, classes=collection.classes, counts=counts, notes=collection.notes)
+
+
+def _read(source: Path, options: ConversionOptions) -> tuple[Format, Collection]:
+    """Read the labels, find their images and repair what the images tell."""
+    files = SourceFiles(source)
+    with tracking("reading labels", "entry") as show:
+        kind, collection = read_source(files, options.source_format, options.skip, show)
+    locate(collection, files)
+    note_unused(collection, files)
+    _check_missing(collection, files, options)
+    once = each_once(collection.images, collection.notes, resplit=options.resplit)
+    collection.images = fit_to_images(once, options.exif_boxes, collection.notes)
+    if not any(len(image.boxes) for image in collection.images):
+        raise DataError(
+            f"{source}: none of {len(once):,} images has a box of a digit, read as {kind}",
+            hint="Look whether the labels are where the format keeps them, or choose another with --from.",
+        )
+    return kind, collection
 
 
 def _check_output(source: Path, output: Path, overwrite: bool) -> None:
@@ -127,65 +137,54 @@ def _check_output(source: Path, output: Path, overwrite: bool) -> None:
         raise DataError(f"{output} holds an earlier conversion", hint="--overwrite replaces it.")
 
 
-def _choose(
-    images: Sequence[SourceImage], there: Set[Path], source: Path, image_mode: ImageMode, skip_missing: bool
-) -> tuple[list[SourceImage], ImageMode, Counter[str]]:
-    """Say what missing images lead to; return those to write, how, and what to tell."""
-    if not images:
-        raise DataError(f"{source}: the labels list no images")
-    missing = [str(image.path) for image in images if image.path not in there]
-    num_missing = len(missing)
-    notes: Counter[str] = Counter()
-    if not num_missing:
-        return list(images), image_mode, notes
-    if num_missing == len(images) and not skip_missing:
-        notes["images, none of which is there: labels only, sizes from the boxes"] = num_missing
-        return list(images), "none", notes
-    if image_mode == "none":
-        notes["missing images, whose sizes are taken from the boxes"] = num_missing
-        return list(images), image_mode, notes
-    if not skip_missing or num_missing == len(images):
-        named = "\n".join(f"  {path}" for path in missing[:_NUM_NAMED])
-        raise DataError(
-            f"{source}: {num_missing:,} of {len(images):,} images are missing:\n{named}",
-            hint="--skip-missing leaves their labels out; --images none writes labels only.",
+def _check_missing(collection: Collection, files: SourceFiles, options: ConversionOptions) -> None:
+    """Refuse labels whose image is missing, or leave them out where the user wants it."""
+    images, orphans = collection.images, collection.orphans
+    if not images and not orphans:
+        raise DataError(f"{files.source}: the labels list no images")
+    missing = [image for image in images if image.tried]
+    if options.image_mode == "none" and len(images) > 0:
+        collection.notes.add(
+            "images are missing; their sizes are those of the labels or boxes", "", len(missing)
         )
-    notes["labels left out, whose images are missing"] = num_missing
-    return [image for image in images if image.path in there], image_mode, notes
+        missing = []
+    num_missing, num_all = len(missing) + len(orphans), len(images) + len(orphans)
+    if num_missing == 0:
+        return
+    if num_missing == num_all or not options.skip_missing:
+        told = [f"{image.path}" + _also_tried(image) for image in missing[:_NUM_NAMED]]
+        told += [f"the image of {path}" for path in orphans[:_NUM_NAMED]]
+        named = "\n".join(f"  {line}" for line in told[:_NUM_NAMED])
+        what = "no image is there" if num_missing == num_all else "some images are missing"
+        raise DataError(
+            f"{files.source}: {what}, {num_missing:,} of {num_all:,} images are missing:\n{named}",
+            hint="--images none writes labels only."
+            if num_missing == num_all
+            else "--skip-missing leaves their labels out; --images none writes labels only.",
+        )
+    example = missing[0].where if missing else str(orphans[0])
+    collection.notes.add("labels were left out because their images are missing", example, num_missing)
+    collection.images = [image for image in images if not image.tried]
 
 
-def _with_sizes(images: list[SourceImage], there: Set[Path]) -> list[SourceImage]:
-    """Fill in sizes that the labels do not state: from the images' headers, else what holds the boxes."""
-
-    rows = [row for row, image in enumerate(images) if image.size_hw is None and image.path in there]
-    done = [image if image.size_hw else replace(image, size_hw=_extent(image)) for image in images]
-    with tracking("reading sizes") as show, ThreadPoolExecutor(num_cores()) as pool:
-        sizes = pool.map(image_size, [images[row].path for row in rows])
-        for number, (row, size_hw) in enumerate(zip(rows, sizes, strict=True), 1):
-            done[row] = replace(images[row], size_hw=size_hw)
-            show(number, len(rows))
-    return done
+def _also_tried(image: SourceImage) -> str:
+    return f" (tried also {image.tried[1]})" if len(image.tried) > 1 else ""
 
 
-def _extent(image: SourceImage) -> tuple[int, int]:
-    """Return the (height, width) that just holds the boxes."""
-    right, bottom = image.boxes[:, 2:].max(axis=0, initial=1).tolist()
-    return math.ceil(bottom), math.ceil(right)
-
-
-def _divided(images: list[SourceImage], there: Set[Path], division: Division) -> dict[str, list[SourceImage]]:
+def _divided(images: list[SourceImage], options: ConversionOptions) -> dict[str, list[SourceImage]]:
     """Return the images of each split; those of no split are for training."""
-    given = ["train" if division.again else image.split or "train" for image in images]
-    has_splits = not division.again and any(image.split for image in images)
-    shares = {"valid": division.valid_share}
+    given = ["train" if options.resplit else image.split or "train" for image in images]
+    has_splits = not options.resplit and any(image.split for image in images)
+    fractions = {"valid": options.valid_fraction}
     if not has_splits:
-        shares["test"] = division.test_share
+        fractions["test"] = options.test_fraction
     pool = [row for row, split in enumerate(given) if split == "train"]
-    if pool and "valid" not in given and any(shares.values()):
+    if pool and "valid" not in given and any(fractions.values()):
         chosen = [images[row] for row in pool]
         paths = [image.path for image in chosen]
-        groups = group_images(paths, fingerprints(paths) if there >= set(paths) else None)
-        for row, split in zip(pool, divide(groups, shares, division.seed), strict=True):
+        all_there = not any(image.tried for image in images)
+        groups = group_images(paths, fingerprints(paths) if all_there else None)
+        for row, split in zip(pool, divide(groups, fractions, options.seed), strict=True):
             given[row] = split
     return {
         name: [image for image, split in zip(images, given, strict=True) if split == name]

@@ -1,14 +1,15 @@
 """SVHN's `digitStruct.mat` (format 1): an HDF5 file in which MATLAB stores every number as an object.
 
 `/digitStruct/name` and `/digitStruct/bbox` hold one reference for each image. A name is characters of 16
-bits; a bbox is a group of five datasets, `height`, `label`, `left`, `top` and `width`, each of which holds
-the value itself for an image of one digit, and one reference for each digit otherwise. Label 10 is the
-digit 0.
+bits; a bbox is a group of five datasets, `height`, `label`, `left`, `top` and `width`. Each holds the value
+itself for an image of one digit, and one reference for each digit otherwise. Label 10 is the digit 0.
+
+The HDF5 library opens half a million objects for SVHN's training images, which takes a minute or two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from digitspot.convert.hdf5_bulk import FLOAT64, REFERENCE, UINT16, BulkReader, NotPlainError
-from digitspot.convert.source import MAX_BOXES, Collection, Progress, check_count, inner_path
+from digitspot.convert.files import SourceFiles, likely_folders
+from digitspot.convert.source import MAX_BOXES, SPLIT_NAMES, Collection, Progress, check_count
 from digitspot.errors import ConfigError, DataError
-from digitspot.types import DoubleArray, IntArray
 
 FILE_NAME = "digitStruct.mat"
 FIELDS = ("height", "label", "left", "top", "width")
@@ -28,69 +28,50 @@ _MIN_ENTRY_BYTES = 100
 _MAX_NAME = 255
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Entries:
-    """The file as columns.
-
-    Attributes:
-        names: Of N images.
-        counts: int64 `[N, 5]`, how many values each field of each image has.
-        values: Of each field, one image after the other.
-    """
-
-    names: list[str]
-    counts: IntArray
-    values: tuple[DoubleArray, ...]
-
-
-def read_digit_struct(path: Path, split: str | None, progress: Progress) -> Collection:
-    """Read a `digitStruct.mat`; the images are looked for beside it.
+def read_mat(
+    paths: Sequence[Path], files: SourceFiles, skip: Iterable[str], progress: Progress
+) -> Collection:
+    """Read `digitStruct.mat` files; the images are looked for beside them.
 
     Args:
-        path: The file.
-        split: Name of the split that all of its images belong to.
+        paths: The files; each is a split, named by its folder.
+        files: The source.
+        skip: Not used: labels are digits, not names.
         progress: Told after each image.
 
     Raises:
         ConfigError: h5py is not installed.
-        DataError: The file is not such a file, is damaged, or says what cannot be.
+        DataError: A file is not such a file, is damaged, or says what cannot be.
     """
-    with _opened(path) as file:
-        columns = [_references(file, field, path) for field in ("name", "bbox")]
-        if len(columns[0]) != len(columns[1]):
-            raise DataError(f"{path}: {len(columns[0])} names but {len(columns[1])} bboxes")
-        try:
-            entries = _read_bulk(path, file.userblock_size, *columns)
-        except NotPlainError:
-            entries = _read_each(path, file, progress)
-    return _collect(path, split, entries)
-
-
-def _collect(path: Path, split: str | None, entries: Entries) -> Collection:
     collection = Collection()
-    uneven = np.flatnonzero((entries.counts != entries.counts[:, :1]).any(axis=1))
-    if len(uneven):
-        row = uneven[0]
-        told = ", ".join(f"{count} {field}" for field, count in zip(FIELDS, entries.counts[row], strict=True))
-        raise DataError(f"{_place(path, row, entries.names)}: the fields differ in length: {told}")
-    height, label, left, top, width = entries.values
-    bad = np.flatnonzero(~np.isin(label, np.arange(1, 11)))
-    ends = entries.counts[:, 0].cumsum()
-    if len(bad):
-        place = _place(path, int(np.searchsorted(ends, bad[0], "right")), entries.names)
-        raise DataError(f"{place}: label {label[bad[0]]:g}; labels are 1 to 10, where 10 is the digit 0")
-    boxes = np.stack([left, top, left + width, top + height], axis=1)
-    digits = label.astype(np.int64) % 10
-    for row, (start, end) in enumerate(zip(ends - entries.counts[:, 0], ends, strict=True)):
-        place = _place(path, row, entries.names)
-        image = inner_path(path.parent, entries.names[row], place)
-        collection.add(image, split, boxes[start:end], digits[start:end], place)
-    collection.classes = {str(digit or 10): digit for digit in np.unique(digits).tolist()}
+    for path in paths:
+        split = SPLIT_NAMES.get(path.parent.name.lower()) or ("train" if len(paths) > 1 else None)
+        bases = likely_folders(path, files, "images")
+        with _opened(path) as file:
+            for entry in _entries(file, path, progress):
+                digits = [_digit(label, entry.where) for label in entry.fields["label"]]
+                left, top, width, height = (entry.fields[name] for name in ("left", "top", "width", "height"))
+                corners = [(x, y, x + w, y + h) for x, y, w, h in zip(left, top, width, height, strict=True)]
+                collection.add(
+                    [entry.name], split, corners, digits, entry.where, label_file=path, bases=bases
+                )
+                collection.classes |= {str(digit or 10): digit for digit in digits}
     return collection
 
 
-def _place(path: Path, row: int, names: list[str]) -> str:
-    return f"{path}: entry {row + 1} ({names[row][:40]!r})"
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """One image: its name, its five fields, and where they stand, for messages."""
+
+    name: str
+    fields: dict[str, list[float]]
+    where: str
+
+
+def _digit(label: float, where: str) -> int:
+    if label not in range(1, 11):
+        raise DataError(f"{where}: label {label:g}; labels are 1 to 10, where 10 is the digit 0")
+    return int(label) % 10
 
 
 @contextmanager
@@ -113,149 +94,98 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise DataError(
-            f"{path}: cannot be read as HDF5: {error}", hint="Copy or download the file again."
+            f"{path}: cannot be read as HDF5", hint="It is damaged: copy or download it again."
         ) from error
 
 
-def _references(file: Any, field: str, path: Path) -> IntArray:
-    """Return the addresses that `/digitStruct/FIELD` holds, int64 `[N]`."""
-    from h5py import h5s, h5t
+def _entries(file: Any, path: Path, progress: Progress) -> Iterator[_Entry]:
+    """Read image by image, with a limit on all that a file can claim."""
+    names, groups = (_references(file, field, path) for field in ("name", "bbox"))
+    if len(names) != len(groups):
+        raise DataError(f"{path}: {len(names)} names but {len(groups)} bboxes")
+    num_digits, most = 0, path.stat().st_size // 8
+    for number, (name_ref, group_ref) in enumerate(zip(names, groups, strict=True), 1):
+        where = f"{path}: entry {number}"
+        letters = _array(_target(file, name_ref, where, "name"), where, "name", _MAX_NAME)
+        name = letters.astype("<u2").tobytes().decode("utf-16-le", "replace")
+        group = _target(file, group_ref, where, "bbox")
+        fields = {field: _field(file, group, field, where) for field in FIELDS}
+        where = f"{where} ({name[:40]!r})"
+        if len({len(values) for values in fields.values()}) > 1:
+            told = ", ".join(f"{len(values)} {field}" for field, values in fields.items())
+            raise DataError(f"{where}: the fields differ in length: {told}")
+        num_digits += len(fields["label"])
+        if num_digits > most:
+            raise DataError(f"{where}: more digits than a file of {path.stat().st_size:,} bytes can hold")
+        yield _Entry(name=name, fields=fields, where=where)
+        progress(number, len(names))
+
+
+def _references(file: Any, field: str, path: Path) -> Any:
+    """Return the references that `/digitStruct/FIELD` holds."""
+    from h5py import h5t
 
     for link in ("digitStruct", f"digitStruct/{field}"):
         kind = type(file.get(link, getlink=True)).__name__ if link in file else "nothing"
         if kind != "HardLink":
             raise DataError(f"{path}: /{link} is {kind}, so this is no digitStruct.mat")
-    dataset = file[f"digitStruct/{field}"].id
-    num = _checked_count(dataset, f"{path}: /digitStruct/{field}")
+    dataset = file[f"digitStruct/{field}"]
+    num = _checked_count(dataset.id, f"{path}: /digitStruct/{field}")
     if num * _MIN_ENTRY_BYTES > path.stat().st_size:
         size = f"{path.stat().st_size:,} bytes"
         raise DataError(f"{path}: /digitStruct/{field} claims {num:,} entries, in a file of {size}")
-    if dataset.get_type().get_class() != h5t.REFERENCE:
+    if dataset.id.get_type().get_class() != h5t.REFERENCE:
         raise DataError(f"{path}: /digitStruct/{field} does not hold references")
-    addresses = np.zeros(dataset.shape, np.uint64)
-    dataset.read(h5s.ALL, h5s.ALL, addresses, h5t.STD_REF_OBJ)
-    return addresses.ravel().astype(np.int64)
+    return dataset[()].ravel()
 
 
-def _read_bulk(path: Path, base: int, names: IntArray, groups: IntArray) -> Entries:
-    """Read all at once. Raises `NotPlainError` where anything is not as MATLAB writes it."""
-    if not len(names):
-        raise NotPlainError
-    # Read, not mapped: half a million places in it, each a fault, take minutes on a slow disk.
-    reader = BulkReader(np.fromfile(path, np.uint8), base)
-    found = reader.datasets(names, UINT16)
-    if (found.num > _MAX_NAME).any():
-        raise NotPlainError
-    text = reader.values(found, UINT16).astype("<u2").tobytes().decode("utf-16-le", "replace")
-    ends = found.num.cumsum().tolist()
-    if len(text) != ends[-1]:  # a character of two units
-        raise NotPlainError
-    members = reader.group_members(groups, FIELDS)
-    columns = [_bulk_column(reader, addresses) for addresses in members.T]
-    return Entries(
-        names=[text[start:end] for start, end in zip([0, *ends], ends, strict=False)],
-        counts=np.stack([counts for counts, _ in columns], axis=1),
-        values=tuple(values for _, values in columns),
-    )
-
-
-def _bulk_column(reader: BulkReader, addresses: IntArray) -> tuple[IntArray, DoubleArray]:
-    """Return how many values each image has of a field, `[N]`, and the values."""
-    direct = reader.kinds(addresses) == FLOAT64
-    own = reader.datasets(addresses[direct], FLOAT64)
-    referring = reader.datasets(addresses[~direct], REFERENCE)
-    counts = np.zeros(len(addresses), np.int64)
-    counts[direct], counts[~direct] = own.num, referring.num
-    if (counts > MAX_BOXES).any():
-        raise NotPlainError
-    single = reader.datasets(reader.values(referring, REFERENCE).astype(np.int64), FLOAT64)
-    if (single.num != 1).any():
-        raise NotPlainError
-    values = np.zeros(counts.sum())
-    is_direct = np.repeat(direct, counts)
-    values[is_direct] = reader.values(own, FLOAT64)
-    values[~is_direct] = reader.values(single, FLOAT64)
-    return counts, values
-
-
-def _read_each(path: Path, file: Any, progress: Progress) -> Entries:
-    """Read object by object with the HDF5 library, which knows every layout and says what is wrong."""
-    names: list[str] = []
-    counts: list[list[int]] = []
-    values: tuple[list[float], ...] = tuple([] for _ in FIELDS)
-    most = path.stat().st_size // 8
-    name_refs, group_refs = (file[f"digitStruct/{field}"][()].ravel() for field in ("name", "bbox"))
-    for row, (name_ref, group_ref) in enumerate(zip(name_refs, group_refs, strict=True)):
-        place = f"{path}: entry {row + 1}"
-        letters = _array(_target(file, name_ref, place, "name"), place, "name", _MAX_NAME)
-        names.append("".join(chr(int(letter)) for letter in letters))
-        group = _target(file, group_ref, place, "bbox")
-        found = [_field(file, group, field, place) for field in FIELDS]
-        counts.append([len(column) for column in found])
-        for column, more in zip(values, found, strict=True):
-            column += more
-        if len(values[0]) > most:
-            raise DataError(f"{place}: more digits than a file of {path.stat().st_size:,} bytes can hold")
-        progress(row + 1, len(name_refs))
-    return Entries(
-        names=names,
-        counts=np.array(counts, np.int64).reshape(-1, len(FIELDS)),
-        values=tuple(np.array(column, np.float64) for column in values),
-    )
-
-
-def _field(file: Any, group: Any, field: str, place: str) -> list[float]:
-    from h5py import h5g, h5t
+def _field(file: Any, group: Any, field: str, where: str) -> list[float]:
+    from h5py import Dataset, h5d, h5g, h5t
 
     name = field.encode()
     if not isinstance(group, h5g.GroupID) or name not in group:
-        raise DataError(f"{place}: its bbox has no {field}")
+        raise DataError(f"{where}: its bbox has no {field}")
     if group.links.get_info(name).type != 0:
-        raise DataError(f"{place}: {field} is a link to elsewhere")
-    from h5py import h5d
-
+        raise DataError(f"{where}: {field} is a link to elsewhere")
     dataset = h5d.open(group, name)
     if dataset.get_type().get_class() != h5t.REFERENCE:
-        return [float(value) for value in _array(dataset, place, field, MAX_BOXES)]
-    check_count(_checked_count(dataset, f"{place}, {field}"), place)
-    import h5py
-
+        return [float(value) for value in _array(dataset, where, field, MAX_BOXES)]
+    check_count(_checked_count(dataset, f"{where}, {field}"), where)
     numbers = []
-    for reference in h5py.Dataset(dataset)[()].ravel():
-        target = _target(file, reference, place, field)
-        numbers += [float(value) for value in _array(target, place, field, 1)]
+    for reference in Dataset(dataset)[()].ravel():
+        target = _target(file, reference, where, field)
+        numbers += [float(value) for value in _array(target, where, field, 1)]
     return numbers
 
 
-def _target(file: Any, reference: Any, place: str, field: str) -> Any:
+def _target(file: Any, reference: Any, where: str, field: str) -> Any:
     from h5py import h5r
 
     target = h5r.dereference(reference, file.id) if reference else None
     if target is None:
-        raise DataError(f"{place}: {field} refers to nothing")
+        raise DataError(f"{where}: {field} refers to nothing")
     return target
 
 
-def _array(dataset: Any, place: str, field: str, most: int) -> Any:
+def _array(dataset: Any, where: str, field: str, most: int) -> Any:
     """Return the plain numbers of a dataset, at most so many; a reference here would lead on and on."""
-    import h5py
-    from h5py import h5d, h5t
+    from h5py import Dataset, h5d, h5t
 
     kind = dataset.get_type().get_class() if isinstance(dataset, h5d.DatasetID) else None
     if kind not in (h5t.INTEGER, h5t.FLOAT):
         what = "a group" if kind is None else "further references" if kind == h5t.REFERENCE else "no numbers"
-        raise DataError(f"{place}: {field} refers to {what} where numbers must stand")
-    num = _checked_count(dataset, f"{place}, {field}")
+        raise DataError(f"{where}: {field} refers to {what} where numbers must stand")
+    num = _checked_count(dataset, f"{where}, {field}")
     if num > most:
-        raise DataError(f"{place}: {field} has {num:,} values where {most:,} is the most")
-    return h5py.Dataset(dataset)[()].ravel()
+        raise DataError(f"{where}: {field} has {num:,} values where {most:,} is the most")
+    return Dataset(dataset)[()].ravel()
 
 
-def _checked_count(dataset: Any, place: str) -> int:
+def _checked_count(dataset: Any, where: str) -> int:
     """Return how many values a dataset has; its data must lie in the file itself."""
     from h5py import h5d
 
     layout = dataset.get_create_plist()
     if layout.get_external_count() or layout.get_layout() == h5d.VIRTUAL:
-        raise DataError(f"{place}: its values lie in another file")
+        raise DataError(f"{where}: its values lie in another file")
     return int(np.prod([int(side) for side in dataset.shape], dtype=object))

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from digitspot.errors import DataError
-from digitspot.labels.rules import is_inner_path
 from digitspot.types import DoubleArray, IntArray
 
 Progress = Callable[[int, int], None]
@@ -32,7 +31,33 @@ SPLIT_NAMES = {
 """What others call our splits; another name is one of training images ("extra", "train2017")."""
 
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_NAME = re.compile(r"^(?:(?:digit|number|num|class)[ _-]?)?([0-9])$", re.IGNORECASE)
+_NAME = re.compile(r"^(?:(?:digit|number|num|class)[ _-]?)?([0-9])(?:\.0*)?$", re.IGNORECASE)
+_QUOTES = " \t\r\n'\"\u201c\u201d\u2018\u2019`"
+
+
+class Notes(Counter[str]):
+    """What was left out, repaired or assumed: each a plain phrase with its count and one example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.examples: dict[str, str] = {}
+
+    def add(self, what: str, example: str = "", count: int = 1) -> None:
+        """Count something; the first example of it is kept for people to look at."""
+        if count:
+            self[what] += count
+            if example:
+                self.examples.setdefault(what, example)
+
+    def merge(self, other: Notes) -> None:
+        """Add what another reader noted."""
+        self.update(other)
+        self.examples = other.examples | self.examples
+
+    def lines(self) -> list[str]:
+        """Return one line for each note."""
+        told = [(what, count, self.examples.get(what)) for what, count in self.items()]
+        return [f"{count:,} {what}" + (f", such as {shown}" if shown else "") for what, count, shown in told]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,22 +65,32 @@ class SourceImage:
     """One labelled image as a foreign format describes it.
 
     Attributes:
-        path: The image, which may be missing.
+        path: The image, or the first path that was tried.
+        label_file: The file that describes it.
+        names: What the label file calls the image, the surest name first.
+        bases: Folders that the names may be relative to, the likeliest first.
+        where: The label file and what in it, for messages.
         split: "train", "valid", "test", or None where the format does not say.
         boxes: float64 `[N, 4]`, x1 y1 x2 y2 in pixels, each with an area; they may leave the frame.
         digits: int64 `[N]`, 0 to 9.
         size_hw: (height, width) where the format states it.
         image_id: Where the format has one.
         crowd: bool `[N]`, COCO's `iscrowd`.
+        tried: The paths that were tried, when none of them is there.
     """
 
     path: Path
+    label_file: Path
+    names: tuple[str, ...] = ()
+    bases: tuple[Path, ...] = ()
+    where: str
     split: str | None
     boxes: DoubleArray
     digits: IntArray
     size_hw: tuple[int, int] | None = None
     image_id: int | None = None
     crowd: npt.NDArray[np.bool_]
+    tried: tuple[Path, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -66,20 +101,26 @@ class Collection:
         images: In the files' order.
         classes: Which class name or number was taken for which digit, for people to see.
         notes: What was left out or assumed, counted.
+        used: The label files, class files and lists that were read.
+        orphans: Label files whose image is not there, in formats that do not name the image.
     """
 
     images: list[SourceImage] = field(default_factory=list)
     classes: dict[str, int] = field(default_factory=dict)
-    notes: Counter[str] = field(default_factory=Counter)
+    notes: Notes = field(default_factory=Notes)
+    used: set[Path] = field(default_factory=set)
+    orphans: list[Path] = field(default_factory=list)
 
     def add(
         self,
-        path: Path,
+        names: Path | Sequence[str],
         split: str | None,
         boxes: Sequence[Sequence[float]] | DoubleArray,
         digits: Sequence[int] | IntArray,
-        place: str,
+        where: str,
         *,
+        label_file: Path,
+        bases: Sequence[Path] = (),
         size_hw: tuple[int, int] | None = None,
         image_id: int | None = None,
         crowd: Sequence[bool] | None = None,
@@ -87,11 +128,13 @@ class Collection:
         """Add an image; boxes without an area are left out and counted.
 
         Args:
-            path: See `SourceImage`, as the others.
+            names: The image itself, or what the label file calls it, the surest name first.
             split: Any name, see `split_name`.
             boxes: `[N, 4]`, x1 y1 x2 y2.
             digits: `[N]`.
-            place: The file and what in it, for messages.
+            where: The file and what in it, for messages.
+            label_file: See `SourceImage`, as the others.
+            bases: Folders that the names may be relative to.
             size_hw: (height, width).
             image_id: The file's.
             crowd: `[N]`.
@@ -101,17 +144,20 @@ class Collection:
         """
         corners = np.array(boxes, np.float64).reshape(-1, 4)
         marks = np.zeros(len(corners), np.bool_) if crowd is None else np.array(crowd, np.bool_)
-        check_count(len(corners), place)
+        check_count(len(corners), where)
         bad = np.flatnonzero(~(np.abs(corners) < _LIMIT).all(axis=1))
         if len(bad):
             shown = ", ".join(f"{value:g}" for value in corners[bad[0]])
-            raise DataError(f"{place}: box {bad[0] + 1} has corners [{shown}]; they must be finite pixels")
+            raise DataError(f"{where}: box {bad[0] + 1} has corners [{shown}]; they must be finite pixels")
         keep = (corners[:, 2:] > corners[:, :2]).all(axis=1)
-        if not keep.all():
-            self.notes["boxes without area, left out"] += int((~keep).sum())
+        self.notes.add("boxes have no area and were left out", where, int((~keep).sum()))
         self.images.append(
             SourceImage(
-                path=path,
+                path=names if isinstance(names, Path) else Path(names[0]),
+                label_file=label_file,
+                names=() if isinstance(names, Path) else tuple(names),
+                bases=tuple(bases),
+                where=where,
                 split=split_name(split),
                 boxes=corners[keep],
                 digits=np.array(digits, np.int64)[keep],
@@ -122,32 +168,44 @@ class Collection:
         )
 
 
-def check_count(num: int, place: str) -> None:
+def check_count(num: int, where: str) -> None:
     """Refuse an image with more boxes than any image has."""
     if num > MAX_BOXES:
-        raise DataError(f"{place}: {num:,} boxes in one image; {MAX_BOXES:,} is the most")
+        raise DataError(f"{where}: {num:,} boxes in one image; {MAX_BOXES:,} is the most")
+
+
+def splits_named(name: str) -> set[str]:
+    """Return every split that a file or folder name mentions.
+
+    >>> sorted(splits_named("train_val")), splits_named("train2017"), splits_named("images")
+    (['train', 'valid'], {'train'}, set())
+    """
+    return {SPLIT_NAMES[part] for part in re.findall(r"[a-z]+", name.lower()) if part in SPLIT_NAMES}
 
 
 def split_name(name: str | None) -> str | None:
-    """Return our name of a split.
+    """Return our name of a split; a name that mentions two splits tells none.
 
-    >>> split_name("val"), split_name("train2017"), split_name("mchar_test_a"), split_name(None)
+    >>> split_name("val"), split_name("train2017"), split_name("mchar_test_a"), split_name("train_val")
     ('valid', 'train', 'test', None)
     """
-    if name is None:
-        return None
-    parts = re.findall(r"[a-z]+", name.lower())
-    found = [SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES]
+    found = splits_named(name or "")
+    return found.pop() if len(found) == 1 else None
+
+
+def split_of_folders(folders: Iterable[str]) -> str | None:
+    """Return the split that a path's folders name exactly, the innermost first."""
+    found = [SPLIT_NAMES[name.lower()] for name in folders if name.lower() in SPLIT_NAMES]
     return found[-1] if found else None
 
 
 def digit_of(name: str) -> int | None:
-    """Return the digit that a class name means, or None: the name decides, never its place in a list.
+    """Return the digit that a class name means, or None: the name decides, never its index in a list.
 
-    >>> digit_of("7"), digit_of("seven"), digit_of("digit_7"), digit_of("10"), digit_of("plate")
-    (7, 7, 7, None, None)
+    >>> digit_of("7"), digit_of("seven"), digit_of("digit_7"), digit_of("7.0"), digit_of("10")
+    (7, 7, 7, 7, None)
     """
-    text = name.strip().lower()
+    text = name.strip(_QUOTES).lower()
     if text in _WORDS:
         return _WORDS.index(text)
     match = _NAME.match(text)
@@ -159,53 +217,33 @@ class Classes:
 
     Args:
         skip: Class names whose boxes are left out.
-        place: The file that names them, for messages.
+        where: The file that names them, for messages.
     """
 
-    def __init__(self, skip: Iterable[str], place: str) -> None:
-        self.skip = frozenset(name.strip() for name in skip)
-        self.place = place
+    def __init__(self, skip: Iterable[str], where: str) -> None:
+        self.skip = frozenset(name.strip(_QUOTES) for name in skip)
+        self.where = where
         self.used: dict[str, int] = {}
 
-    def digit(self, name: str, place: str | None = None) -> int | None:
+    def digit(self, name: str, where: str | None = None) -> int | None:
         """Return the digit of a box's class, or None where the class is to be skipped.
 
         Raises:
             DataError: The name means no digit.
         """
-        name = name.strip()
+        name = name.strip(_QUOTES)
         if name in self.used:
             return self.used[name]
         if name in self.skip:
             return None
         digit = digit_of(name)
         if digit is None:
-            ten = name == "10"
+            ten = name in ("10", "10.0")
             raise DataError(
-                f"{place or self.place}: class {name!r} is not a digit 0-9",
+                f"{where or self.where}: class {name!r} is not a digit 0-9",
                 hint='If 10 means the digit 0, as in SVHN, name the class "0" in the file.'
                 if ten
                 else f"`--skip {name}` leaves its boxes out; digits are named 0 to 9 or zero to nine.",
             )
         self.used[name] = digit
         return digit
-
-
-def inner_path(folder: Path, name: str, place: str) -> Path:
-    """Join a path that a label file names to a folder, which it must not leave.
-
-    Args:
-        folder: Where it is relative to.
-        name: As the file has it; backslashes of Windows count as slashes.
-        place: The file and what in it, for messages.
-
-    Raises:
-        DataError: The path is absolute, leads out of the folder, or is empty.
-    """
-    if not is_inner_path(name):
-        shown = name if len(name) <= 80 else f"{name[:77]}..."
-        raise DataError(
-            f"{place}: {shown!r} leads out of {folder}",
-            hint="Paths must be relative and stay inside the data set's folder.",
-        )
-    return folder / name.replace("\\", "/")

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from digitspot.convert.source import Collection, Progress, inner_path
+from digitspot.convert.files import SourceFiles, likely_folders, split_of_file
+from digitspot.convert.source import Collection, Progress
 from digitspot.errors import DataError
 from digitspot.labels.coco import read_json
 from digitspot.labels.rules import is_number
@@ -24,45 +25,51 @@ def is_tianchi(document: Any) -> bool:
     return type(first) is dict and set(KEYS) <= first.keys()
 
 
-def read_tianchi(paths: Iterable[Path], progress: Progress) -> Collection:
+def read_tianchi(
+    paths: Sequence[Path], files: SourceFiles, skip: Iterable[str], progress: Progress
+) -> Collection:
     """Read such label files; the images of `mchar_train.json` are in `mchar_train/`.
 
     Args:
         paths: The files; each is a split, named by the file.
+        files: The source.
+        skip: Not used: labels are digits, not names.
         progress: Told after each file.
 
     Raises:
         DataError: A file is malformed, or names a path outside of its folder.
     """
-    collection, files = Collection(), sorted(paths)
-    for number, path in enumerate(files, 1):
+    collection = Collection()
+    for number, path in enumerate(paths, 1):
         document = read_json(path)
         if not is_tianchi(document):
             raise DataError(f"{path}: is not of the form name: {{{', '.join(KEYS)}}}")
+        split = split_of_file(path, files, collection.notes)
+        bases = likely_folders(path, files, path.stem)
         for name, record in document.items():
-            place = f"{path}: {name[:60]!r}"
-            left, top, width, height, label = _columns(record, place)
+            where = f"{path}: {name[:60]!r}"
+            left, top, width, height, label = _columns(record, where)
             bad = [value for value in label if value not in range(10)]
             if bad:
-                raise DataError(f"{place}: label {bad[0]:g}; labels are the digits 0 to 9")
+                raise DataError(f"{where}: label {bad[0]:g}; labels are the digits 0 to 9")
             boxes = [(x, y, x + w, y + h) for x, y, w, h in zip(left, top, width, height, strict=True)]
             digits = [int(value) for value in label]
-            collection.add(inner_path(path.with_suffix(""), name, place), path.stem, boxes, digits, place)
+            collection.add([name], split, boxes, digits, where, label_file=path, bases=bases)
             collection.classes |= {str(digit): digit for digit in digits}
-        progress(number, len(files))
+        progress(number, len(paths))
     return collection
 
 
-def _columns(record: Any, place: str) -> list[list[float]]:
+def _columns(record: Any, where: str) -> list[list[float]]:
     """Return the five lists of an image, which must be equally long."""
     columns = []
     for key in KEYS:
         values = record.get(key) if type(record) is dict else None
         if type(values) is not list or not all(map(is_number, values)):
-            raise DataError(f"{place}: {key} is {str(values)[:60]}, not a list of numbers")
+            raise DataError(f"{where}: {key} is {str(values)[:60]}, not a list of numbers")
         columns.append(values)
     lengths = {len(values) for values in columns}
     if len(lengths) > 1:
         told = ", ".join(f"{len(values)} {key}" for key, values in zip(KEYS, columns, strict=True))
-        raise DataError(f"{place}: the lists differ in length: {told}")
+        raise DataError(f"{where}: the lists differ in length: {told}")
     return columns

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from xml.etree.ElementTree import Element, ParseError
 
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from digitspot.convert.files import SourceFiles, likely_folders, read_text
 from digitspot.convert.source import (
-    SPLIT_NAMES,
     Classes,
     Collection,
     Progress,
     check_count,
-    inner_path,
     split_name,
+    split_of_folders,
 )
 from digitspot.errors import DataError
 
 _MAX_BYTES = 16 << 20
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
+_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030"}
+"""What the tools that declare these in fact write."""
 
 
-def read_voc(paths: Iterable[Path], folder: Path, skip: Iterable[str], progress: Progress) -> Collection:
+def read_voc(
+    paths: Sequence[Path], files: SourceFiles, skip: Iterable[str], progress: Progress
+) -> Collection:
     """Read Pascal VOC label files.
 
     The corners are taken as edges in pixels, as labelling tools write them. Files of the VOC challenge
@@ -30,7 +38,7 @@ def read_voc(paths: Iterable[Path], folder: Path, skip: Iterable[str], progress:
 
     Args:
         paths: The XML files.
-        folder: The data set; images are looked for only inside it.
+        files: The source.
         skip: Class names whose boxes are left out.
         progress: Told after each file.
 
@@ -38,112 +46,128 @@ def read_voc(paths: Iterable[Path], folder: Path, skip: Iterable[str], progress:
         DataError: A file is not such a file, declares entities, names a path outside, or a class that is
             no digit.
     """
-    collection, files = Collection(), sorted(paths)
-    classes = Classes(skip, str(folder))
-    splits = _split_lists(folder)
-    for number, path in enumerate(files, 1):
-        _add(collection, path, folder, splits, classes)
-        progress(number, len(files))
+    collection = Collection()
+    classes = Classes(skip, str(files.source))
+    splits = _split_lists(files, collection)
+    for number, path in enumerate(paths, 1):
+        _add(collection, path, files, splits, classes)
+        progress(number, len(paths))
     collection.classes = classes.used
     return collection
 
 
-def _add(collection: Collection, path: Path, folder: Path, splits: dict[str, str], classes: Classes) -> None:
+def _add(
+    collection: Collection, path: Path, files: SourceFiles, splits: dict[str, str], classes: Classes
+) -> None:
     root = parse_xml(path)
     if root.tag != "annotation":
-        raise DataError(f"{path}: is <{root.tag[:40]}>, not the <annotation> of Pascal VOC")
+        raise DataError(
+            f"{path}: is <{root.tag[:40]}>, not the <annotation> of Pascal VOC",
+            hint="Export the labels again as Pascal VOC, COCO or YOLO.",
+        )
     objects = root.findall("object")
     check_count(len(objects), str(path))
     first = 1.0 if "VOC" in (root.findtext("source/database") or "") else 0.0
     boxes, digits = [], []
     for number, thing in enumerate(objects, 1):
-        place = f"{path}: object {number}"
-        digit = classes.digit(thing.findtext("name") or "", place)
+        where = f"{path}: object {number}"
+        digit = classes.digit(thing.findtext("name") or "", where)
         box = thing.find("bndbox")
         if box is None:
             rotated = thing.find("robndbox") is not None
-            raise DataError(f"{place}: has {'a rotated box (robndbox)' if rotated else 'no bndbox'}")
-        corners = [_number(box, key, place) for key in _CORNERS]
+            raise DataError(f"{where}: has {'a rotated box (robndbox)' if rotated else 'no bndbox'}")
+        corners = [_number(box, key, where) for key in _CORNERS]
         if digit is not None:
             digits.append(digit)
             boxes.append([corners[0] - first, corners[1] - first, corners[2], corners[3]])
-    image = _image(root, path, folder)
-    split = splits.get(path.stem) or _split_by_folder(path, folder)
-    collection.add(image, split, boxes, digits, str(path), size_hw=_size(root, path))
+    split = splits.get(path.stem) or split_of_folders(path.relative_to(files.folder).parts[:-1])
+    collection.add(
+        _names(root, path),
+        split,
+        boxes,
+        digits,
+        str(path),
+        label_file=path,
+        bases=[path.parent.parent / "JPEGImages", *likely_folders(path, files, path.parent.name)],
+        size_hw=_size(root, path),
+    )
 
 
-def _number(element: Element, key: str, place: str) -> float:
+def _number(element: Element, key: str, where: str) -> float:
     text = element.findtext(key)
     try:
         return float(text or "")
     except ValueError as error:
-        raise DataError(f"{place}: {key} is {(text or '')[:40]!r}, not a number") from error
+        raise DataError(f"{where}: {key} is {(text or '')[:40]!r}, not a number") from error
 
 
 def _size(root: Element, path: Path) -> tuple[int, int] | None:
     """Return (height, width) as stated, or None; some tools write 0."""
     if root.find("size") is None:
         return None
-    height, width = (int(_number(root, f"size/{key}", str(path))) for key in ("height", "width"))
-    return (height, width) if height > 0 and width > 0 else None
+    sides = [_number(root, f"size/{key}", str(path)) for key in ("height", "width")]
+    return (int(sides[0]), int(sides[1])) if all(1 <= side < 1e9 for side in sides) else None
 
 
-def _image(root: Element, path: Path, folder: Path) -> Path:
-    """Find the image: by its `filename` beside the file, in `JPEGImages` or in `images`."""
+def _names(root: Element, path: Path) -> list[str]:
+    """Return what the image may be called: its `filename`, else the name of the XML file.
+
+    Images are often renamed together with their XML file, whose `filename` then stays as it was.
+    """
     name = (root.findtext("filename") or "").strip()
     if not name:
-        raise DataError(f"{path}: has no filename")
-    places = [path.parent, path.parent.parent / "JPEGImages", path.parent.parent / "images"]
-    inside = [place for place in places if place == folder or folder in place.parents]
-    found = [inner_path(place, name, str(path)) for place in inside]
-    return next((image for image in found if image.is_file()), found[0])
+        return [path.stem]
+    return [name, path.stem + PurePosixPath(name.replace("\\", "/")).suffix]
 
 
-def _split_lists(folder: Path) -> dict[str, str]:
+def _split_lists(files: SourceFiles, collection: Collection) -> dict[str, str]:
     """Read `ImageSets/Main/train.txt` and its kin: the split by the name without ending."""
     splits = {}
-    for path in sorted(folder.glob("**/ImageSets/Main/*.txt")):
-        split = split_name(path.stem) if path.stem.lower() in ("train", "val", "valid", "test") else None
-        for line in path.read_text(encoding="utf-8", errors="replace").split() if split else ():
-            splits[line] = split or ""
+    for path in files.all:
+        if path.suffix.lower() == ".txt" and path.parts[-3:-1] == ("ImageSets", "Main"):
+            collection.used.add(path)
+            split = split_name(path.stem) if path.stem.lower() in ("train", "val", "valid", "test") else None
+            for line in read_text(path, _MAX_BYTES, empty=True).split() if split else ():
+                splits[line] = split or ""
     return splits
-
-
-def _split_by_folder(path: Path, folder: Path) -> str | None:
-    names = path.relative_to(folder).parts[:-1]
-    return next((name for name in names if name.lower() in SPLIT_NAMES), None)
 
 
 def parse_xml(path: Path) -> Element:
     """Parse an XML file that declares no document type and no entities, which no label file needs.
 
-    Expat itself expands entities; refusing their declaration leaves nothing to expand
-    (https://docs.python.org/3/library/xml.html#xml-security).
+    Python's parser knows UTF-8, UTF-16 and encodings of one byte; the text of others, such as gb2312, is
+    decoded here first, as its declaration says.
 
     Raises:
         DataError: It is not XML, too large, or declares such things.
     """
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-
-    def refuse(name: str, *_: object) -> None:
-        raise DataError(
-            f"{path}: declares the document type or entity {name[:40]!r} at line {parser.CurrentLineNumber}",
-            hint="Labels need none; such a declaration can fill the memory.",
-        )
-
-    parser.StartDoctypeDeclHandler = refuse
-    parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.buffer_text = True
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise DataError(f"{path}: has {path.stat().st_size:,} bytes; {_MAX_BYTES:,} is the most")
-        parser.Parse(path.read_bytes(), True)
-        return builder.close()
-    except expat.ExpatError as error:
-        raise DataError(f"{path}: is not XML: {error}") from error
+        root: Element = fromstring(_decoded(path.read_bytes(), path), forbid_dtd=True)
+        return root
+    except DefusedXmlException as error:
+        raise DataError(
+            f"{path}: declares a document type or an entity",
+            hint="Labels need none; such a declaration can fill the memory.",
+        ) from error
+    except ParseError as error:
+        line, column = error.position
+        raise DataError(f"{path}: is not XML, see line {line}, column {column + 1}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _decoded(data: bytes, path: Path) -> bytes:
+    """Return the file in UTF-8, when it declares another encoding; UTF-16 stays as it is."""
+    declared = _DECLARED.match(data.removeprefix(b"\xef\xbb\xbf"))
+    name = declared[1].decode().lower() if declared else "utf-8"
+    if declared is None or name in ("utf-8", "utf-16") or data.startswith(b"\xef\xbb\xbf"):
+        return data if declared is None else data.removeprefix(b"\xef\xbb\xbf").removeprefix(declared[0])
+    try:
+        text = data[declared.end() :].decode(_SUPERSETS.get(name, name))
+    except LookupError as error:
+        raise DataError(f"{path}: declares the unknown encoding {name!r}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not in {name}, as it declares", hint="Save it as UTF-8.") from error
+    return text.encode()

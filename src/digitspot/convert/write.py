@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from digitspot.convert.source import SourceImage
+from digitspot.convert.source import Notes, SourceImage
 from digitspot.files import writing_whole
 from digitspot.labels.coco import write_labels
 from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
@@ -35,20 +34,20 @@ def write_data_set(
     to: Target,
     image_mode: ImageMode,
     record: Mapping[str, str],
-) -> tuple[dict[str, tuple[int, int]], Counter[str]]:
+) -> tuple[dict[str, tuple[int, int]], Notes]:
     """Write labels and images into a new folder.
 
     Args:
         splits: Images, all with a size, of "train", "valid" and "test".
         folder: Made here.
         to: Which layout.
-        images: How they come along.
+        image_mode: How images come along.
         record: What to note in `conversion.json`.
 
     Returns:
         Images and digits of each split, and what was changed, counted.
     """
-    notes: Counter[str] = Counter()
+    notes = Notes()
     counts = {}
     total, done = sum(map(len, splits.values())), 0
     folder.mkdir()
@@ -65,7 +64,7 @@ def write_data_set(
             if to == "coco":
                 _write_coco(images, file_names, folder / f"{name}.json")
             else:
-                notes += _write_yolo(images, file_names, folder / "labels" / name)
+                _write_yolo(images, file_names, folder / "labels" / name, notes)
             counts[name] = (len(images), sum(len(image.digits) for image in images))
     if to == "yolo":
         _write_yaml(folder, list(splits))
@@ -101,7 +100,7 @@ def bring_image(source: Path, target: Path, how: ImageMode) -> None:
             os.symlink(source.resolve(), target)
             return
         if how == "move":
-            os.link(source, target)  # the folder it was unpacked to goes afterwards
+            os.link(source.resolve(), target)  # the folder it was unpacked to goes afterwards
             return
     except (OSError, NotImplementedError):
         target.unlink(missing_ok=True)
@@ -130,7 +129,7 @@ def _labelled(image: SourceImage, file_name: str, image_id: int) -> LabelledImag
 
 
 def _ids(images: Sequence[SourceImage], file_names: Sequence[str]) -> list[int]:
-    """Return ids: the source's where it has them, else the file's number, else the place from 1."""
+    """Return ids: the source's where it has them, else the file's number, else their index from 1."""
     own = [image.image_id for image in images if image.image_id is not None]
     if len(set(own)) == len(images):
         return own
@@ -142,18 +141,18 @@ def _ids(images: Sequence[SourceImage], file_names: Sequence[str]) -> list[int]:
     return list(range(1, len(images) + 1))
 
 
-def _write_yolo(images: Sequence[SourceImage], file_names: Sequence[str], folder: Path) -> Counter[str]:
+def _write_yolo(images: Sequence[SourceImage], file_names: Sequence[str], folder: Path, notes: Notes) -> None:
     """Write a label file for each image; its boxes are cut to the frame, which YOLO demands."""
     folder.mkdir(parents=True)
-    notes: Counter[str] = Counter()
     for image, file_name in zip(images, file_names, strict=True):
         assert image.size_hw is not None, f"{image.path} has no size"
         height, width = image.size_hw
         limits = np.array([width, height, width, height])
         boxes = np.clip(image.boxes, 0, limits)
         good = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & ~image.crowd
-        notes["boxes cut to the frame"] += int((good & (boxes != image.boxes).any(axis=1)).sum())
-        notes["boxes left out, crowds or nothing in the frame"] += int((~good).sum())
+        cut = good & (boxes != image.boxes).any(axis=1)
+        notes.add("boxes were cut to the frame", image.where, int(cut.sum()))
+        notes.add("boxes are crowds or outside the frame and were left out", image.where, int((~good).sum()))
         x1, y1, x2, y2 = (boxes[good] / limits).T
         rows = np.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=1)
         lines = [
@@ -161,7 +160,6 @@ def _write_yolo(images: Sequence[SourceImage], file_names: Sequence[str], folder
             for digit, row in zip(image.digits[good].tolist(), rows.tolist(), strict=True)
         ]
         (folder / file_name).with_suffix(".txt").write_text("".join(lines), encoding="utf-8")
-    return +notes
 
 
 def _write_yaml(folder: Path, splits: Sequence[str]) -> None:

@@ -1,24 +1,37 @@
-"""YOLO data sets: `data.yaml` with class names, and beside each image's folder one of label files."""
+"""YOLO data sets: a label file of text for each image, and a file that names the classes.
+
+The classes are named by `data.yaml`, which also lists the images of each split, or by `classes.txt`,
+`obj.names` (CVAT) or `_darknet.labels` (Roboflow); then every image under the source is taken.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import yaml
 
-from digitspot.convert.source import Classes, Collection, Progress, inner_path
+from digitspot.convert.files import SourceFiles, key_of, leads_out, mentions, read_text
+from digitspot.convert.source import SPLIT_NAMES, Classes, Collection, Progress, split_of_folders
 from digitspot.errors import DataError
-from digitspot.images import IMAGE_SUFFIXES, image_size
+from digitspot.images import image_size
 from digitspot.labels.rules import is_inner_path
 
 _MAX_BYTES = 4 << 20
 """Of a label file; 10,000 boxes take less than 1 MiB."""
+_MAX_LIST_BYTES = 64 << 20
 _MAX_CLASSES = 10_000
 _SPLITS = ("train", "val", "valid", "test")
+_CLASS_FILES = ("classes.txt", "classes.names", "obj.names", "_darknet.labels", "predefined_classes.txt")
+_YAML = (".yaml", ".yml")
+_FOLDERS_OF_KIND = frozenset(
+    {"images", "image", "imgs", "img", "jpegimages", "data", "txt", "yolo"}
+    | {"labels", "label", "annotations", "annotation", "ann", "anns"}
+)
+"""Folder names that say what is inside, but not which split it is of."""
 
 _KINDS = {
     6: "predictions with a score each, not labels",
@@ -27,12 +40,52 @@ _KINDS = {
 }
 """What a row of that many values is of; five are class, centre x and y, width and height."""
 
+Names = dict[int, str]
 
-def read_yolo(path: Path, skip: Iterable[str], progress: Progress) -> Collection:
-    """Read a YOLO data set.
+
+def find_yolo(files: SourceFiles) -> list[Path]:
+    """Return the files that name classes: every `data.yaml`, else every class file beside label files."""
+    if files.source.is_file():
+        return [files.source] if _names_classes(files.source) else []
+    yamls = [path for path in files.labels if path.suffix.lower() in _YAML and _is_data_yaml(path)]
+    if yamls:
+        return yamls
+    rows = [path for path in files.labels if path.suffix.lower() == ".txt" and _holds_rows(path)]
+    return [path for path in files.all if _is_class_file(path)] or rows[:1] if rows else []
+
+
+def _is_class_file(path: Path) -> bool:
+    return path.name.lower() in _CLASS_FILES
+
+
+def _names_classes(path: Path) -> bool:
+    return _is_class_file(path) or path.suffix.lower() in _YAML
+
+
+def _is_data_yaml(path: Path) -> bool:
+    return mentions(path, b"names:") or mentions(path, b"train:")
+
+
+def _holds_rows(path: Path) -> bool:
+    """Say whether a text file begins with a row of YOLO: a class number and four values or more."""
+    if _is_class_file(path):
+        return False
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            words = file.readline(4096).split()
+        return len(words) >= 5 and all(math.isfinite(float(word)) for word in words)
+    except (OSError, ValueError):
+        return False
+
+
+def read_yolo(
+    paths: Sequence[Path], files: SourceFiles, skip: Iterable[str], progress: Progress
+) -> Collection:
+    """Read YOLO data sets.
 
     Args:
-        path: `data.yaml`, or the `classes.txt` that labelling tools write.
+        paths: What `find_yolo` found.
+        files: The source.
         skip: Class names whose boxes are left out.
         progress: Told after each image.
 
@@ -40,28 +93,235 @@ def read_yolo(path: Path, skip: Iterable[str], progress: Progress) -> Collection
         DataError: The boxes are rotated, a class is no digit, a path leads out of the folder, or a label
             file is malformed.
     """
-    folder = path.parent
-    images: list[tuple[str | None, Path]]
-    if path.suffix.lower() == ".txt":
-        names = dict(enumerate(_text(path).split("\n")))
-        images = [(None, image) for image in _images_in(folder)]
-    else:
-        config = _config(path)
-        names = _names(config.get("names"), path)
-        images = _images_of(config, path)
-    classes, collection = Classes(skip, str(path)), Collection()
-    for number, (split, image) in enumerate(images, 1):
-        _add(collection, image, split, names, classes, folder)
+    collection, skip = Collection(), tuple(skip)
+    data_sets = _data_sets(paths, files, skip)
+    pairs = _Pairs(files)
+    images = [(data_set, *pair) for data_set in data_sets for pair in data_set.images()]
+    if images and not pairs.of:
+        raise DataError(
+            f"{files.source}: no image has a label file; {images[0][2].stem}.txt is nowhere",
+            hint="YOLO keeps labels/1.txt for images/1.png.",
+        )
+    for number, (data_set, split, image) in enumerate(images, 1):
+        _add(collection, image, split, pairs.of.get(image), data_set)
         progress(number, len(images))
-    collection.classes = classes.used
+    orphans = [path for path in pairs.left if _holds_rows(path)]
+    for data_set in data_sets:
+        collection.used |= data_set.used
+        collection.classes |= data_set.classes.used
+        orphans += data_set.missing
+    collection.orphans = list({key_of(path.stem): path for path in reversed(orphans)}.values())[::-1]
     return collection
+
+
+def _data_sets(paths: Sequence[Path], files: SourceFiles, skip: Iterable[str]) -> list[_DataSet]:
+    """Return every `data.yaml` that lists images, else the class files."""
+    listed = [(path, _config(path)) for path in paths if path.suffix.lower() in _YAML]
+    found = [_Listed(path, files, skip, config) for path, config in listed if any(map(config.get, _SPLITS))]
+    return [*found] or [_ClassFiles(paths, files, skip)]
+
+
+class _DataSet:
+    """What names the classes, and says which images there are.
+
+    Attributes:
+        path: The file.
+        used: The files that were read for it.
+        missing: Images that a list names and that are not there.
+    """
+
+    def __init__(self, path: Path, files: SourceFiles, skip: Iterable[str]) -> None:
+        self.path, self.files = path, files
+        self.classes = Classes(skip, str(path))
+        self.used = {path}
+        self.missing: list[Path] = []
+
+    def names_for(self, label_file: Path) -> Names:
+        """Return the class names that a label file counts."""
+        raise NotImplementedError
+
+    def images(self) -> list[tuple[str | None, Path]]:
+        """List the images with their splits."""
+        raise NotImplementedError
+
+    def _read_list(self, path: Path, folder: Path) -> list[Path]:
+        """Return the images that a text file lists, one path a line."""
+        self.used.add(path)
+        found: list[Path] = []
+        for number, line in enumerate(read_text(path, _MAX_LIST_BYTES, empty=True).splitlines(), 1):
+            name = line.strip().removeprefix("./")
+            if name:
+                there = _longest_end(name, [folder, path.parent])
+                if there is None and not is_inner_path(name):
+                    raise leads_out(name, folder, f"{path}: line {number}")
+                (self.missing if there is None else found).append(there or folder / name)
+        return found
+
+
+class _Listed(_DataSet):
+    """One `data.yaml`: its class names, and the images of the splits that it lists."""
+
+    def __init__(self, path: Path, files: SourceFiles, skip: Iterable[str], config: dict[str, Any]) -> None:
+        super().__init__(path, files, skip)
+        self.config = config
+        self.names = _names(config.get("names"), path)
+
+    def names_for(self, label_file: Path) -> Names:
+        """Return the class names that a label file counts."""
+        return self.names
+
+    def images(self) -> list[tuple[str | None, Path]]:
+        """List the images of every split; an image of two splits is of the first."""
+        found: dict[Path, str] = {}
+        for split in _SPLITS:
+            values = self.config.get(split)
+            for value in values if type(values) is list else [values] if values else []:
+                if type(value) is not str:
+                    raise DataError(f"{self.path}: {split} is {str(value)[:40]!r}, not a folder")
+                for image in self._listed(self._resolve(split, value), split):
+                    found.setdefault(image, split)
+        if not found:
+            raise DataError(f"{self.path}: names no images", hint="train and val name their folders.")
+        return [(split, image) for image, split in found.items()]
+
+    def _resolve(self, split: str, value: str) -> Path:
+        """Find a folder or a list that the file names, always inside the file's own folder.
+
+        The leading folders are often those of the machine that wrote the file ("/content/set/train/images"),
+        or "../", which Roboflow writes for the file's own folder. So the longest end of the path counts that
+        is there.
+        """
+        root = self.config.get("path")
+        inner = [self.path.parent / root] if type(root) is str and is_inner_path(root) else []
+        there = _longest_end(value, [*inner, self.path.parent])
+        if there is None and not is_inner_path(value.removeprefix("../")):
+            raise leads_out(value, self.path.parent, f"{self.path}: {split}")
+        if there is None:
+            raise DataError(f"{self.path}: {split} is {value!r}, which is not in {self.path.parent}")
+        return there
+
+    def _listed(self, there: Path, split: str) -> list[Path]:
+        """Return the images of a folder, with its folders, or of a list of paths."""
+        if there.is_dir():
+            return [path for path in self.files.images if path.is_relative_to(there)]
+        return self._read_list(there, self.path.parent)
+
+
+def _longest_end(name: str, bases: Sequence[Path]) -> Path | None:
+    """Find a file or folder by the longest end of its path that is there, never above the folders given."""
+    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", ".")]
+    while parts and parts[0] == "..":
+        parts.pop(0)
+    options = [base.joinpath(*parts[start:]) for start in range(len(parts)) for base in bases]
+    return next((path for path in options if path.exists()), None) if ".." not in parts else None
+
+
+class _ClassFiles(_DataSet):
+    """Class files without a `data.yaml`: each counts for the label files in its folder and below it."""
+
+    def __init__(self, paths: Sequence[Path], files: SourceFiles, skip: Iterable[str]) -> None:
+        super().__init__(paths[0], files, skip)
+        if not _names_classes(self.path):
+            raise DataError(
+                f"{self.path}: nothing names its classes",
+                hint="Put classes.txt beside it, with one class name a line: 0, 1, 2 and so on.",
+            )
+        self.used |= set(paths)
+        self._names = {path.parent: _class_names(path) for path in paths}
+
+    def names_for(self, label_file: Path) -> Names:
+        """Return the class names of the nearest folder above, or of the only class file."""
+        for folder in label_file.parents:
+            if folder in self._names:
+                return self._names[folder]
+        first, *others = self._names.values()
+        if any(other != first for other in others):
+            raise DataError(
+                f"{label_file}: {' and '.join(map(str, sorted(self.used)[:2]))} name other classes",
+                hint="Put the one that counts into the label file's folder.",
+            )
+        return first
+
+    def images(self) -> list[tuple[str | None, Path]]:
+        """List every image with its split, by `train.txt` and its kin or by its folders."""
+        splits: dict[Path, str] = {}
+        for path in self.files.labels:
+            if path.suffix.lower() == ".txt" and path.stem.lower() in _SPLITS and not _holds_rows(path):
+                splits |= dict.fromkeys(self._read_list(path, path.parent), path.stem)
+        self.used |= {path for path in self.files.all if path.name == "obj.data"}  # says what we know already
+        return [(splits.get(path, split), path) for split, path in _by_folder(self.files.images, self.files)]
+
+
+class _Pairs:
+    """Which label file belongs to which image.
+
+    Attributes:
+        of: The label file of an image.
+        left: Text files that belong to none.
+    """
+
+    def __init__(self, files: SourceFiles) -> None:
+        self.folder = files.folder
+        self.of: dict[Path, Path] = {}
+        by_stem: dict[str, list[Path]] = {}
+        for path in files.all:
+            if path.suffix.lower() == ".txt" and not _is_class_file(path):
+                by_stem.setdefault(key_of(path.stem), []).append(path)
+        options = {}
+        for image in files.images:
+            options[image] = by_stem.get(key_of(image.stem), []) + by_stem.get(key_of(image.name), [])
+            if found := self._beside(image, options[image]):
+                self.of[image] = found
+        taken = set(self.of.values())
+        for image, found_by_name in options.items():
+            free = [path for path in found_by_name if path not in taken and not self._apart(image, path)]
+            if image not in self.of and free:
+                self.of[image] = _only(free, f"{image}: its labels")
+        owners: dict[Path, Path] = {}
+        for image, path in self.of.items():
+            if path not in taken and owners.setdefault(path, image) != image:
+                raise _ambiguous(f"{path}: its image", owners[path], image)
+        used = set(self.of.values())
+        self.left = [path for paths in by_stem.values() for path in paths if path not in used]
+
+    def _beside(self, image: Path, options: list[Path]) -> Path | None:
+        """Return the label file in the image's folder, or in the folder of labels that mirrors it."""
+        same = [path for path in options if path.parent == image.parent]
+        mirrored = [path for path in options if self._plain(path) == self._plain(image)]
+        return _only(same or mirrored, f"{image}: its labels") if same or mirrored else None
+
+    def _plain(self, path: Path) -> list[str]:
+        """Return a file's folders without those that only say "images" or "labels"."""
+        names = [name.casefold() for name in path.relative_to(self.folder).parts[:-1]]
+        return [SPLIT_NAMES.get(name, name) for name in names if name not in _FOLDERS_OF_KIND]
+
+    def _apart(self, image: Path, path: Path) -> bool:
+        """Say whether an image and a label file are in folders of two splits."""
+        splits = [split_of_folders(each.relative_to(self.folder).parts[:-1]) for each in (image, path)]
+        return None not in splits and splits[0] != splits[1]
+
+
+def _only(paths: list[Path], what: str) -> Path:
+    if len(paths) > 1:
+        raise _ambiguous(what, *paths[:2])
+    return paths[0]
+
+
+def _ambiguous(what: str, first: Path, second: Path) -> DataError:
+    return DataError(f"{what} may be {first} or {second}", hint="Remove the wrong one, or rename it.")
+
+
+def _by_folder(images: Iterable[Path], files: SourceFiles) -> list[tuple[str | None, Path]]:
+    """Return images with the split that their folders name."""
+    return [(split_of_folders(path.relative_to(files.folder).parts[:-1]), path) for path in images]
 
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        config = yaml.safe_load(_text(path))
+        config = yaml.safe_load(read_text(path, _MAX_BYTES))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise DataError(f"{path}: is not YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None)
+        raise DataError(f"{path}: is not YAML" + (f", see line {mark.line + 1}" if mark else "")) from error
     if type(config) is not dict:
         raise DataError(f"{path}: holds no keys; names, train and val are needed")
     if "kpt_shape" in config:
@@ -69,7 +329,7 @@ def _config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _names(names: Any, path: Path) -> dict[int, str]:
+def _names(names: Any, path: Path) -> Names:
     """Return the class names by number, from a list or a mapping."""
     pairs = enumerate(names) if type(names) is list else names.items() if type(names) is dict else None
     if pairs is None or not names or len(names) > _MAX_CLASSES:
@@ -79,143 +339,61 @@ def _names(names: Any, path: Path) -> dict[int, str]:
         )
     found = {}
     for number, name in pairs:
-        if not str(number).isdigit() or type(name) not in (str, int):
+        if not str(number).isdigit() or type(name) not in (str, int, float):
             raise DataError(f"{path}: names has {number!r}: {str(name)[:40]!r}; it needs numbers with names")
         found[int(number)] = str(name)
     return found
 
 
-def _images_of(config: dict[str, Any], path: Path) -> list[tuple[str | None, Path]]:
-    """List the images of every split that the file names."""
-    found: dict[Path, str] = {}
-    for split in _SPLITS:
-        places = config.get(split)
-        for place in places if type(places) is list else [places] if places else []:
-            if type(place) is not str:
-                raise DataError(f"{path}: {split} is {str(place)[:40]!r}, not a folder")
-            for image in _listed(_resolve(config, path, split, place), path, split):
-                found.setdefault(image, split)
-    if not found:
-        raise DataError(f"{path}: names no images", hint="train and val name their folders.")
-    return [(split, image) for image, split in found.items()]
-
-
-def _resolve(config: dict[str, Any], path: Path, split: str, place: str) -> Path:
-    """Find a folder or a list that the file names, always inside the file's own folder.
-
-    A `path` that is absolute is of the machine that wrote the file and is not followed; nor is a leading
-    "../", which Roboflow writes for the file's own folder.
-    """
-    folder, root = path.parent, config.get("path")
-    name = place.removeprefix("../").removeprefix("./")
-    if not is_inner_path(name):
-        inner_path(folder, place, f"{path}: {split}")
-    candidates = [folder / name]
-    if type(root) is str and is_inner_path(root):
-        candidates.insert(0, folder / root / name)
-    there = next((candidate for candidate in candidates if candidate.exists()), None)
-    if there is None:
-        raise DataError(f"{path}: {split} is {place!r}, which is not in {folder}")
-    return there
-
-
-def _listed(place: Path, path: Path, split: str) -> list[Path]:
-    """Return the images of a folder, with its folders, or of a list of paths."""
-    if place.is_dir():
-        return _images_in(place)
-    folder, images = path.parent, []
-    for number, line in enumerate(_text(place, 64 << 20).split("\n"), 1):
-        if line.strip():
-            name = line.strip().removeprefix("./")
-            images.append(inner_path(folder, name, f"{place}: line {number}"))
-    return images
-
-
-def _images_in(folder: Path) -> list[Path]:
-    def walk() -> Iterator[Path]:
-        for place, folders, files in os.walk(folder):
-            folders.sort()
-            yield from (Path(place) / name for name in sorted(files) if not name.startswith("."))
-
-    return [path for path in walk() if path.suffix.lower() in IMAGE_SUFFIXES]
-
-
-def labels_of(image: Path, folder: Path) -> Path:
-    """Return an image's label file: under `labels` where the image is under `images`, or beside it."""
-    parts = list(PurePosixPath(image.relative_to(folder).as_posix()).parts)
-    if "images" in parts[:-1]:
-        last = len(parts) - 2 - parts[-2::-1].index("images")
-        parts[last] = "labels"
-    return (folder / Path(*parts)).with_suffix(".txt")
+def _class_names(path: Path) -> Names:
+    if path.suffix.lower() in _YAML:
+        return _names(_config(path).get("names"), path)
+    return dict(enumerate(read_text(path, _MAX_BYTES).splitlines()))
 
 
 def _add(
-    collection: Collection,
-    image: Path,
-    split: str | None,
-    names: dict[int, str],
-    classes: Classes,
-    folder: Path,
+    collection: Collection, image: Path, split: str | None, label_file: Path | None, data_set: _DataSet
 ) -> None:
-    path = labels_of(image, folder)
-    if not path.is_file():
-        collection.notes["images without a label file, taken as without digits"] += 1
-        collection.add(image, split, [], [], str(path))
+    if label_file is None:
+        collection.notes.add("images have no label file and count as images without digits", str(image))
+        collection.add(image, split, [], [], str(image), label_file=data_set.path)
         return
     digits, rows = [], []
-    for number, line in enumerate(_text(path, empty=True).split("\n"), 1):
+    for number, line in enumerate(read_text(label_file, _MAX_BYTES, empty=True).splitlines(), 1):
         if not line.strip():
             continue
-        place = f"{path}: line {number}"
-        class_number, values = _row(line, place)
+        where = f"{label_file}: line {number}"
+        class_number, values = _row(line, where)
+        names = data_set.names_for(label_file)
         if class_number not in names:
-            raise DataError(f"{place}: class {class_number} has no name; there are {len(names)}")
-        digit = classes.digit(names[class_number])
+            raise DataError(f"{where}: class {class_number} has no name; there are {len(names)}")
+        digit = data_set.classes.digit(names[class_number])
         if digit is not None:
             digits.append(digit)
             rows.append(values)
-    if not rows:
-        collection.add(image, split, [], [], str(path))
-        return
-    height, width = size = image_size(image)
-    x, y, w, h = (np.array(rows) * [width, height, width, height]).T
+    size = image_size(image) if rows else None
+    height, width = size or (0, 0)
+    x, y, w, h = (np.array(rows).reshape(-1, 4) * [width, height, width, height]).T
     boxes = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=1)
-    collection.add(image, split, boxes, digits, str(path), size_hw=size)
+    collection.add(image, split, boxes, digits, str(label_file), label_file=label_file, size_hw=size)
 
 
-def _row(line: str, place: str) -> tuple[int, list[float]]:
+def _row(line: str, where: str) -> tuple[int, list[float]]:
     """Return class number and the four values of a row."""
     words = line.split()
     if len(words) != 5:
         polygon = "polygons (segmentation)" if len(words) >= 7 and len(words) % 2 else None
         kind = _KINDS.get(len(words)) or polygon or f"{len(words)} values"
         raise DataError(
-            f"{place}: {kind}; a box is a class and four values",
+            f"{where}: {kind}; a box is a class and four values",
             hint="Export the data set again for detection, as YOLO with upright boxes.",
         )
     try:
         values = [float(word) for word in words]
     except ValueError as error:
-        raise DataError(f"{place}: {line.strip()[:60]!r} is not five numbers") from error
+        raise DataError(f"{where}: {line.strip()[:60]!r} is not five numbers") from error
     if not all(-1 <= value <= 2 for value in values[1:]) or not values[0].is_integer() or values[0] < 0:
         raise DataError(
-            f"{place}: {line.strip()[:60]!r}: a class number and shares of the image from 0 to 1 are needed"
+            f"{where}: {line.strip()[:60]!r}: a row is a class number and four fractions of the image, 0 to 1"
         )
     return int(values[0]), values[1:]
-
-
-def _text(path: Path, most: int = _MAX_BYTES, *, empty: bool = False) -> str:
-    try:
-        size = path.stat().st_size
-        if size > most:
-            raise DataError(f"{path}: has {size:,} bytes; {most:,} is the most for such a file")
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file in UTF-8") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if not text.strip() and not empty:
-        raise DataError(f"{path}: the file is empty")
-    return text
