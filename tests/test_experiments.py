@@ -122,7 +122,7 @@ def test_an_export_sees_what_the_model_sees(rule: InputConfig, small_data: Path,
     model = replace(model, config=replace(model.config, input=rule))
     exported = OnnxRuntime(export(model, tmp_path / "model.onnx"))
     assert exported.rule == rule
-    images = [decode_image(path) for path in list_images(small_data / "test")[:4]]
+    images = [decode_image(path) for path in list_images(small_data / "test").paths[:4]]
     torch_runtime = TorchRuntime(model.detector, rule, torch.device("cpu"))
     for ours, theirs in zip(torch_runtime.detect(images), exported.detect(images), strict=True):
         assert len(ours) > 0

@@ -67,7 +67,7 @@ def find_images(source: Path) -> Images:
     if source.suffix.lower() == ".json":
         return _labelled_images(source)
     if source.is_dir():
-        paths = list_images(source)
+        paths = list_images(source).paths
     elif source.suffix.lower() == ".txt" and source.is_file():
         paths = _listed_images(source)
     elif source.is_file():

@@ -112,7 +112,9 @@ def test_8_bits_answer_nearly_as_float32(
     make: Make, nano_onnx: Path, nano_int8: Path, small_data: Path
 ) -> None:
     """Found: 0.98; 0.83 where activations are clipped to a tenth of their range, 0.7 with 4-bit weights."""
-    images = [decode_image(path) for name in ("valid", "test") for path in list_images(small_data / name)]
+    images = [
+        decode_image(path) for name in ("valid", "test") for path in list_images(small_data / name).paths
+    ]
     exact, near = (make(path).detect(images) for path in (nano_onnx, nano_int8))
     assert share_found(exact, near) > 0.93
     assert share_found(near, exact) > 0.93

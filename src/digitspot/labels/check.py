@@ -209,7 +209,7 @@ def _jobs_of_folder(data: Path) -> list[_Job]:
 
 def _read_split(name: str, split: Split) -> _Job:
     """Check a label file, and list the images that are to be decoded."""
-    found = list_images(split.images_dir) if split.images_dir.is_dir() else []
+    found = list_images(split.images_dir).paths if split.images_dir.is_dir() else []
     findings: list[Finding] = []
     labels = None
     files: list[_File] = []
@@ -261,8 +261,9 @@ def _unlisted(found: Iterable[Path], labels: LabelSet, split: Split) -> list[Fin
     listed = set(labels.file_names)
     findings = Findings(str(split.images_dir))
     for path in found:
-        if path.name not in listed:
-            findings.warn("images without labels", f"{path.name} is not in {split.labels_path.name}")
+        name = path.relative_to(split.images_dir).as_posix()
+        if name not in listed:
+            findings.warn("images without labels", f"{name} is not in {split.labels_path.name}")
     return findings
 
 
