@@ -26,8 +26,8 @@ from digitspot.dataset.splits import open_split
 from digitspot.detector.model import Detector, TorchvisionDetector
 from digitspot.detector.nano import ANCHOR_RATIOS, ANCHOR_SIZES, NUM_CLASSES, POOL_SIZE, Backbone, Nano
 from digitspot.detector.presets import _counts
+from digitspot.detector.trained import load_model
 from digitspot.runtime.torch_runtime import TorchRuntime
-from digitspot.training.checkpoint import load_model
 from digitspot.training.validation import look
 
 

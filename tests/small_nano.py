@@ -17,9 +17,10 @@ from digitspot.dataset.seen import Seen
 from digitspot.detector import Detector, build_detector
 from digitspot.detector.export import export_onnx
 from digitspot.detector.quantize import Feed, feeds, sample_images
+from digitspot.detector.trained import Model, save_model
 from digitspot.labels.labels import CategoryMap
+from digitspot.model_file import BEST
 from digitspot.reading import ReadingSettings
-from digitspot.training.checkpoint import BEST, Model, save_model
 
 NANO = ModelConfig(
     preset="nano",
@@ -74,7 +75,7 @@ def _spread(detector: Detector) -> None:
 
 
 def export(model: Model, path: Path, calibration: Iterable[Feed] | None = None) -> Path:
-    export_onnx(model.detector, model.manifest, path, calibration)
+    export_onnx(model.detector, model.info, path, calibration)
     return path
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 
 from digitspot.calibrate import (
@@ -19,15 +19,15 @@ from digitspot.calibrate import (
     write_settings,
 )
 from digitspot.cli import run
+from digitspot.detector.trained import load_model
 from digitspot.errors import CheckpointError, DataError
 from digitspot.evaluation.answers import evaluate_answers
 from digitspot.labels.coco import read_labels, write_labels, write_results
 from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
-from digitspot.manifest import KEY
+from digitspot.model_file import graph_of, read_onnx, write_onnx
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings
 from digitspot.readings_csv import read_readings, write_readings
-from digitspot.training.checkpoint import load_model
 from digitspot.types import Reading
 from reading_layouts import found_in
 
@@ -119,25 +119,12 @@ def test_a_model_is_fitted_on_both_views_and_keeps_it(
     assert load_model(copied).reading == settings
 
 
-def test_a_model_exported_with_a_threshold_is_read_as_before(nano_onnx: Path, tmp_path: Path) -> None:
-    path = _with_reading(nano_onnx, tmp_path / "old.onnx", {"min_score": 0.7, "max_iou": 0.3})
-    assert Reader.load(path).settings == ReadingSettings.from_threshold(0.7, 0.3)
-
-
 def test_a_reader_of_another_version_is_refused(nano_onnx: Path, tmp_path: Path) -> None:
-    other = {**ReadingSettings().to_dict(), "weights": [1.0, 2.0]}
-    path = _with_reading(nano_onnx, tmp_path / "other.onnx", other)
+    data, info = read_onnx(nano_onnx)
+    other = replace(info, reading=ReadingSettings(weights=(1.0, 2.0)))
+    write_onnx(graph_of(data, nano_onnx), other, path := tmp_path / "other.onnx")
     with pytest.raises(CheckpointError, match="another version"):
         Reader.load(path)
-
-
-def _with_reading(model: Path, path: Path, reading: dict[str, object]) -> Path:
-    graph = onnx.load(model)
-    stored = {each.key: each.value for each in graph.metadata_props}
-    manifest = {**json.loads(stored[KEY]), "reading": reading}
-    onnx.helper.set_model_props(graph, {KEY: json.dumps(manifest)})
-    path.write_bytes(graph.SerializeToString())
-    return path
 
 
 @pytest.mark.parametrize("text", ["", "image_id,pred_label\n1,2\n", "image_id,pred_label,probability\n1,2\n",

@@ -18,11 +18,11 @@ from PIL import Image
 from command_line import command, digitspot, environment
 from digitspot.cli import run
 from digitspot.config import ModelConfig
+from digitspot.detector.trained import save_model
 from digitspot.labels.coco import read_labels, read_numbers, write_labels
 from digitspot.labels.labels import CategoryMap, LabelSet
 from digitspot.reader import Reader
 from digitspot.runtime.onnx_runtime import OnnxRuntime
-from digitspot.training.checkpoint import save_model
 from small_nano import make_model
 
 CATEGORIES = [{"id": digit + 1, "name": str(digit)} for digit in range(10)]
@@ -282,7 +282,7 @@ def test_export_in_8_bits_then_read(nano_run: Path, small_data: Path, tmp_path: 
     done = digitspot("export", nano_run, "--output", model, "--precision", "int8", "--data", small_data)
     assert (done.stdout.strip(), list(tmp_path.iterdir())) == (str(model), [model])
     assert "pre-processing" not in done.stderr
-    assert OnnxRuntime(model).manifest.precision == "int8"
+    assert OnnxRuntime(model).info.precision == "int8"
     read = digitspot("read", small_data / "test" / "1.png", "--model", model, "--json")
     assert len(json.loads(read.stdout)) == 1
 

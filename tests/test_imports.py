@@ -22,7 +22,7 @@ RANKS: dict[str, int] = {
             "readings_csv",
             "dataset",
             "convert synth",
-            "manifest",
+            "model_file",
             "evaluation detector",
             "runtime",
             "training",

@@ -54,7 +54,7 @@ def test_every_kind_of_image_reads_the_same(reader: Reader, images: list[ImageAr
 @pytest.mark.parametrize("num", [0, 1, 7, 8, 9, 30])
 def test_order_is_kept_whatever_the_batches(nano_onnx: Path, images: list[ImageArray], num: int) -> None:
     alone = OnnxRuntime(nano_onnx, batch_size=1, num_threads=2)  # unpadded, hence the same in any company
-    reader = Reader(alone, alone.manifest.reading, alone.manifest.categories)
+    reader = Reader(alone, alone.info.reading, alone.info.categories)
     sizes = [(30, 40 + place) for place in range(num)]
     sources = [image[:height, :width] for image, (height, width) in zip(images[:num], sizes, strict=True)]
     expected = [reader.read(source) for source in sources]

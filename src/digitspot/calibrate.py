@@ -13,6 +13,7 @@ from digitspot.files import writing_whole
 from digitspot.images import decode_image
 from digitspot.labels.coco import read_json, read_labels, read_results
 from digitspot.labels.labels import LabelSet
+from digitspot.model_file import BEST, graph_of, read_onnx, write_onnx
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings, fit_settings
 from digitspot.runtime.several_sizes import at_sizes
@@ -101,10 +102,11 @@ def store_settings(settings: ReadingSettings, model: Path, output: Path | None =
         The file written.
     """
     if model.suffix.lower() == ".onnx":
-        from digitspot.detector.export import replace_reading
-
-        return replace_reading(model, settings, output or model)
-    from digitspot.training.checkpoint import BEST, load_model, save_model
+        data, info = read_onnx(model)
+        path = output or model
+        write_onnx(graph_of(data, model), replace(info, reading=settings), path)
+        return path
+    from digitspot.detector.trained import load_model, save_model
 
     path = output or (model / BEST if model.is_dir() else model)
     save_model(replace(load_model(model), reading=settings), path)

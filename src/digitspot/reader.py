@@ -15,6 +15,7 @@ from digitspot.dataset.seen import Seen
 from digitspot.errors import ConfigError
 from digitspot.images import ImageSource, decode_image
 from digitspot.labels.labels import CategoryMap
+from digitspot.model_file import ModelInfo
 from digitspot.preprocess import Prepared
 from digitspot.reading import Constraint, ReadingSettings, abstain, read_number, vote
 from digitspot.runtime import Runtime
@@ -90,12 +91,13 @@ class Reader:
         """
         path = Path(path)
         try:
-            return cls(*_open(path, device, _runtime_for(path, runtime), precision))
+            opened, info = _open(path, device, _runtime_for(path, runtime), precision)
         except ModuleNotFoundError as error:
             needed = INSTALLS.get(error.name or "", "digitspot[train]")
             raise ConfigError(
                 f"loading {path} needs {error.name}", hint=f"Install it: pip install '{needed}'."
             ) from error
+        return cls(opened, info.reading, info.categories, info.seen)
 
     def read(self, source: ImageSource) -> Reading:
         """Read the number in one image: a path, bytes, a PIL image or a uint8 RGB array `[H, W, 3]`.
@@ -166,20 +168,17 @@ def _runtime_for(path: Path, name: RuntimeName) -> RuntimeName:
     return name
 
 
-def _open(
-    path: Path, device: str, name: RuntimeName, precision: Precision
-) -> tuple[Runtime, ReadingSettings, CategoryMap, Seen]:
+def _open(path: Path, device: str, name: RuntimeName, precision: Precision) -> tuple[Runtime, ModelInfo]:
     """Load a model into a runtime, importing no other."""
     if name == "torch":
-        from digitspot.training.checkpoint import load_runtime
+        from digitspot.runtime.torch_runtime import open_checkpoint
 
-        runtime, model = load_runtime(path, device, precision)
-        return runtime, model.reading, model.categories, model.seen
+        runtime, info = open_checkpoint(path, device, precision)
+        return runtime, info
     if device not in ("auto", "cpu"):
         raise ConfigError(f"{path} cannot run on {device!r}", hint="Exported models run on the CPU.")
     exported = _open_exported(path, name, precision)
-    manifest = exported.manifest
-    return exported, manifest.reading, manifest.categories, Seen.from_text(manifest.seen, path)
+    return exported, exported.info
 
 
 def _open_exported(path: Path, name: RuntimeName, precision: Precision) -> ExportedRuntime:

@@ -15,9 +15,9 @@ from command_line import held_elsewhere
 from digitspot.cli import run
 from digitspot.dataset.seen import Seen
 from digitspot.dataset.splits import open_split
+from digitspot.detector.trained import load_model, save_model
 from digitspot.evaluation.coco_metrics import evaluate_boxes
 from digitspot.labels.coco import read_labels, read_results
-from digitspot.training.checkpoint import load_model, save_model
 from small_nano import write_recipe
 
 STUDY = {

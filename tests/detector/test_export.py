@@ -13,9 +13,9 @@ import torch
 from digitspot.config import ModelConfig
 from digitspot.detector.export import Core
 from digitspot.detector.nano import Nano
+from digitspot.detector.trained import Model
 from digitspot.errors import DigitspotError, ExportError
-from digitspot.manifest import IMAGES, OUTPUTS, SIZES
-from digitspot.training.checkpoint import Model
+from digitspot.model_file import IMAGES, OUTPUTS, SIZES
 from small_nano import export, make_model
 
 

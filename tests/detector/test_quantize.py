@@ -12,12 +12,12 @@ from PIL import Image
 
 from digitspot.config import ModelConfig
 from digitspot.detector.quantize import BACKBONE, feeds, sample_images
+from digitspot.detector.trained import Model
 from digitspot.errors import DataError, ExportError
 from digitspot.images import decode_image
 from digitspot.labels.coco import find_split, read_labels
 from digitspot.preprocess import prepare
 from digitspot.runtime.onnx_runtime import OnnxRuntime
-from digitspot.training.checkpoint import Model
 from small_nano import RULE, export, make_model
 
 
@@ -59,7 +59,7 @@ def test_weights_have_a_scale_for_each_channel(nano_int8: Path) -> None:
 
 def test_the_file_is_smaller_and_says_what_it_is(nano_onnx: Path, nano_int8: Path) -> None:
     assert nano_int8.stat().st_size < nano_onnx.stat().st_size
-    assert [OnnxRuntime(path).manifest.precision for path in (nano_onnx, nano_int8)] == ["fp32", "int8"]
+    assert [OnnxRuntime(path).info.precision for path in (nano_onnx, nano_int8)] == ["fp32", "int8"]
 
 
 def test_quantising_twice_gives_the_same_bytes(

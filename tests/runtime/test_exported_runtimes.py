@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,13 @@ import pytest
 import torch
 
 from digitspot.boxes import box_ious
+from digitspot.detector.trained import Model
 from digitspot.errors import CheckpointError
 from digitspot.images import decode_image, list_images
+from digitspot.model_file import read_onnx, write_onnx
 from digitspot.runtime.exported import ExportedRuntime
 from digitspot.runtime.onnx_runtime import OnnxRuntime
 from digitspot.runtime.torch_runtime import TorchRuntime
-from digitspot.training.checkpoint import Model
 from digitspot.types import Detections, ImageArray
 from small_nano import RULE
 
@@ -103,8 +103,8 @@ def test_nothing_found_is_empty(make: Make, blind_onnx: Path) -> None:
 
 
 @pytest.mark.parametrize("make", RUNTIMES)
-def test_the_manifest_travels(make: Make, nano_model: Model, nano_onnx: Path) -> None:
-    assert make(nano_onnx).manifest == nano_model.manifest
+def test_what_a_model_says_travels(make: Make, nano_model: Model, nano_onnx: Path) -> None:
+    assert make(nano_onnx).info == nano_model.info
 
 
 @pytest.mark.parametrize("make", RUNTIMES)
@@ -132,43 +132,11 @@ def share_found(first: Sequence[Detections], second: Sequence[Detections]) -> fl
     return float(np.mean(found))
 
 
-def cut(good: bytes) -> bytes:
-    return good[: len(good) // 2]
-
-
-def foreign(good: bytes, model: str = "") -> bytes:
-    import onnx
-
-    document = onnx.load_from_string(good)
-    del document.metadata_props[:]
-    if model:
-        onnx.helper.set_model_props(document, {"digitspot": model})
-    return document.SerializeToString()
-
-
-BAD_FILES = [
-    ("empty", lambda good: b"", "cannot be read as an ONNX model"),
-    ("not an ONNX file", lambda good: b"digits " * 100, "cannot be read as an ONNX model"),
-    ("cut off", cut, "cannot be read as an ONNX model"),
-    ("somebody else's", foreign, "was not exported by digitspot"),
-    ("metadata that is no JSON", partial(foreign, model="{"), "metadata that cannot be read"),
-    ("metadata of another shape", partial(foreign, model='{"format": 1}'), "metadata that cannot be read"),
-    ("a newer format", partial(foreign, model='{"format": 99}'), "has format 99"),
-]
-
-
 @pytest.mark.parametrize("make", RUNTIMES)
-@pytest.mark.parametrize(
-    ("spoil", "message"), [case[1:] for case in BAD_FILES], ids=[case[0] for case in BAD_FILES]
-)
-def test_bad_files(
-    make: Make, spoil: Callable[[bytes], bytes], message: str, nano_onnx: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "bad.onnx"
-    path.write_bytes(spoil(nano_onnx.read_bytes()))
-    with pytest.raises(CheckpointError, match=message) as raised:
+def test_a_file_with_its_checksum_that_is_no_network(make: Make, nano_onnx: Path, tmp_path: Path) -> None:
+    write_onnx(b"digits " * 100, read_onnx(nano_onnx)[1], path := tmp_path / "bad.onnx")
+    with pytest.raises(CheckpointError, match=r"cannot run .*bad\.onnx"):
         make(path)
-    assert "bad.onnx" in str(raised.value)
 
 
 @pytest.mark.parametrize("make", RUNTIMES)

@@ -17,7 +17,7 @@ from digitspot.dataset.splits import open_training
 from digitspot.errors import MemoryBudgetError
 from digitspot.training import budget, memory
 from digitspot.training.budget import bytes_at, fit_to_budget, images_within, loader_bytes, measure_pixels
-from digitspot.training.checkpoint import load_state
+from digitspot.training.checkpoint import load_training
 from digitspot.training.learner import Learner
 from digitspot.training.loader import TensorBatch, TrainingBatches, plan_batches
 from digitspot.training.memory import can_measure, status_bytes
@@ -173,7 +173,7 @@ def test_the_guard_stops_evaluations_which_begin_anew(
     assert next(readings) == looks + 2, f"{reason}: read once more, and again after handing back; no more"
     run = resume_training(tmp_path / "run", memory_budget="64GiB")
     assert [steady(row) for row in run.metrics()] == [steady(row) for row in whole.metrics()], reason
-    first, second = (load_state(each.last, kind="training") for each in (run, whole))
+    first, second = (load_training(each.last) for each in (run, whole))
     assert all(
         torch.equal(value, second["learner"]["model"][name])
         for name, value in first["learner"]["model"].items()

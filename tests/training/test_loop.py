@@ -13,11 +13,12 @@ import torch
 
 import digitspot
 from digitspot.config import Config, ScheduleConfig, load_recipe
+from digitspot.detector.trained import load_model
 from digitspot.errors import ConfigError
 from digitspot.labels.coco import read_labels, write_labels
 from digitspot.labels.labels import CategoryMap
 from digitspot.reader import Reader
-from digitspot.training.checkpoint import load_model, load_state
+from digitspot.training.checkpoint import load_training
 from digitspot.training.learner import NonFiniteLossError
 from digitspot.training.limits import RANGES, check_config
 from digitspot.training.run import start_training
@@ -42,7 +43,7 @@ def test_a_rate_too_small_to_learn_stops_early_and_halves_on_plateaus(
         model=replace(config.model, batch_norm="frozen"),
     )
     run = start_training(still, small_data, tmp_path / "run")
-    place = load_state(run.last, kind="training")["place"]
+    place = load_training(run.last)["place"]
     assert place["epoch"] == 4
     assert place["waited"] == 3
     assert place["plateau"]["scale"] == 0.5**3
@@ -78,7 +79,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(
     run = Run(tmp_path / "run")
     with pytest.raises(NonFiniteLossError, match=r"the (loss|gradient) is (nan|-?inf) on the images \d"):
         start_training(wild, small_data, run.path)
-    saved = load_state(run.last, kind="training")["learner"]["model"]
+    saved = load_training(run.last)["learner"]["model"]
     assert all(torch.isfinite(value).all() for value in saved.values())
 
 
@@ -136,7 +137,7 @@ def test_a_plateau_of_parts_counts_rounds(config: Config, small_data: Path, tmp_
         train=replace(config.train, epochs=60, early_stopping=4, ema_decay=0.0),
     )
     run = start_training(still, small_data, tmp_path / "run")
-    place = load_state(run.last, kind="training")["place"]
+    place = load_training(run.last)["place"]
     losses = [loss for _, loss in place["plateau"]["rounds"]]
     worse = [loss >= min(losses[:i]) for i, loss in enumerate(losses) if i]
     assert place["waited"] == 4
@@ -155,7 +156,7 @@ def test_merged_validation(
     merged = replace(merged, train=replace(merged.train, epochs=1, batch_size=1, score_parts=True))
     run = start_training(merged, small_data, tmp_path / "run")
     rows = run.metrics()
-    assert load_state(run.last, kind="training")["place"]["images_seen"] == 32 - untouched
+    assert load_training(run.last)["place"]["images_seen"] == 32 - untouched
     validations = [row for row in rows if row["kind"] == "valid"]
     assert [row["of"] for row in validations] == ["untouched slice of valid"] * (untouched > 0)
     model = load_model(run.path)

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from command_line import command, digitspot, environment
-from digitspot.training.checkpoint import load_model, load_state
+from digitspot.detector.trained import load_model
+from digitspot.training.checkpoint import load_training
 from digitspot.training.runlog import Run
 
 pytestmark = pytest.mark.timeout(280)
@@ -45,7 +46,7 @@ def kill_and_resume(arguments: list[object], output: Path, delays: list[float], 
         process.wait()
         if not Run(output).last.exists():
             continue
-        load_state(Run(output).last, kind="training")  # loadable, whenever the kill came
+        load_training(Run(output).last)  # loadable, whenever the kill came
         arguments = ["train", "--resume", output, *resume]
     digitspot(*arguments)
     return kills
@@ -78,7 +79,7 @@ def test_killed_and_resumed_equals_never_stopped(
     # A checkpoint after every update: kills hit the writing of checkpoints, too.
     kills = kill_and_resume([*start, "--train.checkpoint-every-seconds", 0], output, delays)
     assert kills >= 1, f"no kill hit the training, delays {delays}"
-    assert_same(load_state(Run(whole).last, kind="training"), load_state(Run(output).last, kind="training"))
+    assert_same(load_training(Run(whole).last), load_training(Run(output).last))
     assert_same(load_model(whole).detector.state_dict(), load_model(output).detector.state_dict(), "best")
     assert [strip(row) for row in Run(whole).metrics()] == [strip(row) for row in Run(output).metrics()]
 
@@ -101,7 +102,7 @@ def test_killed_under_parts_with_background_reading(
         [*start, tmp_path / "run", "--train.checkpoint-every-seconds", 0], tmp_path / "run", delays
     )
     assert kills >= 1, f"no kill hit the training, delays {delays}"
-    whole, resumed = (load_state(tmp_path / name / "last.pt", kind="training") for name in ("whole", "run"))
+    whole, resumed = (load_training(tmp_path / name / "last.pt") for name in ("whole", "run"))
     assert_same(whole, resumed)
     first, second = ([strip(row) for row in Run(tmp_path / name).metrics()] for name in ("whole", "run"))
     assert first == second
@@ -113,7 +114,7 @@ def test_strategies(strategy: str, whole: Path, small_recipe: Path, small_data: 
     """Files are the run of the pack, bit for bit; prepared images are other images."""
     start = ["train", small_recipe, "--data", small_data, "--data.strategy", strategy]
     digitspot(*start, "--data.parts", 1, "--output", tmp_path / "run", "--data.workers", 0)
-    first, second = (load_state(Run(path).last, kind="training") for path in (whole, tmp_path / "run"))
+    first, second = (load_training(Run(path).last) for path in (whole, tmp_path / "run"))
     assert first["place"]["step"] == second["place"]["step"]
     if strategy == "files":
         assert_same(first["learner"], second["learner"])
@@ -134,7 +135,7 @@ def test_loader_processes_change_nothing(
         "train", small_recipe, "--data", small_data, "--output", output, "--data.workers", workers,
         "--schedule.kind", "wsd", "--train.epochs", 4,
     )  # fmt: skip
-    first, second = (load_state(Run(path).last, kind="training") for path in (whole, output))
+    first, second = (load_training(Run(path).last) for path in (whole, output))
     assert_same(first["learner"], second["learner"])
 
 
@@ -144,10 +145,10 @@ def test_branch_equals_a_run_of_its_length(small_recipe: Path, small_data: Path,
     start = ["train", small_recipe, "--data", small_data, "--output"]
     digitspot(*start, trunk, *settings, "--train.epochs", 3, "--schedule.branch-epochs", 2)
     digitspot(*start, alone, *settings, "--train.epochs", 2)
-    branch = load_state(Run(trunk / "epochs-2").last, kind="training")
+    branch = load_training(Run(trunk / "epochs-2").last)
     assert branch["place"]["step"] == 12
     assert load_model(trunk / "epochs-2").scores["epoch"] in (1, 2)
-    assert_same(load_state(Run(alone).last, kind="training")["learner"], branch["learner"])
+    assert_same(load_training(Run(alone).last)["learner"], branch["learner"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -166,7 +167,7 @@ def test_interrupt_saves_and_says_how_to_go_on(
     process.send_signal(number)
     _, messages = process.communicate(timeout=60)
     assert process.returncode == 130, messages
-    step = load_state(Run(output).last, kind="training")["place"]["step"]
+    step = load_training(Run(output).last)["place"]["step"]
     assert f"saved at update {step} of 2400; go on with: digitspot train --resume {output}" in messages
     assert "Traceback" not in messages
 
@@ -189,7 +190,7 @@ def test_a_signal_to_all_its_processes_leaves_the_last_checkpoint(
     assert f"go on with: digitspot train --resume {output}" in messages
     assert "Traceback" not in messages
     assert "defect" not in messages
-    assert load_state(Run(output).last, kind="training")["place"]["step"] > 0
+    assert load_training(Run(output).last)["place"]["step"] > 0
 
 
 def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
@@ -203,5 +204,5 @@ def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
 def test_a_trial_ends_after_its_updates(small_recipe: Path, small_data: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     digitspot("train", small_recipe, "--data", small_data, "--output", output, "--train.max-updates", 8)
-    assert load_state(Run(output).last, kind="training")["place"]["step"] == 8
+    assert load_training(Run(output).last)["place"]["step"] == 8
     assert [row["step"] for row in Run(output).metrics() if row["kind"] == "valid"] == [6]

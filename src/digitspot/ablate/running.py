@@ -18,12 +18,12 @@ from digitspot.ablate.scoring import Result, answering_command, score_answers, s
 from digitspot.ablate.study import Study, Variant
 from digitspot.ablate.training import Training
 from digitspot.detector.presets import build_detector
+from digitspot.detector.trained import load_model
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.experiments.lengths import Length
 from digitspot.experiments.process import StoppedError, run_followed, run_here
 from digitspot.files import claiming
 from digitspot.progress import stderr
-from digitspot.training.checkpoint import load_model
 
 Results = dict[tuple[str, str], Result]
 """By the variant's name and the seed's, or the model's where none is trained."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from digitspot.ablate.study import Variant
 from digitspot.dataset.seen import Seen, unseen
+from digitspot.detector.trained import load_model, save_model
 from digitspot.errors import ConfigError
 from digitspot.evaluation.coco_metrics import PrecisionCurves
 from digitspot.evaluation.intervals import accuracy_samples, mean_ap_samples
@@ -19,8 +20,8 @@ from digitspot.evaluation.matching import match_boxes
 from digitspot.evaluation.number_metrics import exact_matches
 from digitspot.files import digest, writing_whole
 from digitspot.labels.coco import labels_path_of, read_labels, read_numbers, read_results
+from digitspot.model_file import BEST
 from digitspot.predict import NUMBERS, RESULTS, SEEN
-from digitspot.training.checkpoint import BEST, load_model, save_model
 from digitspot.training.runlog import Run
 from digitspot.types import DoubleArray
 

@@ -11,10 +11,10 @@ import tyro
 from digitspot.commands.options import parse
 from digitspot.detector.export import export_onnx
 from digitspot.detector.quantize import feeds, sample_images
+from digitspot.detector.trained import load_model
 from digitspot.errors import ConfigError
 from digitspot.files import check_writable
 from digitspot.progress import stderr, tracking
-from digitspot.training.checkpoint import load_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +53,11 @@ def run(arguments: list[str]) -> None:
     check_writable(output.parent)
     model = load_model(options.run)
     if options.data is None:
-        export_onnx(model.detector, model.manifest, output)
+        export_onnx(model.detector, model.info, output)
     else:
         paths = sample_images(options.data)
         with tracking("calibrating") as show:
             calibration = feeds(paths, model.config.input, show)
-            export_onnx(model.detector, model.manifest, output, calibration)
+            export_onnx(model.detector, model.info, output, calibration)
     stderr().print(f"digit=category_id: {model.categories}; {model.reading}")
     print(output)

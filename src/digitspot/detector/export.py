@@ -26,10 +26,8 @@ from digitspot.detector import batched
 from digitspot.detector.model import Detector
 from digitspot.detector.nano import ANCHOR_STRIDE, RPN_NMS, Nano
 from digitspot.detector.quantize import Feed, quantize
-from digitspot.errors import CheckpointError, ExportError
-from digitspot.files import writing_whole
-from digitspot.manifest import IMAGES, KEY, OUTPUTS, SIZES, Manifest
-from digitspot.reading import ReadingSettings
+from digitspot.errors import ExportError
+from digitspot.model_file import IMAGES, OUTPUTS, SIZES, ModelInfo, write_onnx
 
 OPSET = 17
 """Of 2022; `RoiAlign` places its samples as torchvision from 16 on."""
@@ -114,13 +112,13 @@ def _pool(features: Tensor, boxes: Tensor, stride: float, size: int, samples: in
 
 
 def export_onnx(
-    detector: Detector, manifest: Manifest, path: Path, calibration: Iterable[Feed] | None = None
+    detector: Detector, info: ModelInfo, path: Path, calibration: Iterable[Feed] | None = None
 ) -> None:
-    """Write a detector and its manifest as an ONNX file, whole or not at all.
+    """Write a detector and what goes with it as an ONNX file, whole or not at all.
 
     Args:
         detector: A `nano`.
-        manifest: What goes with it; the precision is set here.
+        info: What goes with it; the precision is set here.
         path: The file.
         calibration: Inputs to quantise the backbone to 8 bits on; None leaves float32.
 
@@ -131,42 +129,14 @@ def export_onnx(
     """
     if not isinstance(detector, Nano):
         raise ExportError(
-            f"a model of preset {manifest.preset} cannot be exported",
+            f"a model of preset {info.preset} cannot be exported",
             hint="nano can: train with recipes/nano.yaml. Others run in torch.",
         )
     model = onnx.load_from_string(_graph(Core(detector.cpu()).eval()))
     if calibration is not None:
-        model, manifest = quantize(model, calibration), replace(manifest, precision="int8")
-    onnx.helper.set_model_props(model, {KEY: manifest.to_json()})
+        model, info = quantize(model, calibration), replace(info, precision="int8")
     onnx.checker.check_model(model)
-    with writing_whole(path, "wb") as file:
-        file.write(model.SerializeToString())
-
-
-def replace_reading(path: Path, settings: ReadingSettings, output: Path) -> Path:
-    """Put other settings of the reader into an exported model.
-
-    Args:
-        path: What `export_onnx` wrote.
-        settings: Of the reader.
-        output: The file to write; may be `path`.
-
-    Raises:
-        CheckpointError: The file is not an export of digitspot.
-        DigitspotError: The file cannot be written.
-    """
-    try:
-        model = onnx.load(path)
-    except OSError as error:
-        raise CheckpointError(f"no model {path}: {error.strerror}") from error
-    except Exception as error:  # protobuf's own kinds
-        raise CheckpointError(f"{path} cannot be read as an ONNX model: {str(error)[:200]}") from error
-    stored = {each.key: each.value for each in model.metadata_props}
-    manifest = replace(Manifest.from_json(stored.get(KEY), path), reading=settings)
-    onnx.helper.set_model_props(model, {**stored, KEY: manifest.to_json()})
-    with writing_whole(output, "wb") as file:
-        file.write(model.SerializeToString())
-    return output
+    write_onnx(model.SerializeToString(), info, path)
 
 
 def _graph(core: Core) -> bytes:

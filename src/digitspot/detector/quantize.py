@@ -20,7 +20,7 @@ from digitspot.config import InputConfig
 from digitspot.errors import DataError
 from digitspot.images import decode_image
 from digitspot.labels.coco import find_split, read_labels
-from digitspot.manifest import IMAGES, SIZES
+from digitspot.model_file import IMAGES, SIZES
 from digitspot.preprocess import prepare, stack
 from digitspot.types import FloatArray, IntArray
 

@@ -1,4 +1,4 @@
-"""What the runtimes of exported models share: the manifest, and the graph's outputs image by image."""
+"""What the runtimes of exported models share: what the file says, and the graph's outputs image by image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from digitspot.cores import num_cores
-from digitspot.manifest import Manifest
+from digitspot.model_file import ModelInfo
 from digitspot.runtime.batches import BatchRuntime
 from digitspot.types import Detections, FloatArray, IntArray
 
@@ -24,23 +24,21 @@ class ExportedRuntime(BatchRuntime):
     """A graph that `digitspot export` wrote.
 
     Args:
-        manifest: What the file carries.
+        info: What the file carries.
         batch_size: Images computed at once, by one core.
         num_threads: Batches computed at once; None takes every core.
     """
 
-    def __init__(
-        self, manifest: Manifest, batch_size: int = BATCH_SIZE, num_threads: int | None = None
-    ) -> None:
+    def __init__(self, info: ModelInfo, batch_size: int = BATCH_SIZE, num_threads: int | None = None) -> None:
         self.num_threads = num_threads or num_cores()
-        super().__init__(manifest.rule, batch_size, self.num_threads)
-        self.manifest = manifest
+        super().__init__(info.rule, batch_size, self.num_threads)
+        self.info = info
 
     def _compute(self, batch: FloatArray, sizes_hw: Sequence[tuple[int, int]]) -> list[Detections]:
         boxes, labels, scores, image_index = self._run(batch, np.array(sizes_hw, np.int64))
         edges = np.searchsorted(image_index, np.arange(len(batch) + 1))
         return [
-            _best(boxes[start:end], labels[start:end], scores[start:end], self.manifest.max_detections)
+            _best(boxes[start:end], labels[start:end], scores[start:end], self.info.max_detections)
             for start, end in pairwise(edges)
         ]
 

@@ -8,11 +8,12 @@ from typing import cast
 import onnxruntime
 
 from digitspot.errors import CheckpointError
-from digitspot.manifest import IMAGES, KEY, OUTPUTS, SIZES, Manifest
+from digitspot.model_file import IMAGES, OUTPUTS, SIZES, read_onnx
 from digitspot.runtime.exported import BATCH_SIZE, ExportedRuntime, Outputs
 from digitspot.types import FloatArray, IntArray
 
 ERRORS_ONLY = 3
+UPDATE = "Update it: pip install -U onnxruntime. Or export the model again."
 
 
 class OnnxRuntime(ExportedRuntime):
@@ -28,21 +29,19 @@ class OnnxRuntime(ExportedRuntime):
     """
 
     def __init__(self, path: Path, batch_size: int = BATCH_SIZE, num_threads: int | None = None) -> None:
-        self._session = _session(path)
-        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
-        super().__init__(Manifest.from_json(text, path), batch_size, num_threads)
+        data, info = read_onnx(path)
+        super().__init__(info, batch_size, num_threads)
+        self._session = _session(data, path)
 
     def _run(self, images: FloatArray, sizes_hw: IntArray) -> Outputs:
         return cast(Outputs, tuple(self._session.run(OUTPUTS, {IMAGES: images, SIZES: sizes_hw})))
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def _session(data: bytes, path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # batches run side by side instead
     options.log_severity_level = ERRORS_ONLY
     try:
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except OSError as error:
-        raise CheckpointError(f"no model {path}: {error.strerror}") from error
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own kinds have no base class but this
-        raise CheckpointError(f"{path} cannot be read as an ONNX model: {str(error)[:200]}") from error
+        raise CheckpointError(f"ONNX Runtime cannot run {path}", hint=UPDATE) from error

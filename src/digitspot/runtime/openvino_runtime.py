@@ -9,12 +9,13 @@ import numpy as np
 import openvino
 
 from digitspot.errors import CheckpointError
-from digitspot.manifest import IMAGES, KEY, OUTPUTS, SIZES, Manifest
+from digitspot.model_file import IMAGES, OUTPUTS, SIZES, read_onnx
 from digitspot.runtime.exported import BATCH_SIZE, ExportedRuntime, Outputs
 from digitspot.types import FloatArray, IntArray
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 """Left alone, OpenVINO takes bfloat16 where the processor has it."""
+UPDATE = "Update it: pip install -U openvino. Or export the model again."
 
 
 class OpenVinoRuntime(ExportedRuntime):
@@ -37,14 +38,11 @@ class OpenVinoRuntime(ExportedRuntime):
         batch_size: int = BATCH_SIZE,
         num_threads: int | None = None,
     ) -> None:
+        data, info = read_onnx(path)
+        super().__init__(info, batch_size, num_threads)
         core = openvino.Core()
-        model = _read(core, path)
-        place = ["framework", KEY]
-        text = model.get_rt_info(place).astype(str) if model.has_rt_info(place) else None
-        manifest = Manifest.from_json(text, path)
-        super().__init__(manifest, batch_size, num_threads)
         self._model = core.compile_model(
-            model,
+            _read(core, data, path),
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
@@ -55,7 +53,7 @@ class OpenVinoRuntime(ExportedRuntime):
         self._requests = threading.local()
         # The bindings initialise themselves at the first tensor; two threads at once would block each other,
         # one with the interpreter's lock and the other with that of the initialisation.
-        side = manifest.rule.multiple
+        side = info.rule.multiple
         self._run(np.zeros((1, 3, side, side), np.float32), np.array([[side, side]], np.int64))
 
     def _run(self, images: FloatArray, sizes_hw: IntArray) -> Outputs:
@@ -66,10 +64,8 @@ class OpenVinoRuntime(ExportedRuntime):
         return boxes, labels, scores, image_index
 
 
-def _read(core: openvino.Core, path: Path) -> openvino.Model:
+def _read(core: openvino.Core, data: bytes, path: Path) -> openvino.Model:
     try:
-        return core.read_model(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"no model {path}: {error.strerror}") from error
+        return core.read_model(data)
     except RuntimeError as error:
-        raise CheckpointError(f"{path} cannot be read as an ONNX model: {str(error)[:200]}") from error
+        raise CheckpointError(f"OpenVINO cannot run {path}", hint=UPDATE) from error

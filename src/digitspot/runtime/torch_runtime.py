@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from digitspot.config import InputConfig
 from digitspot.detector import Detector
+from digitspot.detector.model import pick_device
+from digitspot.detector.trained import load_model
+from digitspot.model_file import ModelInfo
 from digitspot.runtime.batches import BatchRuntime
 from digitspot.types import Detections, FloatArray
 
@@ -57,3 +61,13 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Return the autocast context of a precision; "fp32" does nothing."""
     dtype = AUTOCAST_DTYPES.get(precision)
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+def open_checkpoint(path: Path, device: str, precision: str = "fp32") -> tuple[TorchRuntime, ModelInfo]:
+    """Load a run's best model or a checkpoint.
+
+    Raises:
+        CheckpointError: There is none, or it cannot be read.
+    """
+    model = load_model(path)
+    return TorchRuntime(model.detector, model.config.input, pick_device(device), precision), model.info

@@ -15,12 +15,13 @@ from typing import Any
 from digitspot.config import Config, config_to_dict
 from digitspot.dataset.sampler import Batch, update_groups
 from digitspot.dataset.splits import TrainingData
+from digitspot.detector.trained import Model, save_model
 from digitspot.errors import MemoryBudgetError
 from digitspot.labels.labels import CategoryMap
 from digitspot.progress import Update, tracking
 from digitspot.reading import ReadingSettings
 from digitspot.runtime.torch_runtime import TorchRuntime
-from digitspot.training.checkpoint import Model, save_model, save_training
+from digitspot.training.checkpoint import save_training
 from digitspot.training.learner import Learner
 from digitspot.training.loader import TensorBatch, plan_batches
 from digitspot.training.memory import Memory, parse_size

@@ -21,7 +21,7 @@ from digitspot.files import check_writable, claiming
 from digitspot.progress import stderr
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.budget import describe, fit_to_budget
-from digitspot.training.checkpoint import load_state, stored_config
+from digitspot.training.checkpoint import load_training, stored_config
 from digitspot.training.learner import Learner
 from digitspot.training.limits import check_config
 from digitspot.training.loader import RemainingBatches, plan_batches, start_loading
@@ -191,7 +191,7 @@ def _train(config: Config, run: Run, data: Path) -> None:
             leg.run.start(leg.config, data.resolve())
         place = Place()
         if leg.checkpoint is not None:
-            learner.load_state_dict(load_state(leg.checkpoint, kind="training")["learner"])
+            learner.load_state_dict(load_training(leg.checkpoint)["learner"])
             place = leg.first_place(leg.checkpoint)
         _drop_later_metrics(leg.run, place)
         trainer = Trainer(leg.config, leg.run, opened, validator, learner, batches, place, trunks)

@@ -9,7 +9,7 @@ from pathlib import Path
 from digitspot.config import Config
 from digitspot.dataset.sampler import BatchPlan
 from digitspot.reading import ReadingSettings
-from digitspot.training.checkpoint import load_state
+from digitspot.training.checkpoint import load_training
 from digitspot.training.prequential import Prequential
 from digitspot.training.schedule import Plateau, decay_start
 
@@ -47,7 +47,7 @@ class Place:
 
 def stored_place(path: Path) -> Place:
     """Read where a saved training is, without reading its weights."""
-    values = dict(load_state(path, kind="training", mmap=True)["place"])
+    values = dict(load_training(path, mmap=True)["place"])
     for name, kind in (("plateau", Plateau), ("prequential", Prequential)):
         values[name] = kind(**values.get(name, {}))
     values["reading"] = (
