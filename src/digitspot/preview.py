@@ -12,7 +12,7 @@ from digitspot.config import AugmentConfig
 from digitspot.evaluation.suspicions import Suspect
 from digitspot.images import decode_image
 from digitspot.labels.labels import LabelledImage, LabelSet
-from digitspot.overlays import contact_sheet, draw_labels, draw_suspect
+from digitspot.overlays import contact_sheet, draw_labels
 from digitspot.types import FloatArray, ImageArray, IntArray
 
 Progress = Callable[[int, int], None]
@@ -57,9 +57,9 @@ def suspect_sheet(
         kind = suspect.suspicions[0].kind if suspect.suspicions else "nothing in particular"
         note = f"{rank}: {image.file_name}, {kind}, {suspect.probability:.2f}"
         pixels = decode_image(images_dir / image.file_name)
-        drawn.append(draw_suspect(pixels, image.boxes, image.labels, doubts, image.number, note))
+        drawn.append(draw_labels(pixels, image.boxes, image.labels, image.number, note, doubts))
         progress(rank, len(suspects))
-    return contact_sheet(_level(drawn, columns), columns)
+    return contact_sheet(drawn, columns)
 
 
 def augmentation_sheet(
@@ -83,7 +83,7 @@ def augmentation_sheet(
             view = _augmented(pixels, image, config, seed, epoch)
             drawn.append(draw_labels(*view, image.number, f"epoch {epoch + 1}"))
         progress(number, len(images))
-    return contact_sheet(_level(drawn, num_epochs + 1), num_epochs + 1)
+    return contact_sheet(drawn, num_epochs + 1)
 
 
 def _augmented(
@@ -100,16 +100,3 @@ def _augmented(
     scale = np.array([old_width / width, old_height / height] * 2, np.float32)
     resized = Image.fromarray(changed).resize((old_width, old_height), Image.Resampling.BILINEAR)
     return np.asarray(resized, np.uint8), boxes * scale, image.labels[own][keep]
-
-
-def _level(drawn: Sequence[Image.Image], columns: int) -> list[Image.Image]:
-    """Extend images to the height of their row, so that rows stay level."""
-    level = []
-    for start in range(0, len(drawn), columns):
-        row = drawn[start : start + columns]
-        height = max(image.height for image in row)
-        for image in row:
-            taller = Image.new("RGB", (image.width, height), image.getpixel((1, image.height - 1)))
-            taller.paste(image)
-            level.append(taller)
-    return level
