@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digitspot.config import Config, DataConfig
+from digitspot.dataset.splits import open_training
 from digitspot.errors import DataError
 from digitspot.labels.check import CheckReport, check_data
 
@@ -149,10 +153,119 @@ def test_a_split_without_any_usable_image_is_an_error(
 
 def test_a_split_whose_folder_is_empty_is_an_error(data: Path) -> None:
     (data / "valid" / "1.png").unlink()
-    assert counts(check_data(data)) == {
-        ("valid", "error", "empty splits"): 1,
-        ("valid", "error", "missing images"): 1,
-    }
+    assert counts(check_data(data)) == {("valid", "error", "missing images"): 1}
+    (data / "test").mkdir()
+    assert counts(check_data(data))[("test", "error", "empty splits")] == 1
+
+
+def in_subfolders(data: Path) -> None:
+    labels = json.loads((data / "train.json").read_text())
+    for number, image in enumerate(labels["images"]):
+        image["file_name"] = f"{number % 2}/{number}.png"
+        (data / "train" / str(number % 2)).mkdir(exist_ok=True)
+        (data / "train" / f"{number + 1}.png").rename(data / "train" / image["file_name"])
+    write(data, "train", labels)
+
+
+def unknown_ending(data: Path) -> None:
+    labels = json.loads((data / "valid.json").read_text())
+    labels["images"][0]["file_name"] = "1.dat"
+    (data / "valid" / "1.png").rename(data / "valid" / "1.dat")
+    write(data, "valid", labels)
+
+
+def boxes_of(data: Path, split: str, **values: Any) -> None:
+    labels = json.loads((data / f"{split}.json").read_text())
+    for row in labels["annotations"]:
+        row.update(values)
+    write(data, split, labels)
+
+
+def turned(data: Path, orientation: int) -> None:
+    """Replace the images of `train` by ones that are shown upright with their sides swapped."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    labels = json.loads((data / "train.json").read_text())
+    for image in labels["images"]:
+        image["file_name"] = image["file_name"].replace(".png", ".jpg")
+        Image.new("RGB", (30, 20)).save(data / "train" / image["file_name"], exif=exif)
+    write(data, "train", labels)
+
+
+def swapped(data: Path) -> None:
+    labels = json.loads((data / "train.json").read_text())
+    for image in labels["images"]:
+        image.update(width=20, height=30)
+    write(data, "train", labels)
+
+
+FRACTIONS = [0.1, 0.2, 0.3, 0.4]
+AS_FRACTIONS = r"annotation 1 \[0\.1, 0\.2, 0\.3, 0\.4\]; they must be pixels: multiply x and width by"
+
+BOTH_SAY: list[tuple[str, Callable[[Path], None], str | None]] = [
+    ("images in subfolders", in_subfolders, None),
+    ("an ending that no image has", unknown_ending, None),
+    ("crowds in train", lambda data: boxes_of(data, "train", iscrowd=1), "all 3 boxes have iscrowd 1"),
+    ("crowds in valid", lambda data: boxes_of(data, "valid", iscrowd=1), "all 1 boxes have iscrowd 1"),
+    ("fractions in train", lambda data: boxes_of(data, "train", bbox=FRACTIONS), AS_FRACTIONS),
+    ("fractions in valid", lambda data: boxes_of(data, "valid", bbox=FRACTIONS), AS_FRACTIONS),
+    (
+        "all boxes outside of train",
+        lambda data: boxes_of(data, "train", bbox=[40, 0, 5, 5]),
+        "no image has a usable box",
+    ),
+    ("all boxes outside of valid", lambda data: boxes_of(data, "valid", bbox=[40, 0, 5, 5]), None),
+    ("one small box", lambda data: boxes_of(data, "valid", bbox=[0, 0, 1, 1.5]), None),
+    (
+        "labels before the EXIF turn",
+        lambda data: turned(data, 6),
+        r"before the image's EXIF turn \(orientation 6",
+    ),
+    ("mirrored, too", lambda data: turned(data, 7), r"EXIF turn \(orientation 7\); .*--exif-boxes stored"),
+    ("upside down keeps its size", lambda data: turned(data, 3), None),
+    ("sides swapped", swapped, "width and height are swapped, which `digitspot data convert` repairs"),
+    ("no valid", lambda data: (data / "valid.json").unlink(), "no valid.json"),
+    (
+        "no box",
+        lambda data: write(
+            data, "train", {**json.loads((data / "train.json").read_text()), "annotations": []}
+        ),
+        "no image has a usable box",
+    ),
+]
+"""What is done to a data set, and why it cannot be trained on; None where it can."""
+
+
+@pytest.mark.parametrize(("reason", "change", "message"), BOTH_SAY, ids=[row[0] for row in BOTH_SAY])
+def test_check_refuses_what_training_refuses(
+    reason: str, change: Callable[[Path], None], message: str | None, data: Path, tmp_path: Path
+) -> None:
+    change(data)
+    report = check_data(data)
+    errors = [str(finding) for finding in report.findings if finding.severity == "error"]
+    config = Config(data=DataConfig(strategy="files", pack_root=str(tmp_path / "packs")))
+    if message is None:
+        assert (errors, report.can_train) == ([], True), reason
+        open_training(data, config)
+        return
+    assert not report.can_train, reason
+    assert any(re.search(message, error) for error in errors), errors
+    with pytest.raises(DataError, match=message):
+        open_training(data, config)
+
+
+def test_corners_instead_of_sides_are_named(data: Path) -> None:
+    boxes_of(data, "train", bbox=[18, 8, 26, 18])
+    [finding] = [each for each in check_data(data).findings if each.kind == "boxes as corners"]
+    assert finding.severity == "warning"
+    assert "3 of 3 boxes leave the frame of their image: are they x1, y1, x2, y2" in str(finding)
+
+
+def test_a_packed_split_is_not_called_incomplete(data: Path) -> None:
+    (data / "train").rename(data / "train.pack")
+    report = check_data(data)
+    assert counts(report) == {("train", "warning", "packed splits"): 1}
+    assert (report.can_train, report.splits[0].boxes) == (True, 3)
 
 
 def test_labels_without_one_box_cannot_train(data: Path) -> None:

@@ -88,7 +88,7 @@ def test_check_names_leaks_and_labels_that_differ(tmp_path: Path) -> None:
     assert report.can_train
     coded(scene(2), 60).save(tmp_path / "valid" / "1.png")
     shown = str(check_data(tmp_path).findings[0])
-    assert "valid/1.png: shows what train/1.png shows (alike to 0.9" in shown
+    assert "valid/1.png: shows the same as train/1.png (similarity 0.9" in shown
     document = json.loads((tmp_path / "valid.json").read_text())
     document["annotations"][1]["category_id"] = 8
     (tmp_path / "valid.json").write_text(json.dumps(document))

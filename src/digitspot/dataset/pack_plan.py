@@ -131,7 +131,7 @@ def plan_pack(
     def problem_of(row: int) -> str | None:
         path = images_dir / labels.file_names[row]
         try:
-            return size_problem(image_size(path), labels.sizes_hw[row].tolist())
+            return size_problem(image_size(path), labels.sizes_hw[row].tolist(), path)
         except DataError as error:
             return str(error).removeprefix(f"{path}: ")
 

@@ -137,9 +137,7 @@ def _open(data: Path, name: str, config: DataConfig) -> Samples:
 def _read(data: Path, name: str) -> tuple[LabelSet, Path]:
     """Read the labels of a split; say how many images there are and what was changed."""
     split = find_split(data, name)
-    labels = read_labels(split.labels_path, clip=name == "train")
-    if not any(len(image.labels) for image in labels.images):
-        raise DataError(f"{split.labels_path} has no box", hint="`digitspot data check` lists what is wrong.")
+    labels = read_labels(split.labels_path, clip=name == "train", for_training=True)
     notes = "".join(f"; {count} {what}" for what, count in labels.notes.items() if count)
     stderr().print(f"{name}: {len(labels)} images{notes}", markup=False)
     return labels, split.images_dir

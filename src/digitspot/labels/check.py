@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from digitspot.errors import DataError
-from digitspot.images import IMAGE_SUFFIXES, decode_image, list_images
+from digitspot.images import IMAGE_SUFFIXES, list_images
+from digitspot.labels.check_images import ImageFile, check_images
 from digitspot.labels.check_labels import label_findings, scale_findings
-from digitspot.labels.check_repeats import SeenImage, repeat_findings
-from digitspot.labels.coco import Split, find_split, labels_path_of, read_json
+from digitspot.labels.coco import Split, find_split, labels_path_of, scan_file
 from digitspot.labels.labels import LabelSet
-from digitspot.labels.repeats import Fingerprint, fingerprint
-from digitspot.labels.rules import Finding, Findings, Severity, size_problem
-from digitspot.labels.scan import clip_labels, scan_labels
-from digitspot.progress import tracking
+from digitspot.labels.rules import Finding, Findings, Severity
+from digitspot.labels.scan import box_format_findings, clip_labels
 
 Progress = Callable[[int, int], None]
 """Called in the caller's thread with the images done and their total, over all splits."""
-
-_File = tuple[Path, tuple[int, int] | None]
-"""A file, and the size that the labels give it."""
 
 SPLITS = ("train", "valid", "test")
 
@@ -39,7 +32,7 @@ class SplitCheck:
         name: "train", or the name of a lone label file without ".json".
         images: Those that the label file lists and that can be used.
         boxes: Likewise, after clipping.
-        images: Files in the folder.
+        files: Image files in the folder and its subfolders.
         categories: The map, "0=1 1=2 ..."; None without labels.
         findings: In the order they were met.
     """
@@ -133,118 +126,131 @@ def check_data(path: Path, *, progress: Progress | None = None, workers: int | N
             f"{path}: is an image, not labels",
             hint="Give a folder with train.json and train/, or a label file.",
         )
-    jobs = _jobs_of_folder(path) if path.is_dir() else [_read_split(path.stem, _beside(path))]
-    _check_scales(jobs)
-    total, done = sum(len(job.files) for job in jobs), 0
-    seen: list[SeenImage] = []
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:  # Pillow decodes without the GIL
-        for index, job in enumerate(jobs):
-            numbers = job.numbers()
-            for (path, _), result in zip(job.files, pool.map(_look_at, job.files), strict=True):
-                if isinstance(result, Finding):
-                    job.findings.append(result)
-                else:
-                    number = numbers.get(path.name)
-                    seen.append(SeenImage(split=index, path=path, number=number, print=result))
-                done += 1
-                if progress is not None:
-                    progress(done, total)
-    with tracking("comparing", "step") as show:
-        for index, finding in repeat_findings(seen, show):
-            jobs[index].findings.append(finding)
-    return CheckReport(path, tuple(job.result() for job in jobs))
+    splits = _splits_of_folder(path) if path.is_dir() else [_check_labels(path.stem, _beside(path))]
+    _check_scales(splits)
+    files = [file for index, split in enumerate(splits) for file in split.image_files(index)]
+    for index, finding in check_images(files, progress, workers):
+        splits[index].findings.append(finding)
+    return CheckReport(path, tuple(split.result() for split in splits))
 
 
 @dataclass(kw_only=True)
-class _Job:
-    """A split whose label file is checked and whose images, with their sizes, are yet to be."""
+class _Split:
+    """A split whose label file is checked, but not its images.
+
+    Attributes:
+        name: "train", "valid", "test" or the name of a lone label file.
+        labels: What can be used of the label file.
+        images_dir: The folder of the images; None where there is none.
+        paths: The images in it.
+        findings: What was found so far.
+    """
 
     name: str
-    where: str
-    labels: LabelSet | None
-    num_files: int
-    files: list[_File]
-    findings: list[Finding]
+    labels: LabelSet | None = None
+    images_dir: Path | None = None
+    paths: list[Path] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
-    def numbers(self) -> dict[str, str]:
-        """Return what the labels of each file read, "" where it has no box."""
-        images = self.labels.images if self.labels else ()
-        return {image.file_name: image.number or "" for image in images}
+    def image_files(self, index: int) -> list[ImageFile]:
+        """Return the images to decode: those of the label file, or all where there are no labels."""
+        if self.labels is None:
+            return [ImageFile(split=index, path=path) for path in self.paths]
+        if self.images_dir is None:
+            return []
+        return [
+            ImageFile(
+                split=index,
+                path=self.images_dir / image.file_name,
+                size_hw=image.size_hw,
+                number=image.number or "",
+            )
+            for image in self.labels.images
+        ]
 
     def result(self) -> SplitCheck:
         return SplitCheck(
             name=self.name,
             images=len(self.labels) if self.labels else 0,
             boxes=len(self.labels.boxes) if self.labels else 0,
-            files=self.num_files,
+            files=len(self.paths),
             categories=str(self.labels.categories) if self.labels else None,
             findings=tuple(self.findings),
         )
 
 
-def _check_scales(jobs: list[_Job]) -> None:
+def _check_scales(splits: list[_Split]) -> None:
     """Compare the splits' digits in size."""
-    found = scale_findings({job.name: job.labels for job in jobs if job.labels})
-    for job in jobs:
-        if job.name in found:
-            job.findings.append(found[job.name])
+    found = scale_findings({split.name: split.labels for split in splits if split.labels})
+    for split in splits:
+        if split.name in found:
+            split.findings.append(found[split.name])
 
 
 def _beside(labels_path: Path) -> Split:
     return Split(labels_path=labels_path, images_dir=labels_path.with_suffix(""))
 
 
-def _jobs_of_folder(data: Path) -> list[_Job]:
-    jobs = []
+def _splits_of_folder(data: Path) -> list[_Split]:
+    splits = []
     for name in SPLITS:
         if name == "test" and not ((data / "test").is_dir() or labels_path_of(data, "test").exists()):
             continue
+        if (data / f"{name}.pack").is_dir():
+            splits.append(_check_packed(name, data))
+            continue
         try:
-            jobs.append(_read_split(name, find_split(data, name)))
+            splits.append(_check_labels(name, find_split(data, name)))
         except DataError as error:
             missing = Finding("incomplete splits", "error", str(data), str(error).removeprefix(f"{data}: "))
-            jobs.append(_Job(name=name, where="", labels=None, num_files=0, files=[], findings=[missing]))
-    return jobs
+            splits.append(_Split(name=name, findings=[missing]))
+    return splits
 
 
-def _read_split(name: str, split: Split) -> _Job:
-    """Check a label file, and list the images that are to be decoded."""
-    found = list_images(split.images_dir).paths if split.images_dir.is_dir() else []
-    findings: list[Finding] = []
-    labels = None
-    files: list[_File] = []
-    if split.has_labels:
-        labels, findings = _read_table(name, split.labels_path)
-    if labels is None:
-        files = [(path, None) for path in found]
-    elif split.images_dir.is_dir():
-        sizes = [(height, width) for height, width in labels.sizes_hw.tolist()]
-        files = list(zip((split.images_dir / file for file in labels.file_names), sizes, strict=True))
-        findings += _unlisted(found, labels, split)
-    else:
-        findings.append(_missing_folder(split))
-    if not found and split.images_dir.is_dir():
-        findings.append(Finding("empty splits", "error", str(split.images_dir), "holds no images"))
-    return _Job(
-        name=name,
-        where=str(split.labels_path),
-        labels=labels,
-        num_files=len(found),
-        files=files,
-        findings=findings,
-    )
+def _check_packed(name: str, data: Path) -> _Split:
+    """Check the labels of a split whose images are in a pack, which training opens without its label file."""
+    split = _Split(name=name)
+    labels_path = labels_path_of(data, name)
+    if labels_path.is_file():
+        split.labels, split.findings = _scan(name, labels_path)
+    text = "the images of a pack are not checked here; training checks them when it reads them"
+    split.findings.append(Finding("packed splits", "warning", str(data / f"{name}.pack"), text))
+    return split
 
 
-def _read_table(name: str, path: Path) -> tuple[LabelSet | None, list[Finding]]:
+def _check_labels(name: str, files: Split) -> _Split:
+    """Check a label file, and list the images beside it."""
+    split = _Split(name=name)
+    if files.has_labels:
+        split.labels, split.findings = _scan(name, files.labels_path)
+    if not files.images_dir.is_dir():
+        if split.labels is None:
+            return split
+        text = f"no such folder beside {files.labels_path.name}: no image was checked"
+        split.findings.append(Finding("missing folders", "warning", str(files.images_dir), text))
+        return split
+    split.images_dir = files.images_dir
+    split.paths = list_images(files.images_dir).paths
+    if split.labels is not None:
+        split.findings += _unlisted(split.paths, split.labels, files)
+    elif not split.paths and not files.has_labels:
+        split.findings.append(Finding("empty splits", "error", str(files.images_dir), "holds no images"))
+    return split
+
+
+def _scan(name: str, path: Path) -> tuple[LabelSet | None, list[Finding]]:
+    """Check a label file as training reads it, and look for what is odd."""
     try:
-        labels = clip_labels(scan_labels(read_json(path), path))
+        labels = scan_file(path, clip=name not in ("valid", "test"), for_training=name != "test")
     except DataError as error:
         return None, [Finding("unreadable labels", "error", str(path), str(error).removeprefix(f"{path}: "))]
     findings = Findings(str(path))
+    if name == "test":
+        findings += box_format_findings(labels)
+    if name in ("valid", "test"):
+        labels = clip_labels(labels)  # training and evaluation keep these boxes as they are
     findings += labels.findings
-    if len(labels) and not len(labels.boxes) and name != "test":
-        findings.error("splits without boxes", "no image has a usable box")
-    else:
+    if len(labels.boxes):
         for row in np.flatnonzero(np.diff(labels.offsets) == 0).tolist():
             image = f"image {labels.image_ids[row]}, {labels.file_names[row]}"
             findings.warn("images without boxes", f"{image} has no usable box")
@@ -252,30 +258,11 @@ def _read_table(name: str, path: Path) -> tuple[LabelSet | None, list[Finding]]:
     return labels, findings
 
 
-def _missing_folder(split: Split) -> Finding:
-    text = f"no such folder beside {split.labels_path.name}: no image was checked"
-    return Finding("missing folders", "warning", str(split.images_dir), text)
-
-
-def _unlisted(found: Iterable[Path], labels: LabelSet, split: Split) -> list[Finding]:
-    listed = set(labels.file_names)
-    findings = Findings(str(split.images_dir))
+def _unlisted(found: Iterable[Path], labels: LabelSet, files: Split) -> list[Finding]:
+    listed = {files.images_dir / name for name in labels.file_names}
+    findings = Findings(str(files.images_dir))
     for path in found:
-        name = path.relative_to(split.images_dir).as_posix()
-        if name not in listed:
-            findings.warn("images without labels", f"{name} is not in {split.labels_path.name}")
+        if path not in listed:
+            name = path.relative_to(files.images_dir).as_posix()
+            findings.warn("images without labels", f"{name} is not in {files.labels_path.name}")
     return findings
-
-
-def _look_at(file: _File) -> Finding | Fingerprint:
-    """Decode an image; say what is wrong with it, or that its size is not the label file's."""
-    path, size_hw = file
-    try:
-        image = decode_image(path)
-    except DataError as error:
-        kind = "unreadable images" if path.exists() else "missing images"
-        return Finding(kind, "error", str(path), str(error).removeprefix(f"{path}: "))
-    problem = size_problem(image.shape[:2], size_hw) if size_hw else None
-    if problem:
-        return Finding("sizes unlike the image", "error", str(path), problem)
-    return fingerprint(image)

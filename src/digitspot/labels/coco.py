@@ -9,7 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,13 @@ from digitspot.errors import DataError
 from digitspot.files import writing_whole
 from digitspot.labels.labels import CategoryMap, FileDetections, LabelSet
 from digitspot.labels.rules import RESULT_FIELDS, Finding, Findings, usable_rows
-from digitspot.labels.scan import box_column, clip_labels, scan_labels
+from digitspot.labels.scan import (
+    box_column,
+    box_format_findings,
+    clip_labels,
+    nothing_to_learn,
+    scan_labels,
+)
 from digitspot.types import Detections, FloatArray
 
 NO_NUMBER = "-1"
@@ -31,20 +37,41 @@ _DECIMALS = 3
 """Of a pixel, in written files; float32 coordinates of a 10,000-pixel image are no finer."""
 
 
-def read_labels(path: Path, *, clip: bool = True) -> LabelSet:
-    """Read a COCO detection file; every rule is checked here, so that later code need not.
+def scan_file(path: Path, *, clip: bool = True, for_training: bool = False) -> LabelSet:
+    """Read a COCO detection file and find everything that is wrong with it.
+
+    Reading and `data check` both call this, so that they refuse the same files.
 
     Args:
         path: The label file.
-        clip: Cut boxes to the frame and drop the empty ones, counted in `notes`: what training
-            wants. Evaluation leaves boxes as they are, which is what pycocotools does.
+        clip: Cut boxes to the frame and drop the empty ones, as training does. Evaluation leaves boxes as
+            they are, as pycocotools does.
+        for_training: Refuse also what only training cannot use: boxes as fractions, or no box at all.
+
+    Returns:
+        What can be used; `findings` has errors and warnings.
+
+    Raises:
+        DataError: The file is missing or not JSON.
+    """
+    labels = scan_labels(read_json(path), path)
+    found = box_format_findings(labels) if for_training else []
+    if clip:
+        labels = clip_labels(labels)
+    if for_training:
+        found += nothing_to_learn(labels)
+    return replace(labels, findings=(*labels.findings, *found))
+
+
+def read_labels(path: Path, *, clip: bool = True, for_training: bool = False) -> LabelSet:
+    """Read a COCO detection file that keeps every rule, so that later code need not check; see `scan_file`.
 
     Raises:
         DataError: The file is missing or not JSON, or breaks a rule; the first one is named.
     """
-    labels = scan_labels(read_json(path), path)
+    labels = scan_file(path, clip=clip, for_training=for_training)
     _raise_first(labels.findings, f"`digitspot data check {path}` lists all.")
-    return clip_labels(labels) if clip else labels
+    return labels
 
 
 def write_labels(label_set: LabelSet, path: Path) -> None:

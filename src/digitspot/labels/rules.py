@@ -9,7 +9,10 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
+
+from digitspot.images import exif_orientation
 
 Severity = Literal["error", "warning"]
 
@@ -204,9 +207,24 @@ def find_duplicates(values: Iterable[int]) -> list[int]:
     return again
 
 
-def size_problem(found_hw: Sequence[int], stated_hw: Sequence[int]) -> str | None:
-    """Say that an image is not of the size that the label file states, or None where it is."""
+def size_problem(found_hw: Sequence[int], stated_hw: Sequence[int], path: Path | None = None) -> str | None:
+    """Say that an image is not of the size that the label file states, or None where it is.
+
+    Args:
+        found_hw: (height, width) of the upright image.
+        stated_hw: (height, width) in the label file.
+        path: The image, to look for an EXIF turn where the sides are swapped.
+    """
     if tuple(found_hw) == tuple(stated_hw):
         return None
     (found_h, found_w), (stated_h, stated_w) = found_hw, stated_hw
-    return f"the image is {found_w} x {found_h} pixels, the label file says {stated_w} x {stated_h}"
+    text = f"the image is {found_w} x {found_h} pixels, the label file says {stated_w} x {stated_h}"
+    if path is None or (found_h, found_w) != (stated_w, stated_h):
+        return text
+    orientation = exif_orientation(path)
+    if orientation == 1:
+        return f"{text}: width and height are swapped, which `digitspot data convert` repairs"
+    return (
+        f"{text}: the labels were made before the image's EXIF turn (orientation {orientation}); "
+        "`digitspot data convert --exif-boxes stored` turns the boxes"
+    )

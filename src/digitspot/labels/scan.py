@@ -15,6 +15,7 @@ from digitspot.labels.rules import (
     ANNOTATION_FIELDS,
     CATEGORY_FIELDS,
     IMAGE_FIELDS,
+    Finding,
     Findings,
     find_duplicates,
     is_integer,
@@ -27,6 +28,8 @@ Record = dict[str, Any]
 
 _CLIP_TOLERANCE = 0.01
 """Pixels; less is the rounding of a written file and not worth a note."""
+_MIN_FRACTION_IMAGES = 0.1
+"""Of the images with boxes. Where fewer seem to have boxes in fractions, these are tiny boxes."""
 _UNKNOWN, _REJECTED = -1, -2
 
 
@@ -179,3 +182,40 @@ def _clip_findings(labels: LabelSet, boxes: DoubleArray, moved: BoolArray, kept:
         image = f"(image {labels.image_ids[owner]}, {labels.file_names[owner]})"
         findings.warn(kind, f"{text} {image}")
     return findings
+
+
+def box_format_findings(labels: LabelSet) -> list[Finding]:
+    """Return what speaks for boxes that are not x, y, width, height in pixels; of labels not clipped."""
+    if not len(labels.xywh):
+        return []
+    findings = Findings(str(labels.path))
+    within = (np.abs(labels.xywh) <= 1).all(axis=1)
+    counts = np.diff(labels.offsets)
+    pixels = np.bincount(labels.image_of_box[~within], minlength=len(labels))
+    fractions = (counts > 0) & (pixels == 0)
+    if fractions.sum() >= _MIN_FRACTION_IMAGES * (counts > 0).sum():
+        row = int(np.flatnonzero(within)[0])
+        box = ", ".join(f"{value:g}" for value in labels.xywh[row])
+        findings.error(
+            "boxes as fractions",
+            f"the boxes of {fractions.sum()} images are fractions of the image, such as annotation "
+            f"{labels.annotation_ids[row]} [{box}]; they must be pixels: multiply x and width by the image's "
+            "width, y and height by its height, or let `digitspot data convert` do it",
+        )
+    limits = np.tile(labels.sizes_hw[labels.image_of_box][:, ::-1], 2) + 1
+    corners = (labels.xywh <= limits).all(axis=1) & (labels.xywh[:, 2:] > labels.xywh[:, :2]).all(axis=1)
+    leaving = (xywh_to_xyxy(labels.xywh) > limits).any(axis=1)
+    if corners.all() and leaving.sum() > len(labels.xywh) / 2:
+        text = f"{leaving.sum()} of {len(labels.xywh)} boxes leave the frame of their image"
+        findings.warn("boxes as corners", f"{text}: are they x1, y1, x2, y2 instead of x, y, width, height?")
+    return findings
+
+
+def nothing_to_learn(labels: LabelSet) -> list[Finding]:
+    """Return an error where no box of the images can be learnt; crowds are never learnt."""
+    if not len(labels) or not labels.crowd.all():
+        return []
+    text = "no image has a usable box"
+    if len(labels.crowd):
+        text = f"all {len(labels.crowd)} boxes have iscrowd 1, so no box can be trained on; set iscrowd to 0"
+    return [Finding("splits without boxes", "error", str(labels.path), text)]
