@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digitspot.commands import data_check
 from digitspot.config import Config, DataConfig
 from digitspot.dataset.splits import open_training
 from digitspot.errors import DataError
@@ -174,6 +175,10 @@ def unknown_ending(data: Path) -> None:
     write(data, "valid", labels)
 
 
+def without_boxes(data: Path) -> None:
+    write(data, "train", json.loads((data / "train.json").read_text()) | {"annotations": []})
+
+
 def boxes_of(data: Path, split: str, **values: Any) -> None:
     labels = json.loads((data / f"{split}.json").read_text())
     for row in labels["annotations"]:
@@ -225,13 +230,7 @@ BOTH_SAY: list[tuple[str, Callable[[Path], None], str | None]] = [
     ("upside down keeps its size", lambda data: turned(data, 3), None),
     ("sides swapped", swapped, "width and height are swapped, which `digitspot data convert` repairs"),
     ("no valid", lambda data: (data / "valid.json").unlink(), "no valid.json"),
-    (
-        "no box",
-        lambda data: write(
-            data, "train", {**json.loads((data / "train.json").read_text()), "annotations": []}
-        ),
-        "no image has a usable box",
-    ),
+    ("no box", without_boxes, "no image has a usable box"),
 ]
 """What is done to a data set, and why it cannot be trained on; None where it can."""
 
@@ -269,7 +268,7 @@ def test_a_packed_split_is_not_called_incomplete(data: Path) -> None:
 
 
 def test_labels_without_one_box_cannot_train(data: Path) -> None:
-    write(data, "train", json.loads((data / "train.json").read_text()) | {"annotations": []})
+    without_boxes(data)
     assert counts(check_data(data)) == {("train", "error", "splits without boxes"): 1}
 
 
@@ -320,3 +319,16 @@ def test_one_category_problem_is_said_once(data: Path) -> None:
     report = check_data(data)
     assert counts(report)[("train", "error", "bad categories")] == 1
     assert ("train", "error", "unknown categories") not in counts(report)
+
+
+def test_escape_codes_in_names_do_not_reach_the_terminal(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = json.loads((data / "train.json").read_text())
+    labels["images"][0]["file_name"] = "\x1b[31mred\x1b[0m.png"
+    write(data, "train", labels)
+    with pytest.raises(DataError, match="training could not run"):
+        data_check.run([str(data)])
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert r"\x1b[31m" in shown

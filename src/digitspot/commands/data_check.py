@@ -17,6 +17,7 @@ from digitspot.files import check_writable, writing_whole
 from digitspot.labels.check import CheckReport, Row, check_data
 from digitspot.labels.coco import Split, find_split, read_labels, read_results
 from digitspot.labels.labels import LabelSet
+from digitspot.labels.rules import Finding
 from digitspot.preview import suspect_sheet
 from digitspot.progress import tracking
 from digitspot.types import Detections
@@ -155,7 +156,7 @@ def _print_report(report: CheckReport) -> None:
 def _lines(report: CheckReport, row: Row) -> list[tuple[str, str, str, str, str]]:
     """Return the findings of one kind, a line each; of a kind with many, the first ones."""
     found = [
-        str(finding)
+        _shown(finding, report.path)
         for split in report.splits
         for finding in split.findings
         if (split.name, finding.severity, finding.kind) == (row.split, row.severity, row.kind)
@@ -166,6 +167,14 @@ def _lines(report: CheckReport, row: Row) -> list[tuple[str, str, str, str, str]
     if len(found) > MAX_LINES:
         lines.append(("", "", "", "", f"... and {len(found) - MAX_LINES} more: --json lists all"))
     return lines
+
+
+def _shown(finding: Finding, data: Path) -> str:
+    """Return a finding as text; files inside the data set are named from its folder."""
+    where = Path(finding.where)
+    if data.is_dir() and where != data and where.is_relative_to(data):
+        return f"{where.relative_to(data)}: {finding.message}"
+    return str(finding)
 
 
 def _print_suspects(suspects: Sequence[Suspect]) -> None:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from digitspot.files import printable
+
 Options = TypeVar("Options")
 
 
@@ -36,12 +38,12 @@ def parse(
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to stdout."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    """Print a table to stdout; control characters, as in file names, are shown as escapes."""
+    table = Table(title=escape(printable(title)), title_justify="left", title_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(printable(cell)) for cell in row))
     Console().print(table)
 
 
