@@ -45,7 +45,7 @@ def plots() -> dict[str, Figure]:
     return {
         "lines": line_plot(X, Y, [Line("a", POINTS, 0), Line("b", POINTS, 1, dashed=True)], diagonal=True),
         "dots": line_plot(named_axis("digits", ["1", "2"]), Axis("right", 0, 1, percent=True), [dots]),
-        "spans": span_plot("points", [Span("a very long name of a variant", 1, -1, 2)], zero=True),
+        "spans": span_plot("points", [Span("cost in $ and $, a very long name\x1b", 1, -1, 2)], zero=True),
         "heatmap": heatmap(["0", "1"], np.array([[9, 1], [0, 0]]), "true", "found"),
         "reliability": reliability_plot([(0.2, 0.3), (0.9, 0.8)], [(0.5, 1.0), (1.0, 0.55)], "error 0.1"),
         "nothing": line_plot(X, Y, [Line("a", [], 0)]),

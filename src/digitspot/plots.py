@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from digitspot.errors import ConfigError
+from digitspot.files import printable
 from digitspot.types import IntArray
 
 try:
@@ -54,6 +55,7 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "digitspot",
     "text.color": INK,
+    "text.parse_math": False,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": FAINT,
     "axes.spines.top": False,
@@ -281,7 +283,7 @@ HINT = "hint-"
 
 def _hint(text: str) -> str:
     """Return the id of an element with a text for a mouse that points at it; `to_svg` writes the text."""
-    return HINT + text.encode().hex()
+    return HINT + printable(text).encode().hex()
 
 
 def _set_axes(axes: Axes, x: Axis, y: Axis) -> None:
@@ -326,4 +328,5 @@ def _draw_cell(axes: Axes, row: int, column: int, count: int, fraction: float, h
 
 
 def _short(name: str) -> str:
+    name = printable(name)
     return name if len(name) <= 22 else f"{name[:21]}…"

@@ -125,6 +125,39 @@ def test_a_run_with_answers(trained: Path, answers: Path, small_data: Path, tmp_
     assert f"{sum(read[key] == number for key, number in truth.items()) / len(truth):.4f} [" in said
 
 
+@pytest.mark.parametrize("num_answered", [None, 3])
+def test_accuracy_is_that_of_evaluate(
+    num_answered: int | None, answers: Path, small_data: Path, tmp_path: Path
+) -> None:
+    """Readings are all right here, but only the first are answered: pred.csv counts, not readings.csv."""
+    labels, folder = small_data / "test.json", tmp_path / "mine"
+    shutil.copytree(answers, folder)
+    truth = [(each.image_id, each.number or "-1") for each in read_labels(labels).images]
+    rows = ["image_id,pred_label,probability", *(f"{key},{number},0.9" for key, number in truth)]
+    (folder / "readings.csv").write_text("\n".join(rows) + "\n")
+    answered = truth[:num_answered] + [(key, "-1") for key, _ in truth[len(truth[:num_answered]) :]]
+    rows = ["image_id,pred_label", *(f"{key},{number}" for key, number in answered)]
+    (folder / "pred.csv").write_text("\n".join(rows) + "\n")
+    saved = tmp_path / "scores.json"
+    words = ["evaluate", str(folder), "--labels", str(labels), "--resamples", "20", "--save", str(saved)]
+    assert run(words) == 0
+    accuracy = json.loads(saved.read_text())["numbers"]["accuracy"]
+    assert (accuracy == 1) == (num_answered is None)
+    report(tmp_path / "page.html", labels, folder)
+    assert f"| numbers right | {accuracy:.4f} [" in (tmp_path / "page.md").read_text()
+
+
+def test_names_neither_mark_up_nor_reach_a_terminal(answers: Path, small_data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a|b *c* <i>\x1b[31m\n# d"
+    shutil.copytree(answers, folder)
+    text = report(tmp_path / "page.html", small_data / "test.json", folder)
+    markdown = (tmp_path / "page.md").read_text()
+    assert r"# a\|b \*c\* \<i>\\x1b[31m\\n# d" in markdown
+    assert {each for each in text + markdown if not each.isprintable()} == {"\n"}
+    assert "a|b *c* &lt;i&gt;\\x1b[31m\\n# d" in text
+    assert "<i>" not in text.replace("<i class", "")
+
+
 def test_several_and_what_names_say_is_only_text(
     trained: Path, answers: Path, small_data: Path, tmp_path: Path
 ) -> None:

@@ -14,8 +14,9 @@ from digitspot.evaluation.mistakes import Mistake
 from digitspot.images import decode_image
 from digitspot.labels.labels import LabelledImage
 from digitspot.reading.places import find_places
+from digitspot.report.answers import Answers
 from digitspot.report.blocks import Card, Gallery, Mark, Section, Text
-from digitspot.report.subject import Answers, Scored
+from digitspot.report.subject import Scored
 from digitspot.types import Detections, FloatArray
 
 SAME_SLOT_IOU = 0.5

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from digitspot.labels.statistics import measure
+from digitspot.report.answers import Answers
 from digitspot.report.blocks import Code, Section, Table, Text
-from digitspot.report.subject import Answers, Source, Subject
+from digitspot.report.subject import Source, Subject
 
 
 def repeat_section(subject: Subject) -> Section:

@@ -19,8 +19,9 @@ from digitspot.evaluation.coco_metrics import UNDEFINED
 from digitspot.evaluation.comparison import compare
 from digitspot.evaluation.intervals import Interval
 from digitspot.plots import Axis, Line, axis_for, heatmap, named_axis
+from digitspot.report.answers import Answers
 from digitspot.report.blocks import Chart, Section, Table, line_chart, thinned
-from digitspot.report.subject import Answers, Scored
+from digitspot.report.subject import Scored
 from digitspot.types import NUM_DIGITS
 
 HEIGHT_EDGES = (10, 14, 20, 28, 40, 56)

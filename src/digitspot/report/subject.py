@@ -5,76 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from digitspot.dataset.seen import Seen, unseen
 from digitspot.errors import ConfigError, DataError
-from digitspot.evaluation.answers import Scores, evaluate_answers
-from digitspot.evaluation.comparison import Trainings
-from digitspot.evaluation.intervals import accuracy_samples, mean_ap_samples
-from digitspot.evaluation.matching import Matches, match_boxes
-from digitspot.evaluation.number_metrics import exact_matches
-from digitspot.labels.coco import read_json, read_labels, read_numbers, read_results
+from digitspot.labels.coco import read_json, read_labels, read_numbers
 from digitspot.labels.labels import LabelSet
-from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN, read_command
-from digitspot.readings_csv import read_readings
+from digitspot.predict import NUMBERS, RESULTS
+from digitspot.report.answers import Answers, read_answers
 from digitspot.training.runlog import ENVIRONMENT, METRICS, Run
-from digitspot.types import Detections
 
 ANSWERS = "answers"
 """A run's answers are looked for in this folder of it."""
 ABLATION = "ablation.json"
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What was answered, and the truth.
-
-    Attributes:
-        folder: Where the answers are.
-        labels: The truth.
-        detections: By image id.
-        readings: Number and probability by image id as a string.
-        scores: Of all of it.
-        command: What wrote them; of none, they do not say.
-    """
-
-    folder: Path
-    labels: LabelSet
-    detections: Mapping[int, Detections]
-    readings: Mapping[str, tuple[str | None, float]]
-    scores: Scores
-    command: Sequence[str] = ()
-
-    @cached_property
-    def matches(self) -> Matches:
-        """Which box found which digit."""
-        return match_boxes(self.labels, self.detections)
-
-    @cached_property
-    def right(self) -> npt.NDArray[np.bool_]:
-        """Which numbers are right, `[N]` in the order of the labels."""
-        truth = {str(image.image_id): image.number for image in self.labels.images}
-        return exact_matches(truth, {key: text for key, (text, _) in self.readings.items()})
-
-    def resampled(self, figure: str, num_resamples: int) -> Trainings:
-        """Return "AP" or "accuracy" with its resamples, for a comparison."""
-        if figure == "AP":
-            value, samples = (
-                self.scores.boxes.mean_ap,
-                mean_ap_samples(self.matches, num_resamples=num_resamples),
-            )
-        else:
-            value, samples = (
-                float(self.right.mean()),
-                accuracy_samples(self.right, num_resamples=num_resamples),
-            )
-        return Trainings(values=np.array([value]), samples=samples[None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,19 +189,6 @@ def _read_source(
         environment=json.loads(environment.read_text(encoding="utf-8")) if environment.exists() else {},
         answers=read_answers(folder, labels, num_resamples) if found and labels is not None else None,
     )
-
-
-def read_answers(folder: Path, labels: LabelSet, num_resamples: int) -> Answers:
-    """Read answers and score them.
-
-    Raises:
-        DataError: They cannot be used, or the model was trained on the images.
-    """
-    said = folder / SEEN
-    unseen(Seen.from_text(said.read_text(), said) if said.exists() else Seen(), labels, None, False)
-    detections, readings = read_results(folder / RESULTS, labels), read_readings(folder / READINGS)
-    scores = evaluate_answers(labels, detections, readings=readings, num_resamples=num_resamples)
-    return Answers(folder, labels, detections, readings, scores, read_command(folder))
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
