@@ -170,7 +170,7 @@ def test_missing_images(tmp_path: Path) -> None:
     )
     for path in (tmp_path / "in").rglob("*.png"):
         path.unlink()
-    with pytest.raises(DataError, match=r"no image is there.*\n.*test/8\.png \(tried also .*in/8\.png\)"):
+    with pytest.raises(DataError, match=r"no image was found.*\n.*test/8\.png \(tried also .*in/8\.png\)"):
         convert(tmp_path / "in", tmp_path / "second")
     done = convert(tmp_path / "in", tmp_path / "labels", ConversionOptions(image_mode="none"))
     assert done.notes == {"images are missing; their sizes are those of the labels or boxes": 9}

@@ -36,7 +36,9 @@ class _Columns:
     """Which column is what, from the header, and how columns are divided."""
 
     def __init__(self, header: list[str], delimiter: str) -> None:
-        index_of = {name.strip().lower(): index for index, name in reversed(list(enumerate(header)))}
+        index_of = {
+            name.strip().lower().replace(" ", "_"): index for index, name in reversed(list(enumerate(header)))
+        }
         self.delimiter = delimiter
         self.image = next((index_of[name] for name in _IMAGE if name in index_of), None)
         self.label = next((index_of[name] for name in _CLASS if name in index_of), None)
@@ -148,20 +150,25 @@ def _read_row(
     wanted = [columns.image, columns.label, *columns.box, *(columns.size or [])]
     if len(row) <= max(wanted):
         raise DataError(f"{where}: has {len(row)} values, {max(wanted) + 1} are needed")
-    name, label = row[columns.image].strip(), row[columns.label].strip()
+    name, label = row[columns.image].strip(), _cell(row[columns.label])
     split = row[columns.split].strip() if columns.split is not None and len(row) > columns.split else None
     comma = columns.delimiter in ";\t"
-    size = [_number(row[index], where, comma) for index in columns.size or [] if row[index].strip()]
+    size = [_number(row[index], where, comma) for index in columns.size or [] if _cell(row[index])]
     size_hw = (int(size[0]), int(size[1])) if len(size) == 2 and min(size) >= 1 else None
     image = images.setdefault(name, _Image(split=split or None, size_hw=size_hw))
-    cells = [row[index].strip() for index in columns.box]
+    cells = [_cell(row[index]) for index in columns.box]
     if not label and not any(cells):
         return
-    digit = classes.digit(label, where)
+    digit = classes.digit(label.replace(",", ".") if comma else label, where)
     x, y, third, fourth = (_number(cell, where, comma) for cell in cells)
     if digit is not None:
         image.digits.append(digit)
         image.boxes.append([x, y, third, fourth] if columns.has_corners else [x, y, x + third, y + fourth])
+
+
+def _cell(text: str) -> str:
+    """Return a cell's text, "" for what pandas writes into an empty one."""
+    return "" if text.strip().lower() in ("nan", "none", "null") else text.strip()
 
 
 def _number(text: str, where: str, comma: bool) -> float:

@@ -14,7 +14,7 @@ from digitspot.convert.source import Classes, Collection, Notes, Progress, check
 from digitspot.errors import DataError
 from digitspot.labels.coco import read_json
 from digitspot.labels.labels import LabelSet
-from digitspot.labels.rules import is_inner_path, is_integer, whole
+from digitspot.labels.rules import is_inner_path, is_integer, is_side, whole
 from digitspot.labels.scan import scan_labels
 
 _UNKNOWN_SIZE = 1
@@ -108,11 +108,14 @@ def _repaired(document: dict[str, Any], path: Path, notes: Notes) -> _Repaired:
     for row in rows or []:
         if type(row) is dict and is_integer(image_id := whole(row.get("id"))):
             name = row.get("file_name")
+            if is_integer(name):  # "file_name": 7 for 7.png
+                name, row = str(name), row | {"file_name": str(name)}
             if type(name) is str and name.strip() and not is_inner_path(name):
                 names[image_id] = name
                 row = row | {"file_name": f"{image_id}"}
-            if any(row.get(side) in (None, 0) for side in ("width", "height")):
+            if not all(is_side(whole(row.get(side))) for side in ("width", "height")):
                 without_size.add(image_id)
+                notes.add("images have no usable size in their labels; it was taken from them", path.name)
                 row = row | {"width": _UNKNOWN_SIZE, "height": _UNKNOWN_SIZE}
         images.append(row)
     annotations = document["annotations"]

@@ -12,7 +12,8 @@ import tyro
 
 from digitspot.convert.archives import unpacked
 from digitspot.convert.detect import Format, read_source
-from digitspot.convert.files import SourceFiles, locate, note_unused
+from digitspot.convert.files import SourceFiles
+from digitspot.convert.locate import locate, note_unused
 from digitspot.convert.repeats import each_once
 from digitspot.convert.sizes import ExifBoxes, fit_to_images
 from digitspot.convert.source import Collection, Notes, SourceImage
@@ -155,9 +156,9 @@ def _check_missing(collection: Collection, files: SourceFiles, options: Conversi
         told = [f"{image.path}" + _also_tried(image) for image in missing[:_NUM_NAMED]]
         told += [f"the image of {path}" for path in orphans[:_NUM_NAMED]]
         named = "\n".join(f"  {line}" for line in told[:_NUM_NAMED])
-        what = "no image is there" if num_missing == num_all else "some images are missing"
+        what = "no image was found, " if num_missing == num_all else ""
         raise DataError(
-            f"{files.source}: {what}, {num_missing:,} of {num_all:,} images are missing:\n{named}",
+            f"{files.source}: {what}{num_missing:,} of {num_all:,} images are missing:\n{named}",
             hint="--images none writes labels only."
             if num_missing == num_all
             else "--skip-missing leaves their labels out; --images none writes labels only.",

@@ -43,19 +43,23 @@ def fit_to_images(images: Sequence[SourceImage], exif_boxes: ExifBoxes, notes: N
         DataError: Sizes differ from the images in a way that cannot be repaired without guessing.
     """
     sizes = _read_sizes(images, notes)
+    fractions = _files_of_fractions(images)
     fitted, wrong, turned = [], [], []
-    for image, size_hw in zip(_in_pixels(images, sizes, notes), sizes, strict=True):
+    for image, size_hw in zip(images, sizes, strict=True):
         if size_hw is None:
             fitted.append(image if image.size_hw else replace(image, size_hw=_extent(image)))
             continue
         is_same = image.size_hw in (None, size_hw)
         orientation = 1 if is_same and exif_boxes == "upright" else exif_orientation(image.path)
-        if orientation != 1 and _on_stored(image, size_hw, orientation, exif_boxes):
+        is_stored = orientation != 1 and _on_stored(image, size_hw, orientation, exif_boxes)
+        frame_hw = _stored(size_hw, orientation) if is_stored else size_hw
+        if image.is_relative or _source(image) in fractions:
+            image = _in_pixels(image, frame_hw, notes)
+        if is_stored:
             if exif_boxes == "upright":
-                turned.append(f"{image.path}: {size_problem(size_hw, image.size_hw or size_hw)}")
+                turned.append(f"{image.path}: {size_problem(size_hw, frame_hw)}")
             notes.add("images are turned by EXIF; their boxes were turned with them", str(image.path))
-            boxes = turn_boxes(image.boxes, orientation, _stored(size_hw, orientation))
-            image = replace(image, boxes=boxes)
+            image = replace(image, boxes=turn_boxes(image.boxes, orientation, frame_hw))
         elif problem := _size_problem(image, size_hw, notes):
             wrong.append(f"{image.path}: {problem}")
         fitted.append(replace(image, size_hw=size_hw))
@@ -131,23 +135,31 @@ def _size_problem(image: SourceImage, size_hw: Size, notes: Notes) -> str | None
     return size_problem(size_hw, image.size_hw)
 
 
-def _in_pixels(
-    images: Sequence[SourceImage], sizes: Sequence[Size | None], notes: Notes
-) -> list[SourceImage]:
-    """Multiply boxes by their image's size, in label files whose every box lies within 0 to 1."""
+def _files_of_fractions(images: Sequence[SourceImage]) -> set[Path]:
+    """Return the label files whose every box lies within 0 to 1: fractions, where pixels should stand.
+
+    XML files, which have an image each, are judged together.
+    """
     largest: dict[Path, float] = {}
     for image in images:
-        most = np.abs(image.boxes).max(initial=0)
-        largest[image.label_file] = max(largest.get(image.label_file, 0), most)
-    scaled = []
-    for image, found_hw in zip(images, sizes, strict=True):
-        size_hw = found_hw or image.size_hw
-        if len(image.boxes) and largest[image.label_file] <= 1 and size_hw is not None and max(size_hw) > 1:
-            height, width = size_hw
-            image = replace(image, boxes=image.boxes * [width, height, width, height])
-            notes.add("boxes were fractions of their image and are pixels now", image.where, len(image.boxes))
-        scaled.append(image)
-    return scaled
+        if len(image.boxes) and not image.is_relative:
+            most = float(np.abs(image.boxes).max())
+            source = _source(image)
+            largest[source] = max(largest.get(source, 0), most)
+    return {path for path, most in largest.items() if most <= 1}
+
+
+def _source(image: SourceImage) -> Path:
+    """Return the label file, or the folder of its kind."""
+    return image.label_file.parent if image.label_file.suffix.lower() == ".xml" else image.label_file
+
+
+def _in_pixels(image: SourceImage, frame_hw: Size, notes: Notes) -> SourceImage:
+    """Multiply boxes by the size of the frame that they are fractions of."""
+    if not image.is_relative:
+        notes.add("boxes were fractions of their image and are pixels now", image.where, len(image.boxes))
+    height, width = frame_hw
+    return replace(image, boxes=image.boxes * [width, height, width, height], is_relative=False)
 
 
 def _extent(image: SourceImage) -> Size:

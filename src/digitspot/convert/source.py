@@ -30,6 +30,12 @@ SPLIT_NAMES = {
 }  # fmt: skip
 """What others call our splits; another name is one of training images ("extra", "train2017")."""
 
+_FOLDER_WORDS = frozenset(
+    {"images", "image", "imgs", "img", "jpegimages", "data", "txt", "yolo", ""}
+    | {"labels", "label", "annotations", "annotation", "ann", "anns"}
+)
+"""Words in folder names that say what is inside, but not which split it is of."""
+
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _NAME = re.compile(r"^(?:(?:digit|number|num|class)[ _-]?)?([0-9])(?:\.0*)?$", re.IGNORECASE)
 _QUOTES = " \t\r\n'\"\u201c\u201d\u2018\u2019`"
@@ -76,6 +82,7 @@ class SourceImage:
         size_hw: (height, width) where the format states it.
         image_id: Where the format has one.
         crowd: bool `[N]`, COCO's `iscrowd`.
+        is_relative: Whether boxes are fractions of the image, as in YOLO, until its size is known.
         tried: The paths that were tried, when none of them is there.
     """
 
@@ -90,6 +97,7 @@ class SourceImage:
     size_hw: tuple[int, int] | None = None
     image_id: int | None = None
     crowd: npt.NDArray[np.bool_]
+    is_relative: bool = False
     tried: tuple[Path, ...] = ()
 
 
@@ -124,6 +132,7 @@ class Collection:
         size_hw: tuple[int, int] | None = None,
         image_id: int | None = None,
         crowd: Sequence[bool] | None = None,
+        is_relative: bool = False,
     ) -> None:
         """Add an image; boxes without an area are left out and counted.
 
@@ -138,6 +147,7 @@ class Collection:
             size_hw: (height, width).
             image_id: The file's.
             crowd: `[N]`.
+            is_relative: Whether boxes are fractions of the image.
 
         Raises:
             DataError: A coordinate is not a finite number of pixels, or there are too many boxes.
@@ -149,6 +159,8 @@ class Collection:
         if len(bad):
             shown = ", ".join(f"{value:g}" for value in corners[bad[0]])
             raise DataError(f"{where}: box {bad[0] + 1} has corners [{shown}]; they must be finite pixels")
+        if len(splits_named(split or "")) > 1:
+            self.notes.add("images are in a split of two names and count as images without a split", where)
         keep = (corners[:, 2:] > corners[:, :2]).all(axis=1)
         self.notes.add("boxes have no area and were left out", where, int((~keep).sum()))
         self.images.append(
@@ -164,6 +176,7 @@ class Collection:
                 size_hw=size_hw,
                 image_id=image_id,
                 crowd=marks[keep],
+                is_relative=is_relative,
             )
         )
 
@@ -180,7 +193,8 @@ def splits_named(name: str) -> set[str]:
     >>> sorted(splits_named("train_val")), splits_named("train2017"), splits_named("images")
     (['train', 'valid'], {'train'}, set())
     """
-    return {SPLIT_NAMES[part] for part in re.findall(r"[a-z]+", name.lower()) if part in SPLIT_NAMES}
+    words = re.findall(r"[a-z]+", name.lower().replace("trainval", "train val"))
+    return {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
 
 
 def split_name(name: str | None) -> str | None:
@@ -193,9 +207,20 @@ def split_name(name: str | None) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
+def plain_folder(name: str) -> str:
+    """Return a folder's name without what only says that images or labels are inside.
+
+    >>> plain_folder("train_images"), plain_folder("Labels"), plain_folder("val2017"), plain_folder("door 7")
+    ('train', '', 'valid', 'door 7')
+    """
+    words = [word for word in re.split(r"[\W_]+", name.casefold()) if word not in _FOLDER_WORDS]
+    plain = " ".join(words)
+    return SPLIT_NAMES.get(re.sub(r"\d+$", "", plain), plain)
+
+
 def split_of_folders(folders: Iterable[str]) -> str | None:
-    """Return the split that a path's folders name exactly, the innermost first."""
-    found = [SPLIT_NAMES[name.lower()] for name in folders if name.lower() in SPLIT_NAMES]
+    """Return the split that a path's folders name, the innermost first."""
+    found = [plain for name in folders if (plain := plain_folder(name)) in SPLIT_NAMES.values()]
     return found[-1] if found else None
 
 

@@ -17,7 +17,6 @@ from digitspot.convert.source import (
     Progress,
     check_count,
     split_name,
-    split_of_folders,
 )
 from digitspot.errors import DataError
 
@@ -80,7 +79,7 @@ def _add(
         if digit is not None:
             digits.append(digit)
             boxes.append([corners[0] - first, corners[1] - first, corners[2], corners[3]])
-    split = splits.get(path.stem) or split_of_folders(path.relative_to(files.folder).parts[:-1])
+    split = splits.get(path.stem) or files.split_of_path(path)
     collection.add(
         _names(root, path),
         split,
@@ -160,14 +159,15 @@ def parse_xml(path: Path) -> Element:
 
 def _decoded(data: bytes, path: Path) -> bytes:
     """Return the file in UTF-8, when it declares another encoding; UTF-16 stays as it is."""
-    declared = _DECLARED.match(data.removeprefix(b"\xef\xbb\xbf"))
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data
+    data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    declared = _DECLARED.match(data)
     name = declared[1].decode().lower() if declared else "utf-8"
-    if declared is None or name in ("utf-8", "utf-16") or data.startswith(b"\xef\xbb\xbf"):
-        return data if declared is None else data.removeprefix(b"\xef\xbb\xbf").removeprefix(declared[0])
     try:
-        text = data[declared.end() :].decode(_SUPERSETS.get(name, name))
+        text = data[declared.end() if declared else 0 :].decode(_SUPERSETS.get(name, name))
     except LookupError as error:
         raise DataError(f"{path}: declares the unknown encoding {name!r}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not in {name}, as it declares", hint="Save it as UTF-8.") from error
+        raise DataError(f"{path}: is not in {name}, as it says", hint="Save it as UTF-8.") from error
     return text.encode()

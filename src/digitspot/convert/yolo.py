@@ -6,7 +6,6 @@ The classes are named by `data.yaml`, which also lists the images of each split,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,10 +13,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from digitspot.convert.files import SourceFiles, key_of, leads_out, mentions, read_text
-from digitspot.convert.source import SPLIT_NAMES, Classes, Collection, Progress, split_of_folders
+from digitspot.convert.files import SourceFiles, mentions, read_text
+from digitspot.convert.locate import key_of, leads_out
+from digitspot.convert.source import Classes, Collection, Notes, Progress
+from digitspot.convert.yolo_pairs import Pairs, holds_rows, is_class_file
 from digitspot.errors import DataError
-from digitspot.images import image_size
 from digitspot.labels.rules import is_inner_path
 
 _MAX_BYTES = 4 << 20
@@ -25,13 +25,7 @@ _MAX_BYTES = 4 << 20
 _MAX_LIST_BYTES = 64 << 20
 _MAX_CLASSES = 10_000
 _SPLITS = ("train", "val", "valid", "test")
-_CLASS_FILES = ("classes.txt", "classes.names", "obj.names", "_darknet.labels", "predefined_classes.txt")
 _YAML = (".yaml", ".yml")
-_FOLDERS_OF_KIND = frozenset(
-    {"images", "image", "imgs", "img", "jpegimages", "data", "txt", "yolo"}
-    | {"labels", "label", "annotations", "annotation", "ann", "anns"}
-)
-"""Folder names that say what is inside, but not which split it is of."""
 
 _KINDS = {
     6: "predictions with a score each, not labels",
@@ -50,32 +44,16 @@ def find_yolo(files: SourceFiles) -> list[Path]:
     yamls = [path for path in files.labels if path.suffix.lower() in _YAML and _is_data_yaml(path)]
     if yamls:
         return yamls
-    rows = [path for path in files.labels if path.suffix.lower() == ".txt" and _holds_rows(path)]
-    return [path for path in files.all if _is_class_file(path)] or rows[:1] if rows else []
-
-
-def _is_class_file(path: Path) -> bool:
-    return path.name.lower() in _CLASS_FILES
+    rows = [path for path in files.labels if path.suffix.lower() == ".txt" and holds_rows(path)]
+    return [path for path in files.all if is_class_file(path)] or rows[:1] if rows else []
 
 
 def _names_classes(path: Path) -> bool:
-    return _is_class_file(path) or path.suffix.lower() in _YAML
+    return is_class_file(path) or path.suffix.lower() in _YAML
 
 
 def _is_data_yaml(path: Path) -> bool:
     return mentions(path, b"names:") or mentions(path, b"train:")
-
-
-def _holds_rows(path: Path) -> bool:
-    """Say whether a text file begins with a row of YOLO: a class number and four values or more."""
-    if _is_class_file(path):
-        return False
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            words = file.readline(4096).split()
-        return len(words) >= 5 and all(math.isfinite(float(word)) for word in words)
-    except (OSError, ValueError):
-        return False
 
 
 def read_yolo(
@@ -95,7 +73,7 @@ def read_yolo(
     """
     collection, skip = Collection(), tuple(skip)
     data_sets = _data_sets(paths, files, skip)
-    pairs = _Pairs(files)
+    pairs = Pairs(files)
     images = [(data_set, *pair) for data_set in data_sets for pair in data_set.images()]
     if images and not pairs.of:
         raise DataError(
@@ -105,10 +83,11 @@ def read_yolo(
     for number, (data_set, split, image) in enumerate(images, 1):
         _add(collection, image, split, pairs.of.get(image), data_set)
         progress(number, len(images))
-    orphans = [path for path in pairs.left if _holds_rows(path)]
+    orphans = [path for path in pairs.left if holds_rows(path)]
     for data_set in data_sets:
         collection.used |= data_set.used
         collection.classes |= data_set.classes.used
+        collection.notes.merge(data_set.notes)
         orphans += data_set.missing
     collection.orphans = list({key_of(path.stem): path for path in reversed(orphans)}.values())[::-1]
     return collection
@@ -128,6 +107,7 @@ class _DataSet:
         path: The file.
         used: The files that were read for it.
         missing: Images that a list names and that are not there.
+        notes: What else is not there.
     """
 
     def __init__(self, path: Path, files: SourceFiles, skip: Iterable[str]) -> None:
@@ -135,6 +115,7 @@ class _DataSet:
         self.classes = Classes(skip, str(path))
         self.used = {path}
         self.missing: list[Path] = []
+        self.notes = Notes()
 
     def names_for(self, label_file: Path) -> Names:
         """Return the class names that a label file counts."""
@@ -178,13 +159,17 @@ class _Listed(_DataSet):
             for value in values if type(values) is list else [values] if values else []:
                 if type(value) is not str:
                     raise DataError(f"{self.path}: {split} is {str(value)[:40]!r}, not a folder")
-                for image in self._listed(self._resolve(split, value), split):
+                there = self._resolve(split, value)
+                if there is None:  # Roboflow names a test folder that it does not export
+                    self.notes.add("folders that data.yaml names are not there", f"{split}: {value}")
+                    continue
+                for image in self._listed(there):
                     found.setdefault(image, split)
         if not found:
             raise DataError(f"{self.path}: names no images", hint="train and val name their folders.")
         return [(split, image) for image, split in found.items()]
 
-    def _resolve(self, split: str, value: str) -> Path:
+    def _resolve(self, split: str, value: str) -> Path | None:
         """Find a folder or a list that the file names, always inside the file's own folder.
 
         The leading folders are often those of the machine that wrote the file ("/content/set/train/images"),
@@ -196,11 +181,11 @@ class _Listed(_DataSet):
         there = _longest_end(value, [*inner, self.path.parent])
         if there is None and not is_inner_path(value.removeprefix("../")):
             raise leads_out(value, self.path.parent, f"{self.path}: {split}")
-        if there is None:
+        if there is None and split == "train":
             raise DataError(f"{self.path}: {split} is {value!r}, which is not in {self.path.parent}")
         return there
 
-    def _listed(self, there: Path, split: str) -> list[Path]:
+    def _listed(self, there: Path) -> list[Path]:
         """Return the images of a folder, with its folders, or of a list of paths."""
         if there.is_dir():
             return [path for path in self.files.images if path.is_relative_to(there)]
@@ -243,77 +228,13 @@ class _ClassFiles(_DataSet):
         return first
 
     def images(self) -> list[tuple[str | None, Path]]:
-        """List every image with its split, by `train.txt` and its kin or by its folders."""
+        """List every image with its split, where `train.txt` and its kin name it."""
         splits: dict[Path, str] = {}
         for path in self.files.labels:
-            if path.suffix.lower() == ".txt" and path.stem.lower() in _SPLITS and not _holds_rows(path):
+            if path.suffix.lower() == ".txt" and path.stem.lower() in _SPLITS and not holds_rows(path):
                 splits |= dict.fromkeys(self._read_list(path, path.parent), path.stem)
         self.used |= {path for path in self.files.all if path.name == "obj.data"}  # says what we know already
-        return [(splits.get(path, split), path) for split, path in _by_folder(self.files.images, self.files)]
-
-
-class _Pairs:
-    """Which label file belongs to which image.
-
-    Attributes:
-        of: The label file of an image.
-        left: Text files that belong to none.
-    """
-
-    def __init__(self, files: SourceFiles) -> None:
-        self.folder = files.folder
-        self.of: dict[Path, Path] = {}
-        by_stem: dict[str, list[Path]] = {}
-        for path in files.all:
-            if path.suffix.lower() == ".txt" and not _is_class_file(path):
-                by_stem.setdefault(key_of(path.stem), []).append(path)
-        options = {}
-        for image in files.images:
-            options[image] = by_stem.get(key_of(image.stem), []) + by_stem.get(key_of(image.name), [])
-            if found := self._beside(image, options[image]):
-                self.of[image] = found
-        taken = set(self.of.values())
-        for image, found_by_name in options.items():
-            free = [path for path in found_by_name if path not in taken and not self._apart(image, path)]
-            if image not in self.of and free:
-                self.of[image] = _only(free, f"{image}: its labels")
-        owners: dict[Path, Path] = {}
-        for image, path in self.of.items():
-            if path not in taken and owners.setdefault(path, image) != image:
-                raise _ambiguous(f"{path}: its image", owners[path], image)
-        used = set(self.of.values())
-        self.left = [path for paths in by_stem.values() for path in paths if path not in used]
-
-    def _beside(self, image: Path, options: list[Path]) -> Path | None:
-        """Return the label file in the image's folder, or in the folder of labels that mirrors it."""
-        same = [path for path in options if path.parent == image.parent]
-        mirrored = [path for path in options if self._plain(path) == self._plain(image)]
-        return _only(same or mirrored, f"{image}: its labels") if same or mirrored else None
-
-    def _plain(self, path: Path) -> list[str]:
-        """Return a file's folders without those that only say "images" or "labels"."""
-        names = [name.casefold() for name in path.relative_to(self.folder).parts[:-1]]
-        return [SPLIT_NAMES.get(name, name) for name in names if name not in _FOLDERS_OF_KIND]
-
-    def _apart(self, image: Path, path: Path) -> bool:
-        """Say whether an image and a label file are in folders of two splits."""
-        splits = [split_of_folders(each.relative_to(self.folder).parts[:-1]) for each in (image, path)]
-        return None not in splits and splits[0] != splits[1]
-
-
-def _only(paths: list[Path], what: str) -> Path:
-    if len(paths) > 1:
-        raise _ambiguous(what, *paths[:2])
-    return paths[0]
-
-
-def _ambiguous(what: str, first: Path, second: Path) -> DataError:
-    return DataError(f"{what} may be {first} or {second}", hint="Remove the wrong one, or rename it.")
-
-
-def _by_folder(images: Iterable[Path], files: SourceFiles) -> list[tuple[str | None, Path]]:
-    """Return images with the split that their folders name."""
-    return [(split_of_folders(path.relative_to(files.folder).parts[:-1]), path) for path in images]
+        return [(splits.get(path), path) for path in self.files.images]
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -371,11 +292,9 @@ def _add(
         if digit is not None:
             digits.append(digit)
             rows.append(values)
-    size = image_size(image) if rows else None
-    height, width = size or (0, 0)
-    x, y, w, h = (np.array(rows).reshape(-1, 4) * [width, height, width, height]).T
+    x, y, w, h = np.array(rows).reshape(-1, 4).T
     boxes = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], axis=1)
-    collection.add(image, split, boxes, digits, str(label_file), label_file=label_file, size_hw=size)
+    collection.add(image, split, boxes, digits, str(label_file), label_file=label_file, is_relative=True)
 
 
 def _row(line: str, where: str) -> tuple[int, list[float]]:
