@@ -72,7 +72,7 @@ def test_refused(tmp_path: Path, text: str, words: list[str], reason: str) -> No
 @pytest.mark.parametrize(
     ("values", "section", "key", "expected", "reason"),
     [
-        ({"optimizer": {"rate": "1e-3"}}, "optimizer", "rate", 0.001, "YAML 1.1 reads 1e-3 as text"),
+        ({"optimizer": {"lr": "1e-3"}}, "optimizer", "lr", 0.001, "YAML 1.1 reads 1e-3 as text"),
         ({"optimizer": {"clip_norm": 5}}, "optimizer", "clip_norm", 5.0, "a whole number is a float too"),
         ({"model": {"anchor_ratios": [1, "2e0"]}}, "model", "anchor_ratios", (1.0, 2.0), "inside a tuple"),
         ({"model": {"anchor_ratios": None}}, "model", "anchor_ratios", None, "null where it may be"),
@@ -90,7 +90,7 @@ def test_converted(values: dict[str, Any], section: str, key: str, expected: obj
 
 def test_plain_yaml_exponent_is_a_float(tmp_path: Path) -> None:
     config = load_recipe(recipe(tmp_path, "optimizer:\n  rate: 1e-3\n  weight_decay: 5.0e-2\n"))
-    assert (config.optimizer.rate, config.optimizer.weight_decay) == (0.001, 0.05)
+    assert (config.optimizer.lr, config.optimizer.weight_decay) == (0.001, 0.05)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n", "null\n", "{}"])
@@ -123,7 +123,7 @@ VALUES = st.fixed_dictionaries(
     {},
     optional={
         "optimizer": st.fixed_dictionaries(
-            {}, optional={"rate": st.floats(0, 1e6), "clip_norm": st.floats(1e-300, 1e-3)}
+            {}, optional={"lr": st.floats(0, 1e6), "clip_norm": st.floats(1e-300, 1e-3)}
         ),
         "train": st.fixed_dictionaries(
             {}, optional={"device": st.text(st.characters(codec="utf-8")), "epochs": st.integers()}

@@ -33,13 +33,13 @@ class DataConfig:
     prepared does so with images augmented once, the report's way."""
     parts: int = 10
     """parts, prepared: shares that the images are dealt into at random; two are in memory at a time."""
-    deal: Literal["each_cycle", "once"] = "each_cycle"
+    part_order: Literal["each_cycle", "once"] = "each_cycle"
     """parts, prepared: deal anew when all parts were trained on, or keep them."""
     hold_out: bool = False
     """parts, prepared: leave one part after the other out of a cycle, and score it at the cycle's end."""
     merge_valid: bool = False
     """Train on `valid`, too, but for an untouched slice, which alone is validated and selected by."""
-    untouched_share: float = 0.1
+    untouched_fraction: float = 0.1
     """merge_valid: share of `valid` that stays untouched, the same for every seed. With 0 the last model is
     kept, and its reader is fitted to a part that was scored in the first cycle."""
     images: int | None = None
@@ -147,9 +147,9 @@ class OptimizerConfig:
 
     name: Literal["sgd", "adamw"] = "adamw"
     """Stochastic gradient descent with momentum, or AdamW."""
-    rate: float = 1e-3
+    lr: float = 1e-3
     """Peak learning rate."""
-    backbone_rate_factor: float = 1.0
+    backbone_lr_factor: float = 1.0
     """The backbone's rate is this times the rate; 0 keeps it as loaded."""
     weight_decay: float = 0.05
     """Decay of weight matrices; norms and biases have none."""
@@ -169,7 +169,7 @@ class ScheduleConfig:
     """Constant; cosine to zero; halved on plateaus of validation; warm-up, stable, decay."""
     warmup_steps: int = 200
     """Updates over which the rate rises linearly from 0."""
-    decay_share: float = 0.3
+    decay_fraction: float = 0.3
     """wsd: share of the training over which the rate falls (1 - sqrt; Hägele et al. 2024)."""
     branch_epochs: tuple[int, ...] = ()
     """wsd: shorter lengths whose cool-downs branch off the trunk; each equals a run of that length."""
@@ -256,12 +256,12 @@ def load_recipe(path: Path) -> Config:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
-    return config_from_dict({} if values is None else values, place=str(path))
+    return config_from_dict({} if values is None else values, where=str(path))
 
 
-def config_from_dict(values: Mapping[str, Any], place: str = "configuration") -> Config:
+def config_from_dict(values: Mapping[str, Any], where: str = "configuration") -> Config:
     """Build a configuration from nested mappings, checking keys and types."""
-    return typing.cast(Config, _build(Config, values, place))
+    return typing.cast(Config, _build(Config, values, where))
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
@@ -282,16 +282,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _build(cls: type, values: Any, place: str) -> Any:
+def _build(cls: type, values: Any, where: str) -> Any:
     """Fill a dataclass from a mapping."""
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{place}: expected keys and values, not {values!r}")
+        raise ConfigError(f"{where}: expected keys and values, not {values!r}")
     hints = typing.get_type_hints(cls)
     arguments = {}
     for key, value in values.items():
         if key not in hints:
-            raise ConfigError(f"{place}: unknown key {key!r}", hint=_nearest(str(key), list(hints)))
-        arguments[key] = _convert(hints[key], value, f"{place}: {key}")
+            raise ConfigError(f"{where}: unknown key {key!r}", hint=_nearest(str(key), list(hints)))
+        arguments[key] = _convert(hints[key], value, f"{where}: {key}")
     return cls(**arguments)
 
 
@@ -300,25 +300,25 @@ def _nearest(key: str, known: list[str]) -> str:
     return f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
 
 
-def _convert(hint: Any, value: Any, place: str) -> Any:
+def _convert(hint: Any, value: Any, where: str) -> Any:
     """Turn a YAML value into what the annotation says, or raise."""
     if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, place)
+        return _build(typing.cast(type, hint), value, where)
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType:
         if value is None and type(None) in options:
             return None
-        return _convert(next(option for option in options if option is not type(None)), value, place)
+        return _convert(next(option for option in options if option is not type(None)), value, where)
     if origin is Literal:
         if value not in options:
-            raise ConfigError(f"{place} is {value!r}", hint=f"One of: {', '.join(map(str, options))}.")
+            raise ConfigError(f"{where} is {value!r}", hint=f"One of: {', '.join(map(str, options))}.")
         return value
     if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(options[0], item, place) for item in value)
-    return _convert_scalar(hint, value, place)
+        return tuple(_convert(options[0], item, where) for item in value)
+    return _convert_scalar(hint, value, where)
 
 
-def _convert_scalar(hint: Any, value: Any, place: str) -> Any:
+def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
         try:
             return float(value)
@@ -327,5 +327,5 @@ def _convert_scalar(hint: Any, value: Any, place: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(hint, type) or not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{place} is {value!r}, expected {getattr(hint, '__name__', hint)}")
+        raise ConfigError(f"{where} is {value!r}, expected {getattr(hint, '__name__', hint)}")
     return value

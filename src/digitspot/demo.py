@@ -43,7 +43,7 @@ DEMO_CONFIG = Config(
         rpn_batch_size_per_image=64,
         box_batch_size_per_image=32,
     ),
-    optimizer=OptimizerConfig(name="adamw", rate=2e-3, weight_decay=0.05, clip_norm=5.0),
+    optimizer=OptimizerConfig(name="adamw", lr=2e-3, weight_decay=0.05, clip_norm=5.0),
     schedule=ScheduleConfig(kind="cosine", warmup_steps=100),
     train=TrainConfig(epochs=16, batch_size=16, ema_decay=0.995, validate_every_epochs=16),
 )

@@ -27,7 +27,7 @@ STUDY = {
     "seeds": [0],
     "variants": {
         "as is": {},
-        "high rate": {"optimizer.rate": 0.01},
+        "high rate": {"optimizer.lr": 0.01},
         "cut": {"answer.model.min_score": 0.12},
     },
 }

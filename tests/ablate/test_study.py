@@ -98,7 +98,7 @@ def test_a_misspelt_setting_names_the_nearest() -> None:
 
 def test_all_see_as_many_images(small_data: Path, tmp_path: Path) -> None:
     """24 images in batches of 4; with half of `valid` merged, 28."""
-    variants = {"none": {}, "merged": {"data.merge_valid": True, "data.untouched_share": 0.5}}
+    variants = {"none": {}, "merged": {"data.merge_valid": True, "data.untouched_fraction": 0.5}}
     study = read_study(write(tmp_path, variants=variants, settings={"data.pack_root": str(tmp_path)}), 168)
     lengths = equal_lengths(study, small_data)
     assert {name: (each.epochs, each.images) for name, each in lengths.items()} == {
@@ -116,7 +116,7 @@ def test_images_are_opened_once(small_data: Path, tmp_path: Path, capsys: pytest
 
 @pytest.mark.parametrize("unequal", [None, "one of them holds more"])
 def test_unequal_lengths_need_a_reason(unequal: str | None, small_data: Path, tmp_path: Path) -> None:
-    variants = {"none": {}, "merged": {"data.merge_valid": True, "data.untouched_share": 0.5}}
+    variants = {"none": {}, "merged": {"data.merge_valid": True, "data.untouched_fraction": 0.5}}
     settings = {"data.pack_root": str(tmp_path)}
     study = read_study(write(tmp_path, variants=variants, settings=settings, unequal=unequal), images=24)
     if unequal is None:

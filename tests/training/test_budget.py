@@ -133,7 +133,7 @@ def scored(
 ) -> tuple[Config, Run]:
     """A training that scores its parts and one left out: each cycle ends with two evaluations in a row."""
     config = load_recipe(small_recipe)
-    data = replace(config.data, strategy="parts", parts=3, deal="once", hold_out=True, workers=0)
+    data = replace(config.data, strategy="parts", parts=3, part_order="once", hold_out=True, workers=0)
     model = replace(config.model, preset="nano", nano_widths=(8, 16, 24, 32))
     train = replace(config.train, epochs=2, score_parts=True)
     config = replace(config, data=data, model=model, train=train)
@@ -178,7 +178,7 @@ def test_the_guard_stops_evaluations_which_begin_anew(
         torch.equal(value, second["learner"]["model"][name])
         for name, value in first["learner"]["model"].items()
     )
-    assert steady(first["place"]) == steady(second["place"])
+    assert steady(first["state"]) == steady(second["state"])
 
 
 def steady(figures: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 def config(*, seed: int = 3, precision: Any = "fp32", ema: float = 0.0, **optimizer: Any) -> Config:
     """Configure plain gradient descent without anything around it, and what the keywords add."""
-    plain = {"name": "sgd", "rate": 0.01, "momentum": 0.0, "weight_decay": 0.0, "clip_norm": 0.0}
+    plain = {"name": "sgd", "lr": 0.01, "momentum": 0.0, "weight_decay": 0.0, "clip_norm": 0.0}
     return Config(
         optimizer=OptimizerConfig(**{**plain, **optimizer}),
         train=TrainConfig(seed=seed, precision=precision, ema_decay=ema),
@@ -40,7 +40,7 @@ def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> set[str]:
 
 def test_groups_hold_every_parameter_once(small_detector: Build) -> None:
     detector = small_detector()
-    settings = OptimizerConfig(rate=0.01, backbone_rate_factor=0.1, weight_decay=0.05)
+    settings = OptimizerConfig(lr=0.01, backbone_lr_factor=0.1, weight_decay=0.05)
     optimizer = build_optimizer(detector, settings)
     grouped = [id(each) for group in optimizer.param_groups for each in group["params"]]
     assert sorted(grouped) == sorted(id(each) for each in detector.parameters())
@@ -83,7 +83,7 @@ def test_kind_of_optimiser(
 
 def test_a_backbone_of_rate_zero_stays(small_detector: Build, make_batch: Make) -> None:
     for name in ("sgd", "adamw"):
-        settings = config(name=name, backbone_rate_factor=0.0, weight_decay=0.1, momentum=0.9)
+        settings = config(name=name, backbone_lr_factor=0.0, weight_decay=0.1, momentum=0.9)
         learner = Learner(small_detector(batch_norm="frozen"), settings, CPU)
         before = copied(learner.detector.state_dict())
         learner.update([make_batch(1)], 1.0, 0)
@@ -95,7 +95,7 @@ def test_a_backbone_of_rate_zero_stays(small_detector: Build, make_batch: Make) 
 def test_batch_norm_policies(small_detector: Build, make_batch: Make) -> None:
     parts = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
     for policy, expected in (("frozen", set()), ("live", parts)):
-        learner = Learner(small_detector(batch_norm=policy), config(rate=0.1), CPU)
+        learner = Learner(small_detector(batch_norm=policy), config(lr=0.1), CPU)
         norms = {n for n, m in learner.detector.named_modules() if isinstance(m, nn.BatchNorm2d)}
         before = copied(learner.detector.state_dict())
         for step in range(2):
@@ -123,7 +123,7 @@ def gradients(detector: Detector, batches: list[TensorBatch], seed: int, step: i
 def test_accumulation_is_the_mean_gradient(small_detector: Build, make_batch: Make) -> None:
     batches = [make_batch(1), make_batch(2)]
     expected = gradients(small_detector(batch_norm="frozen"), batches, seed=3, step=5)
-    learner = Learner(small_detector(batch_norm="frozen"), config(rate=0.5), CPU)
+    learner = Learner(small_detector(batch_norm="frozen"), config(lr=0.5), CPU)
     before = copied(dict(learner.detector.named_parameters()))  # type: ignore[arg-type]
     losses = learner.update(batches, 0.1, 5)
     for name, parameter in learner.detector.named_parameters():
@@ -161,7 +161,7 @@ def test_clipping_bounds_the_step(small_detector: Build, make_batch: Make) -> No
 
 @pytest.mark.parametrize("decay", [0.05, 0.3, 0.998])
 def test_average_is_the_written_out_loop(decay: float, small_detector: Build, make_batch: Make) -> None:
-    learner = Learner(small_detector(), config(rate=0.05, ema=decay), CPU)
+    learner = Learner(small_detector(), config(lr=0.05, ema=decay), CPU)
     expected: dict[str, Tensor] = {}
     for step in range(4):
         learner.update([make_batch(step)], 1.0, step)

@@ -37,13 +37,13 @@ def test_a_rate_too_small_to_learn_stops_early_and_halves_on_plateaus(
     """With a rate of 1e-30 no validation improves on the first, so both rules must act."""
     still = replace(
         config,
-        optimizer=replace(config.optimizer, rate=1e-30),
+        optimizer=replace(config.optimizer, lr=1e-30),
         schedule=ScheduleConfig(kind="plateau", warmup_steps=0, plateau_floor=0.0),
         train=replace(config.train, epochs=30, early_stopping=3, ema_decay=0.0),
         model=replace(config.model, batch_norm="frozen"),
     )
     run = start_training(still, small_data, tmp_path / "run")
-    place = load_training(run.last)["place"]
+    place = load_training(run.last)["state"]
     assert place["epoch"] == 4
     assert place["waited"] == 3
     assert place["plateau"]["scale"] == 0.5**3
@@ -72,7 +72,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(
 ) -> None:
     wild = replace(
         config,
-        optimizer=replace(config.optimizer, name="sgd", rate=1e30, clip_norm=0.0),
+        optimizer=replace(config.optimizer, name="sgd", lr=1e30, clip_norm=0.0),
         schedule=ScheduleConfig(kind="constant", warmup_steps=8),
         train=replace(config.train, checkpoint_every_seconds=0.0, precision="fp32"),
     )
@@ -104,7 +104,7 @@ def test_records_of_parts_say_their_cycle_and_what_is_unseen(
 ) -> None:
     train = replace(config.train, epochs=2, score_parts=True)
     run = start_training(
-        replace(parts_of(config, deal="once", hold_out=True), train=train), small_data, tmp_path / "run"
+        replace(parts_of(config, part_order="once", hold_out=True), train=train), small_data, tmp_path / "run"
     )
     rows = run.metrics()
     kinds = [(row["kind"], row["cycle"], row.get("part")) for row in rows]
@@ -132,12 +132,12 @@ def test_a_plateau_of_parts_counts_rounds(config: Config, small_data: Path, tmp_
     """At a rate of 1e-30 the loss is chance: four rounds in a row above all before stop within a cycle."""
     still = replace(
         parts_of(config),
-        optimizer=replace(config.optimizer, rate=1e-30),
+        optimizer=replace(config.optimizer, lr=1e-30),
         schedule=ScheduleConfig(kind="plateau", warmup_steps=0, plateau_floor=0.0, plateau_compare="literal"),
         train=replace(config.train, epochs=60, early_stopping=4, ema_decay=0.0),
     )
     run = start_training(still, small_data, tmp_path / "run")
-    place = load_training(run.last)["place"]
+    place = load_training(run.last)["state"]
     losses = [loss for _, loss in place["plateau"]["rounds"]]
     worse = [loss >= min(losses[:i]) for i, loss in enumerate(losses) if i]
     assert place["waited"] == 4
@@ -152,11 +152,11 @@ def test_merged_validation(
     share: float, untouched: int, config: Config, small_data: Path, tmp_path: Path
 ) -> None:
     """24 + 8 images: what is not kept untouched is trained on, and only what is kept is validated on."""
-    merged = parts_of(config, parts=2, merge_valid=True, untouched_share=share)
+    merged = parts_of(config, parts=2, merge_valid=True, untouched_fraction=share)
     merged = replace(merged, train=replace(merged.train, epochs=1, batch_size=1, score_parts=True))
     run = start_training(merged, small_data, tmp_path / "run")
     rows = run.metrics()
-    assert load_training(run.last)["place"]["images_seen"] == 32 - untouched
+    assert load_training(run.last)["state"]["images_seen"] == 32 - untouched
     validations = [row for row in rows if row["kind"] == "valid"]
     assert [row["of"] for row in validations] == ["untouched slice of valid"] * (untouched > 0)
     model = load_model(run.path)
@@ -178,16 +178,16 @@ def test_merged_validation(
         ("data", {"parts": 0}, "data.parts is 0"),
         ("data", {"hold_out": True}, "data.hold_out needs parts that are kept"),
         ("data", {"strategy": "parts", "hold_out": True}, "data.hold_out needs parts that are kept"),
-        ("data", {"merge_valid": True, "untouched_share": 0.0}, "leaves nothing to validate on"),
+        ("data", {"merge_valid": True, "untouched_fraction": 0.0}, "leaves nothing to validate on"),
         ("data", {"also_epochs": 2}, "data.also_epochs is 2, but data.also names no data set"),
         ("train", {"score_parts": True}, "score_parts needs parts"),
         ("input", {"long_side": 0}, "input.long_side is 0, must be at least 1"),
         ("train", {"ema_decay": 1.5}, "train.ema_decay is 1.5"),
         ("train", {"max_updates": 0}, "train.max_updates is 0"),
         ("model", {"anchor_ratios": (1.0, 0.0)}, "model.anchor_ratios"),
-        ("schedule", {"decay_share": 1.0}, "schedule.decay_share is 1.0"),
-        ("optimizer", {"rate": 0.0}, "optimizer.rate is 0.0"),
-        ("optimizer", {"rate": float("nan")}, "optimizer.rate is nan"),
+        ("schedule", {"decay_fraction": 1.0}, "schedule.decay_fraction is 1.0"),
+        ("optimizer", {"lr": 0.0}, "optimizer.lr is 0.0"),
+        ("optimizer", {"lr": float("nan")}, "optimizer.lr is nan"),
         ("input", {"train_short_sides": (64, 0)}, "train_short_sides"),
         ("schedule", {"kind": "cosine", "branch_epochs": (2,)}, "schedule.kind is cosine"),
         ("schedule", {"kind": "wsd", "branch_epochs": (9,)}, "within train.epochs"),

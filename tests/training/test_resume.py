@@ -85,7 +85,7 @@ def test_killed_and_resumed_equals_never_stopped(
 
 
 PARTS = [
-    "--data.strategy", "parts", "--data.parts", 3, "--data.deal", "once", "--data.hold-out",
+    "--data.strategy", "parts", "--data.parts", 3, "--data.part-order", "once", "--data.hold-out",
     "--optimizer.accumulate", 2, "--train.score-parts", "--schedule.kind", "plateau",
     "--schedule.plateau-compare", "cycle", "--train.early-stopping", 4,
 ]  # fmt: skip
@@ -115,11 +115,11 @@ def test_strategies(strategy: str, whole: Path, small_recipe: Path, small_data: 
     start = ["train", small_recipe, "--data", small_data, "--data.strategy", strategy]
     digitspot(*start, "--data.parts", 1, "--output", tmp_path / "run", "--data.workers", 0)
     first, second = (load_training(Run(path).last) for path in (whole, tmp_path / "run"))
-    assert first["place"]["step"] == second["place"]["step"]
+    assert first["state"]["step"] == second["state"]["step"]
     if strategy == "files":
         assert_same(first["learner"], second["learner"])
     else:
-        assert first["place"]["images_seen"] == second["place"]["images_seen"]
+        assert first["state"]["images_seen"] == second["state"]["images_seen"]
 
 
 def strip(row: dict[str, Any]) -> dict[str, Any]:
@@ -140,13 +140,13 @@ def test_loader_processes_change_nothing(
 
 
 def test_branch_equals_a_run_of_its_length(small_recipe: Path, small_data: Path, tmp_path: Path) -> None:
-    settings = ["--schedule.kind", "wsd", "--schedule.decay-share", 0.5]
+    settings = ["--schedule.kind", "wsd", "--schedule.decay-fraction", 0.5]
     trunk, alone = tmp_path / "trunk", tmp_path / "alone"
     start = ["train", small_recipe, "--data", small_data, "--output"]
     digitspot(*start, trunk, *settings, "--train.epochs", 3, "--schedule.branch-epochs", 2)
     digitspot(*start, alone, *settings, "--train.epochs", 2)
     branch = load_training(Run(trunk / "epochs-2").last)
-    assert branch["place"]["step"] == 12
+    assert branch["state"]["step"] == 12
     assert load_model(trunk / "epochs-2").scores["epoch"] in (1, 2)
     assert_same(load_training(Run(alone).last)["learner"], branch["learner"])
 
@@ -167,7 +167,7 @@ def test_interrupt_saves_and_says_how_to_go_on(
     process.send_signal(number)
     _, messages = process.communicate(timeout=60)
     assert process.returncode == 130, messages
-    step = load_training(Run(output).last)["place"]["step"]
+    step = load_training(Run(output).last)["state"]["step"]
     assert f"saved at update {step} of 2400; go on with: digitspot train --resume {output}" in messages
     assert "Traceback" not in messages
 
@@ -190,7 +190,7 @@ def test_a_signal_to_all_its_processes_leaves_the_last_checkpoint(
     assert f"go on with: digitspot train --resume {output}" in messages
     assert "Traceback" not in messages
     assert "defect" not in messages
-    assert load_training(Run(output).last)["place"]["step"] > 0
+    assert load_training(Run(output).last)["state"]["step"] > 0
 
 
 def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
@@ -204,5 +204,5 @@ def test_a_line_that_a_kill_cut_off_is_left_out(tmp_path: Path) -> None:
 def test_a_trial_ends_after_its_updates(small_recipe: Path, small_data: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     digitspot("train", small_recipe, "--data", small_data, "--output", output, "--train.max-updates", 8)
-    assert load_training(Run(output).last)["place"]["step"] == 8
+    assert load_training(Run(output).last)["state"]["step"] == 8
     assert [row["step"] for row in Run(output).metrics() if row["kind"] == "valid"] == [6]

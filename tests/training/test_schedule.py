@@ -40,7 +40,7 @@ SQRT_HALF = math.sqrt(0.5)
     ],
 )
 def test_rate_factor(kind: str, warmup: int, step: int, total: int, expected: float, reason: str) -> None:
-    config = ScheduleConfig(kind=kind, warmup_steps=warmup, decay_share=0.3)  # type: ignore[arg-type]
+    config = ScheduleConfig(kind=kind, warmup_steps=warmup, decay_fraction=0.3)  # type: ignore[arg-type]
     assert rate_factor(config, step, total) == pytest.approx(expected, abs=1e-12), reason
 
 
@@ -62,7 +62,7 @@ def test_cosine_is_torchs() -> None:
     st.integers(0, 400),
 )
 def test_factor_is_a_share(kind: str, warmup: int, share: float, total: int, step: int) -> None:
-    config = ScheduleConfig(kind=kind, warmup_steps=warmup, decay_share=share)  # type: ignore[arg-type]
+    config = ScheduleConfig(kind=kind, warmup_steps=warmup, decay_fraction=share)  # type: ignore[arg-type]
     assert 0 <= rate_factor(config, step, total) <= 1
     if step >= warmup:
         assert rate_factor(config, step + 1, total) <= rate_factor(config, step, total)
@@ -71,7 +71,7 @@ def test_factor_is_a_share(kind: str, warmup: int, share: float, total: int, ste
 @given(st.integers(1, 200), st.integers(1, 200), st.floats(0, 1), st.integers(0, 30))
 def test_a_branch_is_the_trunk_up_to_its_decay(shorter: int, more: int, share: float, warmup: int) -> None:
     """What makes a branch of a long training equal to a training of the short length."""
-    config = ScheduleConfig(kind="wsd", decay_share=share, warmup_steps=warmup)
+    config = ScheduleConfig(kind="wsd", decay_fraction=share, warmup_steps=warmup)
     start = decay_start(config, shorter)
     assert 0 <= start <= decay_start(config, shorter + more)
     for step in range(start):

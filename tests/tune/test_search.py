@@ -17,7 +17,7 @@ def write(folder: Path, **changes: object) -> Path:
     (folder / "base.yaml").write_text("train: {epochs: 3, batch_size: 4}\nschedule: {kind: wsd}\n")
     document = {
         "recipe": "base.yaml",
-        "search": {"optimizer.rate": RATE},
+        "search": {"optimizer.lr": RATE},
         "images": 100,
         "budget_images": 1000,
     } | changes
@@ -28,21 +28,21 @@ def write(folder: Path, **changes: object) -> Path:
 
 def test_what_is_searched(tmp_path: Path) -> None:
     search = {
-        "optimizer.rate": RATE,
+        "optimizer.lr": RATE,
         "model.head_channels": {"low": 32, "high": 96, "step": 32},
         "input.train_short_sides": {"choices": [[80, 96], [112]]},
         "optimizer.weight_decay": {"choices": ["1e-2", 0.1]},
     }
     tuning = read_tuning(write(tmp_path, search=search, settings={"schedule.kind": "cosine"}))
     assert tuning.search == {
-        "optimizer.rate": Range(1e-4, 1.0, log=True),
+        "optimizer.lr": Range(1e-4, 1.0, log=True),
         "model.head_channels": Range(32, 96, step=32),
         "input.train_short_sides": Choices(((80, 96), (112,))),
         "optimizer.weight_decay": Choices((0.01, 0.1)),
     }
     assert (tuning.images, tuning.budget, tuning.trials, tuning.prune_after) == (100, 1000, None, 1)
-    config = tuning.configure({"optimizer.rate": 0.5, "input.train_short_sides": [112]}, epochs=7)
-    assert (config.optimizer.rate, config.input.train_short_sides) == (0.5, (112,))
+    config = tuning.configure({"optimizer.lr": 0.5, "input.train_short_sides": [112]}, epochs=7)
+    assert (config.optimizer.lr, config.input.train_short_sides) == (0.5, (112,))
     assert (config.train.epochs, config.train.batch_size, config.schedule.kind) == (7, 4, "cosine")
 
 
@@ -56,8 +56,8 @@ def test_the_command_line_comes_before_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("search", "own"),
     [
-        ({"optimizer.rate": RATE}, {"optimizer.rate": 1e-3}),
-        ({"optimizer.rate": {"low": 0.1, "high": 1}}, None),
+        ({"optimizer.lr": RATE}, {"optimizer.lr": 1e-3}),
+        ({"optimizer.lr": {"low": 0.1, "high": 1}}, None),
         ({"model.head_channels": {"low": 256, "high": 1024, "step": 256}}, {"model.head_channels": 512}),
         ({"model.head_channels": {"low": 256, "high": 1056, "step": 200}}, None),
         ({"augment.preset": {"choices": ["photo", "none"]}}, {"augment.preset": "photo"}),
@@ -94,10 +94,10 @@ def test_the_recipes_own_settings_are_a_trial_where_they_can_be(
         ({"prune_after": -1}, "prune_after is -1"),
         ({"search": {}}, "must be a mapping"),
         ({"search": {"optimizer.ratte": RATE}}, "unknown setting"),
-        ({"search": {"optimizer.rate": 3}}, "is empty"),
-        ({"search": {"optimizer.rate": {"low": 1}}}, "'low': 1"),
-        ({"search": {"optimizer.rate": {"low": 1, "high": 2, "lgo": True}}}, "'lgo'"),
-        ({"search": {"optimizer.rate": {"low": 2, "high": 1}}}, "'low': 2"),
+        ({"search": {"optimizer.lr": 3}}, "is empty"),
+        ({"search": {"optimizer.lr": {"low": 1}}}, "'low': 1"),
+        ({"search": {"optimizer.lr": {"low": 1, "high": 2, "lgo": True}}}, "'lgo'"),
+        ({"search": {"optimizer.lr": {"low": 2, "high": 1}}}, "'low': 2"),
         ({"search": {"optimizer.weight_decay": {"low": 0, "high": 1, "log": True}}}, "'low': 0"),
         ({"search": {"optimizer.weight_decay": {"low": 0, "high": 1, "step": 0.3}}}, "do not lead from"),
         ({"search": {"model.head_channels": {"low": 1, "high": 2, "step": 0.5}}}, "step is 0.5"),
@@ -120,7 +120,7 @@ def test_what_is_refused(changes: dict[str, object], words: str, tmp_path: Path)
 
 def test_values_that_do_not_go_together_are_refused_when_they_meet(tmp_path: Path) -> None:
     search = {"data.hold_out": {"choices": [False, True]}, "data.strategy": {"choices": ["pack", "parts"]}}
-    settings = {"data.deal": "once", "data.strategy": "parts"}
+    settings = {"data.part_order": "once", "data.strategy": "parts"}
     tuning = read_tuning(write(tmp_path, search=search, settings=settings))
     assert tuning.configure({"data.hold_out": True, "data.strategy": "parts"}).data.hold_out
     with pytest.raises(ConfigError, match="hold_out"):

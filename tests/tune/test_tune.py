@@ -35,7 +35,7 @@ from small_nano import write_recipe
 TUNING = {
     "recipe": "small.yaml",
     "search": {
-        "optimizer.rate": {"low": 1e-4, "high": 0.01, "log": True},
+        "optimizer.lr": {"low": 1e-4, "high": 0.01, "log": True},
         "augment.preset": {"choices": ["none", "photo"]},
     },
     "images": 30,
@@ -103,11 +103,11 @@ def test_what_was_begun_is_finished_within_the_budget(done: tuple[Path, int], fi
     assert [each["images_seen"] for each in trials] == [24, 24]
     assert {each["state"] for each in trials} == {"whole"}
     assert (output / "trials" / "000" / "environment.json").stat().st_mtime_ns == begun
-    assert trials[0]["settings"] == {"optimizer.rate": 0.001, "augment.preset": "photo"}, "the recipe's own"
-    assert len({each["settings"]["optimizer.rate"] for each in trials}) == 2
+    assert trials[0]["settings"] == {"optimizer.lr": 0.001, "augment.preset": "photo"}, "the recipe's own"
+    assert len({each["settings"]["optimizer.lr"] for each in trials}) == 2
     for each in trials:
         config = load_recipe(output / "trials" / f"{each['number']:03d}" / "config.yaml")
-        assert config.optimizer.rate == each["settings"]["optimizer.rate"]
+        assert config.optimizer.lr == each["settings"]["optimizer.lr"]
         assert config.augment.preset == each["settings"]["augment.preset"]
 
 
@@ -147,7 +147,7 @@ def test_what_was_found_can_be_confirmed(tuning: Tuning, data: Path, tmp_path: P
     ablation = read_study(tmp_path / "confirm.yaml")
     own, tuned = ablation.variants
     assert tuned.config.optimizer == config.optimizer
-    assert own.config.optimizer.rate == 0.001
+    assert own.config.optimizer.lr == 0.001
     assert set(differences(own.config, tuned.config)) <= set(tuning.search)
     assert ablation.images == 24
 
@@ -222,10 +222,10 @@ def test_a_search_that_stopped_is_told_what_one_that_did_not_is(tuning: Tuning, 
             values = suggest(trial, tuning)
             if again:
                 study = open_study(tmp_path / name, tuning, "these")
-            study.tell(number, -abs(values["optimizer.rate"] - 0.003))
+            study.tell(number, -abs(values["optimizer.lr"] - 0.003))
             told.append(values)
     assert told[:14] == told[14:]
-    assert len({each["optimizer.rate"] for each in told}) == 14
+    assert len({each["optimizer.lr"] for each in told}) == 14
 
 
 def finished(study: optuna.Study, tuning: Tuning, scores: list[float]) -> None:
@@ -329,7 +329,7 @@ def test_trials_that_fail_one_after_the_other_end_the_search(
     """Parts that are held out, and no parts: no training is begun."""
     held_out = override(
         tuning.recipe,
-        {"data.strategy": "parts", "data.parts": 2, "data.deal": "once", "data.hold_out": True},
+        {"data.strategy": "parts", "data.parts": 2, "data.part_order": "once", "data.hold_out": True},
         "",
     )
     broken = replace(tuning, recipe=held_out, search={"data.strategy": Choices(("pack", "files"))})

@@ -92,7 +92,7 @@ def open_training(data: Path, config: Config) -> TrainingData:
     if config.data.merge_valid:
         if samples.categories != valid.categories:
             raise DataError(f"{data}: the categories of train and valid differ, so they cannot be merged")
-        untouched = untouched_places(len(valid), config.data.untouched_share)
+        untouched = untouched_places(len(valid), config.data.untouched_fraction)
         merged = np.setdiff1d(places, untouched)
         samples, places = Merged([(samples, np.arange(len(samples))), (valid, merged)]), untouched
         stderr().print(f"{len(merged)} images of valid are trained on, {len(untouched)} are kept untouched")

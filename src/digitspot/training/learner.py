@@ -27,7 +27,7 @@ def non_finite(what: str, value: float, image_ids: Sequence[int]) -> NonFiniteLo
     """Say what is not finite, and on which images."""
     return NonFiniteLossError(
         f"the {what} is {value} on the images {', '.join(map(str, image_ids))}",
-        hint="Look at their boxes (`digitspot data check`), or lower --optimizer.rate.",
+        hint="Look at their boxes (`digitspot data check`), or lower --optimizer.lr.",
     )
 
 
@@ -134,7 +134,7 @@ def build_optimizer(detector: Detector, config: OptimizerConfig) -> torch.optim.
     for name, parameter in detector.named_parameters():
         if not parameter.requires_grad:
             continue
-        rate = config.rate * (config.backbone_rate_factor if name.startswith("backbone.body.") else 1.0)
+        rate = config.lr * (config.backbone_lr_factor if name.startswith("backbone.body.") else 1.0)
         decay = config.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     options = [
@@ -142,8 +142,8 @@ def build_optimizer(detector: Detector, config: OptimizerConfig) -> torch.optim.
         for (rate, decay), parameters in groups.items()
     ]
     if config.name == "sgd":
-        return torch.optim.SGD(options, lr=config.rate, momentum=config.momentum)
-    return torch.optim.AdamW(options, lr=config.rate, betas=(config.momentum, 0.999), fused=True)
+        return torch.optim.SGD(options, lr=config.lr, momentum=config.momentum)
+    return torch.optim.AdamW(options, lr=config.lr, betas=(config.momentum, 0.999), fused=True)
 
 
 def _average(detector: Detector, decay: float) -> AveragedModel | None:

@@ -13,7 +13,7 @@ RANGES = (
     ("data", "workers", 0, 256),
     ("data", "read_ahead", 1, 256),
     ("data", "parts", 1, inf),
-    ("data", "untouched_share", 0, 0.9),
+    ("data", "untouched_fraction", 0, 0.9),
     ("data", "longest_side", 1, inf),
     ("data", "images", 1, inf),
     ("data", "also_epochs", 1, inf),
@@ -41,14 +41,14 @@ RANGES = (
     ("model", "min_score", 0, 1),
     ("model", "max_iou", 0, 1),
     ("model", "max_detections", 1, inf),
-    ("optimizer", "rate", 1e-30, 1e30),
-    ("optimizer", "backbone_rate_factor", 0, 1e6),
+    ("optimizer", "lr", 1e-30, 1e30),
+    ("optimizer", "backbone_lr_factor", 0, 1e6),
     ("optimizer", "weight_decay", 0, inf),
     ("optimizer", "momentum", 0, 0.9999),
     ("optimizer", "clip_norm", 0, inf),
     ("optimizer", "accumulate", 1, inf),
     ("schedule", "warmup_steps", 0, inf),
-    ("schedule", "decay_share", 0.001, 0.999),
+    ("schedule", "decay_fraction", 0.001, 0.999),
     ("schedule", "plateau_factor", 0.001, 1),
     ("schedule", "plateau_patience", 0, inf),
     ("schedule", "plateau_floor", 0, inf),
@@ -113,17 +113,17 @@ def _check_parts(config: Config) -> None:
         )
     if config.train.score_parts and not data.in_parts:
         raise ConfigError("train.score_parts needs parts", hint="Set --data.strategy parts.")
-    if config.counts_rounds and config.schedule.plateau_compare == "cycle" and data.deal != "once":
+    if config.counts_rounds and config.schedule.plateau_compare == "cycle" and data.part_order != "once":
         raise ConfigError(
-            f"schedule.plateau_compare is cycle, but data.deal is {data.deal}",
-            hint="Only parts that are kept have a cycle before to compare with: set --data.deal once.",
+            f"schedule.plateau_compare is cycle, but data.part_order is {data.part_order}",
+            hint="Only parts that are kept have a cycle before to compare with: set --data.part-order once.",
         )
-    if data.merge_valid and data.untouched_share == 0:
+    if data.merge_valid and data.untouched_fraction == 0:
         _check_without_validation(config)
-    if data.hold_out and not (data.in_parts and data.parts > 1 and data.deal == "once"):
+    if data.hold_out and not (data.in_parts and data.parts > 1 and data.part_order == "once"):
         raise ConfigError(
             "data.hold_out needs parts that are kept",
-            hint="Set --data.strategy parts --data.deal once, and two parts or more.",
+            hint="Set --data.strategy parts --data.part-order once, and two parts or more.",
         )
 
 
@@ -131,8 +131,8 @@ def _check_without_validation(config: Config) -> None:
     """With all of `valid` merged, only what was scored before it was first trained on is honest."""
     if not config.train.score_parts:
         raise ConfigError(
-            "data.merge_valid with data.untouched_share 0 leaves nothing to validate on",
+            "data.merge_valid with data.untouched_fraction 0 leaves nothing to validate on",
             hint="Keep a share, or score parts before they are trained on: --train.score-parts.",
         )
     if config.train.early_stopping and not config.counts_rounds:
-        raise ConfigError("train.early_stopping needs validations, and data.untouched_share is 0")
+        raise ConfigError("train.early_stopping needs validations, and data.untouched_fraction is 0")

@@ -157,7 +157,7 @@ def plan_batches(samples: Samples, config: Config) -> BatchPlan:
         short_sides=config.input.train_short_sides or (config.input.short_side,),
         seed=config.train.seed,
         num_parts=data.parts if data.in_parts else 1,
-        deal=data.deal,
+        deal=data.part_order,
         hold_out=data.hold_out,
         num_lasting=None if data.also_epochs is None else samples.num_own,
         early_epochs=data.also_epochs or 0,

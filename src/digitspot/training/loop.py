@@ -27,7 +27,7 @@ from digitspot.training.loader import TensorBatch, plan_batches
 from digitspot.training.memory import Memory, parse_size
 from digitspot.training.runlog import Run
 from digitspot.training.schedule import rate_factor, stale_after
-from digitspot.training.state import Place, total_steps, updates_in
+from digitspot.training.state import TrainState, total_steps, updates_in
 from digitspot.training.validation import Validator, fit_reading, look
 
 LOG_EVERY_UPDATES = 20
@@ -46,9 +46,9 @@ class Trainer:
         run: Where it is written.
         data: Training images.
         validator: Measures on the validation images; None where all of them are trained on.
-        learner: The network and its optimiser, at `place`.
-        batches: The tensors of the batches from `place` on.
-        place: Where to begin.
+        learner: The network and its optimiser, at `state`.
+        batches: The tensors of the batches from `state` on.
+        state: Where to begin.
         trunks: Where to keep the state after some updates, for branches.
     """
 
@@ -60,11 +60,11 @@ class Trainer:
         validator: Validator | None,
         learner: Learner,
         batches: Iterator[TensorBatch],
-        place: Place,
+        state: TrainState,
         trunks: Mapping[int, Path] | None = None,
     ) -> None:
         self.config, self.run, self.samples, self.seen = config, run, data.samples, data.seen
-        self.validator, self.learner, self.batches, self.place = validator, learner, batches, place
+        self.validator, self.learner, self.batches, self.state = validator, learner, batches, state
         self.trunks = trunks or {}
         self.plan = plan_batches(self.samples, config)
         self.total_steps = total_steps(config, self.plan)
@@ -110,10 +110,10 @@ class Trainer:
 
     def _train_epoch(self, show: Update) -> None:
         """Do the updates of an epoch that are left, to its end or that of the training."""
-        groups = update_groups(self.plan.epoch(self.place.epoch), self.config.optimizer.accumulate)
+        groups = update_groups(self.plan.epoch(self.state.epoch), self.config.optimizer.accumulate)
         parts = [None, *(group[0].part for group in groups), None]
         self._saved_at = time.monotonic()
-        for number in range(self.place.update, len(groups)):
+        for number in range(self.state.update, len(groups)):
             before, part, after = parts[number : number + 3]
             if self._trial_ended() or self._early_stop():
                 return
@@ -123,7 +123,7 @@ class Trainer:
             if part != after:
                 self._end_round(groups[number][0].part)
             self.memory.look()
-            show(self.place.images_seen, self.total_images, f"loss {losses['loss']:.3f} {self.memory}")
+            show(self.state.images_seen, self.total_images, f"loss {losses['loss']:.3f} {self.memory}")
             self._save_when_due()
 
     def _update(self, group: Sequence[Batch], first: bool) -> dict[str, float]:
@@ -132,14 +132,14 @@ class Trainer:
         batches = [next(self.batches) for _ in group]
         self._waits = [*([] if first else self._waits), time.monotonic() - start]
         factor = self._rate_factor()
-        losses = self.learner.update(batches, factor, self.place.step)
-        self.place.update += 1
-        self.place.step += 1
-        self.place.images_seen += sum(len(batch.image_ids) for batch in batches)
-        self.place.seconds += time.monotonic() - start
-        self.place.prequential.add(losses["loss"], self.config.train)
-        if self.place.step % LOG_EVERY_UPDATES == 0:
-            figures = {**losses, **self.place.prequential.figures(), **self.memory.figures()}
+        losses = self.learner.update(batches, factor, self.state.step)
+        self.state.update += 1
+        self.state.step += 1
+        self.state.images_seen += sum(len(batch.image_ids) for batch in batches)
+        self.state.seconds += time.monotonic() - start
+        self.state.prequential.add(losses["loss"], self.config.train)
+        if self.state.step % LOG_EVERY_UPDATES == 0:
+            figures = {**losses, **self.state.prequential.figures(), **self.memory.figures()}
             self._log("train", **figures, rate_factor=factor)
         return losses
 
@@ -147,11 +147,11 @@ class Trainer:
         """Score the part of the update `number` before it is trained on, the reader as fitted to the last."""
         part = groups[number][0].part
         if self.config.train.score_parts:
-            places = [i for group in groups for batch in group if batch.part == part for i in batch.indices]
-            self._score("part", part, sorted(places), asdict(self.place))
+            indices = [i for group in groups for batch in group if batch.part == part for i in batch.indices]
+            self._score("part", part, sorted(indices), asdict(self.state))
 
     def _end_round(self, part: int) -> None:
-        place, loss = self.place, self.place.prequential.end_round()
+        state, loss = self.state, self.state.prequential.end_round()
         first, *others = self._waits
         waits = {
             "wait_seconds": first,
@@ -160,26 +160,26 @@ class Trainer:
         }
         self._log("round", part=part, loss=loss, rate_factor=self._rate_factor(), **waits)
         if self.config.counts_rounds:
-            improved = place.plateau.observe_round(
-                self.config.schedule, part, loss, self.plan.num_parts, self.config.optimizer.rate
+            improved = state.plateau.observe_round(
+                self.config.schedule, part, loss, self.plan.num_parts, self.config.optimizer.lr
             )
-            place.waited = stale_after(place.waited, improved)
+            state.waited = stale_after(state.waited, improved)
 
-    def _score(self, kind: str, part: int, places: Sequence[int], begun: Mapping[str, Any]) -> None:
+    def _score(self, kind: str, part: int, indices: Sequence[int], begun: Mapping[str, Any]) -> None:
         """Measure on images to train on; in the first cycle they are unseen, later they are not."""
         found = look(
             self._runtime(),
             self.samples,
-            places,
+            indices,
             with_loss=True,
             progress=lambda _: self._watch_memory(begun),
         )
-        self._log(kind, part=part, unseen=self.place.epoch == 0, **found.scores(self.place.reading))
-        if self.place.epoch == 0 or self.validator is not None:  # later, the images are known
-            self.place.reading, _ = fit_reading(found)
+        self._log(kind, part=part, unseen=self.state.epoch == 0, **found.scores(self.state.reading))
+        if self.state.epoch == 0 or self.validator is not None:  # later, the images are known
+            self.state.reading, _ = fit_reading(found)
 
     def _save_when_due(self) -> None:
-        trunk = self.trunks.get(self.place.step)
+        trunk = self.trunks.get(self.state.step)
         if trunk is not None and not trunk.exists():
             self.save(trunk)
         self._stop_where_asked()
@@ -192,13 +192,13 @@ class Trainer:
         self.memory.look()
         self._stop_where_asked(begun)
 
-    def _stop_where_asked(self, place: Mapping[str, Any] | None = None) -> None:
-        """Save the present place or another one and stop, where the budget is used up or the user said so."""
+    def _stop_where_asked(self, state: Mapping[str, Any] | None = None) -> None:
+        """Save this state or another one and stop, where the budget is used up or the user said so."""
         if self.memory.exceeded or self._stop_requested:
-            self.save(self.run.last, place)
+            self.save(self.run.last, state)
         if self.memory.exceeded:
             raise MemoryBudgetError(
-                f"{self.memory} are used: stopped, saved at update {self.place.step} of {self.total_steps}",
+                f"{self.memory} are used: stopped, saved at update {self.state.step} of {self.total_steps}",
                 hint=f"Go on with a larger budget: digitspot train --resume {self.run.path} "
                 "--train.memory-budget SIZE.",
             )
@@ -207,30 +207,30 @@ class Trainer:
 
     def _trial_ended(self) -> bool:
         limit = self.config.train.max_updates
-        return limit is not None and self.place.step >= limit
+        return limit is not None and self.state.step >= limit
 
     def _rate_factor(self) -> float:
-        return self.place.plateau.scale * rate_factor(self.config.schedule, self.place.step, self.total_steps)
+        return self.state.plateau.scale * rate_factor(self.config.schedule, self.state.step, self.total_steps)
 
     def _end_epoch(self) -> None:
         """Validate where it is due; after a stop within the epoch, too."""
-        begun = asdict(self.place)
+        begun = asdict(self.state)
         stopped = self._early_stop()
-        held_out = self.plan.held_out(self.place.epoch)
+        held_out = self.plan.held_out(self.state.epoch)
         if held_out is not None and not stopped:
-            self._score("held_out", held_out, self.plan.parts(self.place.epoch)[held_out].tolist(), begun)
+            self._score("held_out", held_out, self.plan.parts(self.state.epoch)[held_out].tolist(), begun)
         if not stopped:
-            self.place.epoch += 1
-            self.place.update = 0
+            self.state.epoch += 1
+            self.state.update = 0
         every = self.config.train.validate_every_epochs
-        if stopped or self.place.epoch % every == 0 or self.place.epoch == self.config.train.epochs:
+        if stopped or self.state.epoch % every == 0 or self.state.epoch == self.config.train.epochs:
             self._validate(begun)
         self.save(self.run.last)
 
     def _validate(self, begun: Mapping[str, Any]) -> None:
-        self.place.validated = self.place.step
+        self.state.validated = self.state.step
         if self.validator is None:
-            self._save_best({}, self.place.reading)
+            self._save_best({}, self.state.reading)
             return
         with tracking("validating") as show:
 
@@ -240,12 +240,12 @@ class Trainer:
 
             validation = self.validator(self._runtime(), progress)
         score = validation.mean(self.config.train.select_by)
-        improved = score > self.place.best
+        improved = score > self.state.best
         if not self.config.counts_rounds:
-            self.place.waited = stale_after(self.place.waited, improved)
-            self.place.plateau.observe(self.config.schedule, improved, self.config.optimizer.rate)
+            self.state.waited = stale_after(self.state.waited, improved)
+            self.state.plateau.observe(self.config.schedule, improved, self.config.optimizer.lr)
         if improved:
-            self.place.best = score
+            self.state.best = score
             self._save_best(validation.scores, validation.reading)
         self._log("valid", of=self.validator.name, **validation.scores)
 
@@ -267,53 +267,53 @@ class Trainer:
             config=self.config,
             categories=self.categories,
             reading=reading,
-            scores={**scores, "epoch": float(self.place.epoch)},
+            scores={**scores, "epoch": float(self.state.epoch)},
             seen=self.seen,
         )
         save_model(model, self.run.best)
 
     def _ended(self) -> bool:
         """Whether all is done, the validation after an early stop included."""
-        validated = self.place.validated == self.place.step
-        return self.place.epoch >= self.config.train.epochs or (self._early_stop() and validated)
+        validated = self.state.validated == self.state.step
+        return self.state.epoch >= self.config.train.epochs or (self._early_stop() and validated)
 
     def _early_stop(self) -> bool:
         patience = self.config.train.early_stopping
-        return 0 < patience <= self.place.waited
+        return 0 < patience <= self.state.waited
 
     def _log(self, kind: str, **figures: Any) -> None:
-        """Write a record, with the place and the cycle that it is of."""
-        place = self.place
-        share = place.update / updates_in(self.config, self.plan, place.epoch)
+        """Write a record, with the update and the cycle that it is of."""
+        state = self.state
+        fraction = state.update / updates_in(self.config, self.plan, state.epoch)
         rounded = {
             name: round(value, 5) if isinstance(value, float) else value for name, value in figures.items()
         }
         self.run.log(
             {
                 "kind": kind,
-                "step": place.step,
-                "epoch": round(place.epoch + share, 3),
-                "cycle": place.epoch + (place.update > 0 or kind == "part"),
-                "images_seen": place.images_seen,
-                "seconds": round(place.seconds, 1),
+                "step": state.step,
+                "epoch": round(state.epoch + fraction, 3),
+                "cycle": state.epoch + (state.update > 0 or kind == "part"),
+                "images_seen": state.images_seen,
+                "seconds": round(state.seconds, 1),
                 **rounded,
             }
         )
 
-    def save(self, path: Path, place: Mapping[str, Any] | None = None) -> None:
-        """Write the state of the training, at another place than the present one where that is given."""
-        state = {
+    def save(self, path: Path, state: Mapping[str, Any] | None = None) -> None:
+        """Write the present state of the training, or another one."""
+        values = {
             "config": config_to_dict(self.config),
             "learner": self.learner.state_dict(),
-            "place": asdict(self.place) if place is None else dict(place),
+            "state": asdict(self.state) if state is None else dict(state),
         }
-        save_training(state, path)
+        save_training(values, path)
 
     def _request_stop(self) -> None:
         self._stop_requested = True
 
     def _interrupted(self, how: str = "saved at") -> Interrupted:
-        where = f"{how} update {self.place.step} of {self.total_steps}"
+        where = f"{how} update {self.state.step} of {self.total_steps}"
         return Interrupted(f"{where}; go on with: digitspot train --resume {self.run.path}")
 
 

@@ -27,7 +27,7 @@ from digitspot.training.limits import check_config
 from digitspot.training.loader import RemainingBatches, plan_batches, start_loading
 from digitspot.training.loop import Trainer
 from digitspot.training.runlog import ENVIRONMENT, Run
-from digitspot.training.state import Place, branch_step, place_of_step, stored_place
+from digitspot.training.state import TrainState, branch_step, position_of_step, stored_state
 from digitspot.training.validation import Validator
 
 
@@ -87,7 +87,7 @@ def resume_training(output: Path, data: Path | None = None, memory_budget: str |
     Args:
         output: The run folder.
         data: The data set, where it has moved since.
-        memory_budget: Takes the place of the run's own, which it was laid out for.
+        memory_budget: Replaces the run's own, which it was laid out for.
 
     Raises:
         CheckpointError: There is nothing to go on from, or another process is at it.
@@ -132,19 +132,19 @@ class Leg:
         """The state to begin from; None begins at random or from the weights of the recipe."""
         return self.run.last if self.run.last.exists() else self.trunk
 
-    def first_place(self, checkpoint: Path) -> Place:
-        """Return the place of a checkpoint; a branch that begins chooses its own best model."""
-        place = stored_place(checkpoint)
-        return replace(place, best=Place.best, waited=0) if checkpoint == self.trunk else place
+    def first_state(self, checkpoint: Path) -> TrainState:
+        """Return the state in a checkpoint; a branch that begins chooses its own best model."""
+        state = stored_state(checkpoint)
+        return replace(state, best=TrainState.best, waited=0) if checkpoint == self.trunk else state
 
     def remaining(self, plan: BatchPlan) -> RemainingBatches:
         """Return the batches to train on yet."""
         if self.run.last.exists():
-            place = stored_place(self.run.last)
-            epoch, update = place.epoch, place.update
+            state = stored_state(self.run.last)
+            epoch, update = state.epoch, state.update
         else:
             step = branch_step(self.config, plan) if self.trunk else 0
-            epoch, update = place_of_step(self.config, plan, step)
+            epoch, update = position_of_step(self.config, plan, step)
         return RemainingBatches(
             plan, self.config.optimizer.accumulate, epoch, update, self.config.train.epochs
         )
@@ -189,12 +189,12 @@ def _train(config: Config, run: Run, data: Path) -> None:
     for leg in legs:
         if not leg.run.started:
             leg.run.start(leg.config, data.resolve())
-        place = Place()
+        state = TrainState()
         if leg.checkpoint is not None:
             learner.load_state_dict(load_training(leg.checkpoint)["learner"])
-            place = leg.first_place(leg.checkpoint)
-        _drop_later_metrics(leg.run, place)
-        trainer = Trainer(leg.config, leg.run, opened, validator, learner, batches, place, trunks)
+            state = leg.first_state(leg.checkpoint)
+        _drop_later_metrics(leg.run, state)
+        trainer = Trainer(leg.config, leg.run, opened, validator, learner, batches, state, trunks)
         _announce(trainer)
         trainer.train()
 
@@ -225,13 +225,13 @@ def _stored_data(environment: Path) -> Path:
         ) from error
 
 
-def _drop_later_metrics(run: Run, place: Place) -> None:
+def _drop_later_metrics(run: Run, state: TrainState) -> None:
     """Drop what was logged after the saved state: the resumed training logs it again."""
-    before_the_state = {"train", "round"} | ({"valid", "held_out"} if place.update == 0 else set())
+    before_the_state = {"train", "round"} | ({"valid", "held_out"} if state.update == 0 else set())
     run.keep_metrics(
         lambda record: (
-            record["step"] < place.step
-            or (record["step"] == place.step and record["kind"] in before_the_state)
+            record["step"] < state.step
+            or (record["step"] == state.step and record["kind"] in before_the_state)
         )
     )
 
@@ -239,7 +239,7 @@ def _drop_later_metrics(run: Run, place: Place) -> None:
 def _announce(trainer: Trainer) -> None:
     config = trainer.config
     parameters = sum(parameter.numel() for parameter in trainer.learner.detector.parameters())
-    at = f", from update {trainer.place.step}" if trainer.place.step else ""
+    at = f", from update {trainer.state.step}" if trainer.state.step else ""
     stderr().print(
         f"{config.model.preset}, {parameters / 1e6:.1f} M parameters, {config.train.precision} on "
         f"{trainer.learner.device}; {config.train.epochs} epochs, {trainer.total_steps} updates{at}",

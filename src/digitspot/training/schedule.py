@@ -20,7 +20,7 @@ def rate_factor(config: ScheduleConfig, step: int, total_steps: int) -> float:
         step: The update, from 0.
         total_steps: Updates of the whole training.
 
-    >>> wsd = ScheduleConfig(kind="wsd", warmup_steps=10, decay_share=0.5)
+    >>> wsd = ScheduleConfig(kind="wsd", warmup_steps=10, decay_fraction=0.5)
     >>> [rate_factor(wsd, step, 100) for step in (0, 4, 10, 49, 75, 100)]
     [0.1, 0.5, 1.0, 1.0, 0.2928932188134524, 0.0]
     """
@@ -36,7 +36,7 @@ def rate_factor(config: ScheduleConfig, step: int, total_steps: int) -> float:
 
 def decay_start(config: ScheduleConfig, total_steps: int) -> int:
     """Return the update at which the decay of `wsd` begins."""
-    return math.floor(total_steps * (1 - config.decay_share))
+    return math.floor(total_steps * (1 - config.decay_fraction))
 
 
 Round = tuple[int, float]

@@ -15,7 +15,7 @@ from digitspot.training.schedule import Plateau, decay_start
 
 
 @dataclass
-class Place:
+class TrainState:
     """Where a training is: with the learner's state, all that a resumed one needs.
 
     Attributes:
@@ -45,15 +45,15 @@ class Place:
     reading: ReadingSettings = field(default_factory=ReadingSettings)
 
 
-def stored_place(path: Path) -> Place:
+def stored_state(path: Path) -> TrainState:
     """Read where a saved training is, without reading its weights."""
-    values = dict(load_training(path, mmap=True)["place"])
+    values = dict(load_training(path, mmap=True)["state"])
     for name, kind in (("plateau", Plateau), ("prequential", Prequential)):
         values[name] = kind(**values.get(name, {}))
     values["reading"] = (
         ReadingSettings.from_dict(values["reading"]) if "reading" in values else ReadingSettings()
     )
-    return Place(**values)
+    return TrainState(**values)
 
 
 def total_steps(config: Config, plan: BatchPlan) -> int:
@@ -71,7 +71,7 @@ def branch_step(config: Config, plan: BatchPlan) -> int:
     return decay_start(config.schedule, total_steps(config, plan))
 
 
-def place_of_step(config: Config, plan: BatchPlan, step: int) -> tuple[int, int]:
+def position_of_step(config: Config, plan: BatchPlan, step: int) -> tuple[int, int]:
     """Return the epoch of an update and its number there."""
     epoch = 0
     while step >= (num := updates_in(config, plan, epoch)):

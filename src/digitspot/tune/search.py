@@ -21,7 +21,7 @@ FIXED = {
     "train.select_by": "trials are compared by it",
     "train.validate_every_epochs": "trials are compared after as many validations",
     "data.merge_valid": "trials are compared on the same images",
-    "data.untouched_share": "trials are compared on the same images",
+    "data.untouched_fraction": "trials are compared on the same images",
     "schedule.branch_epochs": "a trial is one training",
 }
 """Settings that cannot be searched, and why."""
@@ -130,12 +130,14 @@ def read_tuning(
     document = read_document(path, KEYS, needed=("recipe", "search", "images", "budget_images"))
     recipe = read_recipe(document, path)
     check_config(recipe)
-    if recipe.train.max_updates is not None or (recipe.data.merge_valid and not recipe.data.untouched_share):
+    if recipe.train.max_updates is not None or (
+        recipe.data.merge_valid and not recipe.data.untouched_fraction
+    ):
         raise ConfigError(f"{path}: trials need validations, and these settings leave none")
     if not isinstance(document["search"], Mapping) or not document["search"]:
         raise ConfigError(
             f"{path}: search must be a mapping of settings",
-            hint="Such as {optimizer.rate: {low: 0.0005, high: 0.01, log: true}}.",
+            hint="Such as {optimizer.lr: {low: 0.0005, high: 0.01, log: true}}.",
         )
     whole = _number(path, "images", document["images"] if images is None else images)
     affordable = _number(path, "budget_images", document["budget_images"] if budget is None else budget)

@@ -16,7 +16,7 @@ from digitspot.config import Config
 from digitspot.experiments.process import LOOK_EVERY_SECONDS, StoppedError, run_followed
 from digitspot.experiments.trainings import begin_or_resume
 from digitspot.training.runlog import Run
-from digitspot.training.state import stored_place
+from digitspot.training.state import stored_state
 from digitspot.training.validation import selection_score
 
 LAGS = "lags"
@@ -104,7 +104,7 @@ def num_validations(config: Config) -> int:
 def images_seen(path: Path) -> int:
     """Return the images that the training in a folder has seen, with those since its last record."""
     last = Run(path).last
-    return max(images_recorded(path), stored_place(last).images_seen if last.exists() else 0)
+    return max(images_recorded(path), stored_state(last).images_seen if last.exists() else 0)
 
 
 def images_recorded(path: Path) -> int:
