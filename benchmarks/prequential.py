@@ -32,7 +32,7 @@ from digitspot.training.loader import RemainingBatches, TrainingBatches, plan_ba
 from digitspot.training.loop import Trainer
 from digitspot.training.losses import evaluation_losses
 from digitspot.training.runlog import Run
-from digitspot.training.state import Place
+from digitspot.training.state import TrainState
 from digitspot.training.validation import Validator
 from digitspot.types import DoubleArray
 
@@ -124,7 +124,7 @@ def train(options: argparse.Namespace, run: Run) -> None:
     learner = Learner(build_detector(config.model), config, device)
     run.start(config, options.data.resolve())
     validator = Validator(opened.valid, opened.places.tolist())
-    trainer = FollowedTrainer(config, run, opened.samples, validator, learner, batches, Place())
+    trainer = FollowedTrainer(config, run, opened.samples, validator, learner, batches, TrainState())
     trainer.valid_batches = as_they_are(opened.valid, config)
     trainer.train()
 

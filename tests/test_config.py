@@ -31,7 +31,7 @@ def recipe(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "words", "reason"),
     [
-        ("optimiser: {rate: 1}", ["recipe.yaml", "'optimiser'", "'optimizer'"], "section misspelt"),
+        ("optimiser: {lr: 1}", ["recipe.yaml", "'optimiser'", "'optimizer'"], "section misspelt"),
         (
             "model: {fpn_chanels: 3}",
             ["recipe.yaml: model", "'fpn_chanels'", "'fpn_channels'"],
@@ -43,8 +43,8 @@ def recipe(tmp_path: Path, text: str) -> Path:
         ("train: {epochs: true}", ["train: epochs", "True", "int"], "YAML's true is Python's 1"),
         ("train: {epochs: '3'}", ["train: epochs", "'3'", "int"], "a quoted number is text"),
         ("train: {epochs: null}", ["train: epochs", "None"], "not everything may be null"),
-        ("optimizer: {rate: fast}", ["optimizer: rate", "'fast'", "float"], "text for a number"),
-        ("optimizer: {rate: true}", ["optimizer: rate", "True", "float"], "true is no rate"),
+        ("optimizer: {lr: fast}", ["optimizer: lr", "'fast'", "float"], "text for a number"),
+        ("optimizer: {lr: true}", ["optimizer: lr", "True", "float"], "true is no number"),
         ("augment: {preset: flip}", ["preset", "'flip'", "none, seed, photo"], "unknown choice"),
         ("augment: {preset: [none]}", ["preset", "none, seed, photo"], "a list for a choice"),
         ("train: {device: 0}", ["device", "0", "str"], "a number for text"),
@@ -89,7 +89,7 @@ def test_converted(values: dict[str, Any], section: str, key: str, expected: obj
 
 
 def test_plain_yaml_exponent_is_a_float(tmp_path: Path) -> None:
-    config = load_recipe(recipe(tmp_path, "optimizer:\n  rate: 1e-3\n  weight_decay: 5.0e-2\n"))
+    config = load_recipe(recipe(tmp_path, "optimizer:\n  lr: 1e-3\n  weight_decay: 5.0e-2\n"))
     assert (config.optimizer.lr, config.optimizer.weight_decay) == (0.001, 0.05)
 
 
