@@ -84,9 +84,8 @@ def _markdown(block: Block) -> Iterator[str]:
 def _table(table: Table) -> Iterator[str]:
     if table.caption:
         yield _plain(table.caption)
-    head = [table.columns, ("---",) * len(table.columns)]
-    rows = [[_plain(cell) for cell in row] for row in table.rows]
-    yield "\n".join(f"| {' | '.join(line)} |" for line in [*head, *rows])
+    head, *rows = [[_plain(cell) for cell in row] for row in (table.columns, *table.rows)]
+    yield "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
 
 
 def _plain(text: str) -> str:
