@@ -29,7 +29,7 @@ import PIL
 from PIL import Image
 
 from digitspot.dataset.pack import Pack
-from digitspot.dataset.pack_build import build_pack, open_or_build
+from digitspot.dataset.pack_build import open_or_build
 from digitspot.images import decode_image
 from digitspot.labels.coco import find_split, read_labels
 from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
@@ -91,7 +91,7 @@ def measure_build(labels: LabelSet, images_dir: Path, folder: Path, repeats: int
 def build_next(
     roots: Iterator[Path], labels: LabelSet, images_dir: Path, workers: int, longest_side: int | None
 ) -> None:
-    build_pack(labels, images_dir, next(roots), workers=workers, longest_side=longest_side)
+    open_or_build(labels, images_dir, next(roots), workers=workers, longest_side=longest_side)
 
 
 def measure_photos(folder: Path, repeats: int) -> Iterator[Row]:

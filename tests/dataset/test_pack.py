@@ -14,7 +14,7 @@ from pack_split import assert_holds, labelled, leftovers, refuse, write_split
 from PIL import Image
 
 from digitspot.dataset.pack import Pack
-from digitspot.dataset.pack_build import build_pack, open_or_build
+from digitspot.dataset.pack_build import open_or_build
 from digitspot.dataset.pack_plan import stored_size
 from digitspot.errors import DataError
 from digitspot.labels.labels import CategoryMap, LabelSet
@@ -26,7 +26,7 @@ class TestRoundTrip:
     def test_everything_comes_back(self, tmp_path: Path) -> None:
         labels = write_split(tmp_path, num=150, side=100)
         done: list[tuple[int, int]] = []
-        built = build_pack(
+        built = open_or_build(
             labels, tmp_path / "train", tmp_path / "packs", progress=lambda *step: done.append(step)
         )
         pack = Pack.open(built.path)
@@ -40,7 +40,7 @@ class TestRoundTrip:
 
     def test_arrays_are_the_callers_own(self, tmp_path: Path) -> None:
         labels = write_split(tmp_path)
-        pack = build_pack(labels, tmp_path / "train", tmp_path / "packs")
+        pack = open_or_build(labels, tmp_path / "train", tmp_path / "packs")
         for i in range(len(pack)):
             pack.image(i)[:] = 0
             pack.boxes(i)[:] = 0
@@ -63,7 +63,7 @@ class TestRoundTrip:
             categories=CategoryMap.homework(),
             path=tmp_path / "l",
         )
-        assert_holds(build_pack(labels, tmp_path, tmp_path / "packs"), labels, tmp_path)
+        assert_holds(open_or_build(labels, tmp_path, tmp_path / "packs"), labels, tmp_path)
 
     def test_no_images(self, tmp_path: Path) -> None:
         labels = write_split(tmp_path, num=0)
@@ -76,7 +76,7 @@ class TestRoundTrip:
     def test_the_seed_orders(self, tmp_path: Path) -> None:
         labels = write_split(tmp_path)
         orders = [
-            build_pack(labels, tmp_path / "train", tmp_path / f"packs{n}", seed=seed).image_ids.tolist()
+            open_or_build(labels, tmp_path / "train", tmp_path / f"packs{n}", seed=seed).image_ids.tolist()
             for n, seed in enumerate([0, 0, 1])
         ]
         assert orders[0] == orders[1] != orders[2]
@@ -87,7 +87,7 @@ class TestRoundTrip:
             Image.new("RGB", (3000, 3000), (i, 0, 0)).save(tmp_path / f"{i}.bmp")
             images.append(labelled(i, f"{i}.bmp", (3000, 3000), 0))
         labels = LabelSet.of(images, categories=CategoryMap.homework(), path=tmp_path / "l")
-        pack = build_pack(labels, tmp_path, tmp_path / "packs")
+        pack = open_or_build(labels, tmp_path, tmp_path / "packs")
         assert pack.shard_of.tolist() == [0, 0, 1]
         assert [int(pack.image(i)[-1, -1, 0]) for i in range(3)] == pack.image_ids.tolist()
 
@@ -95,7 +95,7 @@ class TestRoundTrip:
 class TestDamage:
     @pytest.fixture
     def pack(self, tmp_path: Path) -> Pack:
-        return build_pack(write_split(tmp_path), tmp_path / "train", tmp_path / "packs")
+        return open_or_build(write_split(tmp_path), tmp_path / "train", tmp_path / "packs")
 
     def test_cut_after_opening(self, pack: Pack) -> None:
         os.truncate(pack.path / "shard-00000.rgb", pack.nbytes - 1)
@@ -165,7 +165,7 @@ class TestLongestSide:
             labelled(1, "0.png", (height, width), 1), boxes=box, labels=np.array([3]), crowd=np.array([False])
         )
         labels = LabelSet.of((image,), categories=CategoryMap.homework(), path=tmp_path / "l")
-        pack = build_pack(labels, tmp_path, tmp_path / "packs", longest_side=100)
+        pack = open_or_build(labels, tmp_path, tmp_path / "packs", longest_side=100)
         stored = Prepared(pack.image(0), (height, width))
         assert stored.size_hw == tuple(pack.sizes_hw[0]) == (100, 32)
         np.testing.assert_allclose(pack.scale_hw(0), [100 / 301, 32 / 97])
@@ -185,14 +185,14 @@ def bright_box(height: int, width: int, box: np.ndarray) -> ImageArray:
 
 class TestProcesses:
     def test_spawned_workers_read(self, tmp_path: Path) -> None:
-        pack = build_pack(write_split(tmp_path), tmp_path / "train", tmp_path / "packs")
+        pack = open_or_build(write_split(tmp_path), tmp_path / "train", tmp_path / "packs")
         pack.image(0)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             for i, image in enumerate(pool.map(pack.image, range(len(pack)))):
                 np.testing.assert_array_equal(image, pack.image(i))
 
     def test_the_index_is_arrays(self, tmp_path: Path) -> None:
-        pack = build_pack(write_split(tmp_path), tmp_path / "train", tmp_path / "packs")
+        pack = open_or_build(write_split(tmp_path), tmp_path / "train", tmp_path / "packs")
         columns = vars(pack._index).values()
         assert all(isinstance(column, np.ndarray) and column.dtype != object for column in columns)
 

@@ -15,9 +15,10 @@ import pytest
 from pack_split import assert_holds, leftovers, refuse, write_split
 from PIL import Image
 
-from digitspot.dataset.pack import Pack
-from digitspot.dataset.pack_build import build_pack, default_pack_root, open_or_build
-from digitspot.dataset.pack_plan import PackPlan, lay_out, plan_pack
+from digitspot.dataset.pack import Pack, lay_out
+from digitspot.dataset.pack_build import open_or_build
+from digitspot.dataset.pack_cache import default_pack_root
+from digitspot.dataset.pack_plan import PackPlan, plan_pack
 from digitspot.errors import ConfigError, DataError, DigitspotError
 from digitspot.labels.labels import CategoryMap, LabelSet
 
@@ -173,9 +174,9 @@ class TestBuilders:
 
     def test_building_again_keeps_a_sound_pack(self, tmp_path: Path) -> None:
         labels, root = write_split(tmp_path), tmp_path / "packs"
-        first = build_pack(labels, tmp_path / "train", root)
+        first = open_or_build(labels, tmp_path / "train", root)
         inode = (first.path / "index.npz").stat().st_ino
-        second = build_pack(labels, tmp_path / "train", root)
+        second = open_or_build(labels, tmp_path / "train", root)
         assert (second.path / "index.npz").stat().st_ino == inode
         assert leftovers(root) == []
 
@@ -229,7 +230,7 @@ class TestPlan:
     def test_says_what_it_takes(self, tmp_path: Path) -> None:
         labels = write_split(tmp_path)
         plan = plan_pack(labels, tmp_path / "train", tmp_path / "packs", longest_side=22)
-        pack = build_pack(labels, tmp_path / "train", tmp_path / "packs", longest_side=22)
+        pack = open_or_build(labels, tmp_path / "train", tmp_path / "packs", longest_side=22)
         assert (plan.images, plan.bytes) == (len(pack), pack.nbytes)
         assert plan.describe().startswith("12 images decode to 0 MiB (8 of them reduced); ")
 

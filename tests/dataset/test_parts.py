@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pack_split import write_split
 
 from digitspot.dataset.pack import Pack
-from digitspot.dataset.pack_build import build_pack
+from digitspot.dataset.pack_build import open_or_build
 from digitspot.dataset.parts import PartFeed, PartMemory, PlacedBatch
 from digitspot.dataset.sampler import BatchPlan
 from digitspot.errors import DataError
@@ -23,7 +23,7 @@ from digitspot.errors import DataError
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     folder = tmp_path_factory.mktemp("parts")
-    return build_pack(write_split(folder, num=60, side=80), folder / "train", folder / "packs")
+    return open_or_build(write_split(folder, num=60, side=80), folder / "train", folder / "packs")
 
 
 def plan_of(pack: Pack, parts: int, size: int = 4) -> BatchPlan:
@@ -110,7 +110,7 @@ def test_forked_processes_see_what_is_read_later(pack: Pack) -> None:
 
 
 def test_a_damaged_shard_is_said_when_its_part_is_due(tmp_path: Path) -> None:
-    pack = build_pack(write_split(tmp_path), tmp_path / "train", tmp_path / "packs")
+    pack = open_or_build(write_split(tmp_path), tmp_path / "train", tmp_path / "packs")
     with open(pack.path / "shard-00000.rgb", "r+b") as file:
         file.write(b"\x00\x01\x02")
     feed = PartFeed(plan_of(pack, parts=1).epoch(0), PartMemory(pack, pack.nbytes), 1)

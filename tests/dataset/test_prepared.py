@@ -13,7 +13,7 @@ from digitspot.config import AugmentConfig
 from digitspot.dataset.augment import augment_sample
 from digitspot.dataset.image_files import ImageFiles
 from digitspot.dataset.pack import Pack
-from digitspot.dataset.pack_build import build_pack
+from digitspot.dataset.pack_build import open_or_build
 from digitspot.dataset.pack_plan import plan_pack
 from digitspot.dataset.prepared import open_or_prepare
 from digitspot.dataset.samples import Merged
@@ -24,13 +24,13 @@ PHOTO = AugmentConfig(preset="photo")
 
 @pytest.fixture
 def pack(tmp_path: Path) -> Pack:
-    return build_pack(write_split(tmp_path), tmp_path / "train", tmp_path / "packs")
+    return open_or_build(write_split(tmp_path), tmp_path / "train", tmp_path / "packs")
 
 
 @pytest.mark.parametrize("longest_side", [None, 15])
 def test_files_are_the_images_of_the_pack(longest_side: int | None, tmp_path: Path) -> None:
     labels, folder = write_split(tmp_path), tmp_path / "train"
-    pack = build_pack(labels, folder, tmp_path / "packs", longest_side=longest_side)
+    pack = open_or_build(labels, folder, tmp_path / "packs", longest_side=longest_side)
     files = ImageFiles(plan_pack(labels, folder, tmp_path, longest_side=longest_side), labels, folder)
     assert len(files) == len(pack)
     np.testing.assert_array_equal(files.image_ids, pack.image_ids)
@@ -94,8 +94,8 @@ def test_reading_several_at_once(places: list[int], reason: str, pack: Pack) -> 
 
 
 def test_reading_over_the_end_of_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digitspot.dataset.pack_plan.SHARD_BYTES", 3000)
-    pack = build_pack(write_split(tmp_path), tmp_path / "train", tmp_path / "packs")
+    monkeypatch.setattr("digitspot.dataset.pack.SHARD_BYTES", 3000)
+    pack = open_or_build(write_split(tmp_path), tmp_path / "train", tmp_path / "packs")
     assert pack.num_shards > 3
     buffer = bytearray(pack.nbytes)
     pack.read_into(range(len(pack)), memoryview(buffer))
@@ -104,7 +104,7 @@ def test_reading_over_the_end_of_a_shard(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_merged_samples_are_those_of_their_sources(tmp_path: Path) -> None:
     first, second = (
-        build_pack(write_split(tmp_path / name, num=num), tmp_path / name / "train", tmp_path / "packs")
+        open_or_build(write_split(tmp_path / name, num=num), tmp_path / name / "train", tmp_path / "packs")
         for name, num in (("a", 9), ("b", 7))
     )
     places = np.array([1, 4, 6])

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from digitspot.commands import data_check, data_convert, data_look
+from digitspot.commands import data_cache, data_check, data_convert, data_look
 from digitspot.commands.options import parse
 from digitspot.config import DataConfig
 from digitspot.dataset.splits import open_split
@@ -39,6 +39,7 @@ def run(arguments: list[str]) -> None:
         "stats": data_look.stats,
         "preview": data_look.preview,
         "pack": _pack,
+        "cache": data_cache.run,
     }
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from digitspot.dataset.pack import pack_index
 from digitspot.dataset.pack_plan import PackPlan
 from digitspot.dataset.samples import Samples
 from digitspot.errors import DataError
@@ -20,13 +21,14 @@ class ImageFiles(Samples):
     """A split whose images are decoded when they are asked for; nothing is written.
 
     Args:
-        plan: Of the pack that holds the same images at the same places.
+        plan: Of the pack that holds the same images in the same order.
         labels: The split's labels.
         images_dir: The folder that their file names are relative to.
     """
 
     def __init__(self, plan: PackPlan, labels: LabelSet, images_dir: Path) -> None:
-        super().__init__(plan.index(labels, crcs=np.zeros(len(labels), np.uint32)), labels.categories)
+        index = pack_index(labels, plan.rows, plan.sizes_hw, np.zeros(len(labels), np.uint32))
+        super().__init__(index, labels.categories)
         self.images_dir = images_dir
 
     def image(self, i: int) -> ImageArray:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from digitspot.cores import num_cores
-from digitspot.dataset.pack import SHARD_BYTES
-from digitspot.dataset.samples import Index, image_bytes
+from digitspot.dataset.pack_limit import free_bytes, size_text
+from digitspot.dataset.samples import image_bytes
 from digitspot.errors import ConfigError, DataError, DigitspotError
 from digitspot.images import image_size, require_folder
 from digitspot.labels.labels import LabelSet
@@ -32,76 +30,40 @@ class PackPlan:
         root: The folder of packs it will lie in.
         longest_side: Images with a longer side are reduced to this; None reduces none.
         seed: Of the order.
-        original_sizes_hw: int64 `[N, 2]`, in the order of the pack, as all arrays here.
-        sizes_hw: int64 `[N, 2]`, as they will be stored.
-        source_rows: int64 `[N]`, places in the label file: a permutation drawn from the seed.
-        shard_of: int64 `[N]`.
-        offsets: int64 `[N]`, in bytes from the start of the shard.
+        rows: int64 `[N]`, the row of the labels of each image: a permutation drawn from the seed.
+        original_sizes_hw: int64 `[N, 2]`, in the order of the pack.
+        sizes_hw: int64 `[N, 2]`, likewise, as they will be stored.
     """
 
     root: Path
     longest_side: int | None
     seed: int
+    rows: IntArray
     original_sizes_hw: IntArray
     sizes_hw: IntArray
-    source_rows: IntArray
-    shard_of: IntArray
-    offsets: IntArray
 
     @property
     def images(self) -> int:
         """The number of images."""
-        return len(self.source_rows)
+        return len(self.rows)
 
     @property
     def bytes(self) -> int:
         """Bytes of all pixels."""
         return int(image_bytes(self.sizes_hw).sum())
 
-    @property
-    def shard_sizes(self) -> list[int]:
-        """Bytes of each shard."""
-        sizes = np.zeros(int(self.shard_of[-1]) + 1 if self.images else 0, np.int64)
-        np.add.at(sizes, self.shard_of, image_bytes(self.sizes_hw))
-        return sizes.tolist()
-
-    @property
-    def free_bytes(self) -> int:
-        """Bytes free on the disk of `root`, now."""
-        present = next(folder for folder in (self.root, *self.root.absolute().parents) if folder.exists())
-        return shutil.disk_usage(present).free
-
-    def index(self, labels: LabelSet, crcs: npt.NDArray[np.uint32]) -> Index:
-        """Return the columns of the pack, with the checksums `[N]` of its images."""
-        images = [labels.images[row] for row in self.source_rows]
-        counts = [len(image.boxes) for image in images]
-        return Index(
-            image_ids=np.array([image.image_id for image in images], np.int64),
-            file_names=np.array([image.file_name for image in images], np.str_),
-            source_rows=self.source_rows,
-            sizes_hw=self.sizes_hw,
-            original_sizes_hw=self.original_sizes_hw,
-            shard_of=self.shard_of,
-            offsets=self.offsets,
-            crcs=crcs,
-            box_starts=np.cumsum([0, *counts], dtype=np.int64),
-            boxes=np.concatenate([np.zeros((0, 4), np.float32), *(image.boxes for image in images)]),
-            labels=np.concatenate([np.zeros(0, np.int64), *(image.labels for image in images)]),
-            crowd=np.concatenate([np.zeros(0, np.bool_), *(image.crowd for image in images)]),
-        )
-
     def describe(self) -> str:
         """Say in one line what will be written, and the space there is."""
         reduced = int((self.sizes_hw != self.original_sizes_hw).any(axis=1).sum())
         return (
-            f"{self.images:,} images decode to {_size_text(self.bytes)}"
+            f"{self.images:,} images decode to {size_text(self.bytes)}"
             + (f" ({reduced:,} of them reduced)" if reduced else "")
-            + f"; {_size_text(self.free_bytes)} are free in {self.root}"
+            + f"; {size_text(free_bytes(self.root))} are free in {self.root}"
         )
 
     def require_space(self) -> None:
         """Raise a `DigitspotError` when the disk cannot hold the pack."""
-        if self.bytes > self.free_bytes:
+        if self.bytes > free_bytes(self.root):
             raise DigitspotError(
                 f"not enough disk space for a pack: {self.describe()}",
                 hint="Set a longest side, free space, or set DIGITSPOT_CACHE to a folder on another disk.",
@@ -120,8 +82,8 @@ def plan_pack(
     """Plan a pack; reads the header of every image and writes nothing.
 
     Raises:
-        DataError: The folder is missing, or images are missing, unreadable or not of the size that the
-            label file says.
+        DataError: The folder is missing, or images are missing, unreadable or not of the size that the label
+            file says.
         ConfigError: `longest_side` is not positive.
     """
     if longest_side is not None and longest_side < 1:
@@ -143,16 +105,13 @@ def plan_pack(
     rows = np.random.default_rng(seed).permutation(len(labels)).astype(np.int64)
     original = labels.sizes_hw[rows]
     sizes = np.array([stored_size(hw, longest_side) for hw in original.tolist()], np.int64).reshape(-1, 2)
-    shard_of, offsets = lay_out(image_bytes(sizes))
     return PackPlan(
         root=root,
         longest_side=longest_side,
         seed=seed,
+        rows=rows,
         original_sizes_hw=original,
         sizes_hw=sizes,
-        source_rows=rows,
-        shard_of=shard_of,
-        offsets=offsets,
     )
 
 
@@ -166,23 +125,6 @@ def stored_size(size_hw: Sequence[int], longest_side: int | None) -> tuple[int, 
     if longest_side is None or max(height, width) <= longest_side:
         return height, width
     return input_size((height, width), min(height, width), longest_side)
-
-
-def lay_out(num_bytes: IntArray) -> tuple[IntArray, IntArray]:
-    """Deal images of given sizes, `[N]`, to shards in order.
-
-    Returns:
-        The shard, `[N]`, and the offset within it, `[N]`; a shard ends before the image that would
-        exceed `SHARD_BYTES`, so one that is larger has a shard of its own.
-    """
-    shard_of, offsets = np.zeros((2, len(num_bytes)), np.int64)
-    shard = end = 0
-    for i, size in enumerate(num_bytes.tolist()):
-        if end and end + size > SHARD_BYTES:
-            shard, end = shard + 1, 0
-        shard_of[i], offsets[i] = shard, end
-        end += size
-    return shard_of, offsets
 
 
 def raise_problems(problems: Sequence[tuple[str, str]], labels: LabelSet) -> None:
@@ -200,11 +142,4 @@ def raise_problems(problems: Sequence[tuple[str, str]], labels: LabelSet) -> Non
 
 def num_workers(workers: int | None) -> int:
     """Return how many threads decode: as asked for, else one for every core of this process, at most 16."""
-    if workers is not None:
-        return max(1, workers)
-    return min(16, num_cores())
-
-
-def _size_text(num_bytes: int) -> str:
-    """Say a size in words, "251 MiB" or "335.3 GiB"."""
-    return f"{num_bytes / 2**30:,.1f} GiB" if num_bytes >= 2**30 else f"{num_bytes / 2**20:,.0f} MiB"
+    return max(1, workers) if workers is not None else min(16, num_cores())

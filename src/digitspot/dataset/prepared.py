@@ -13,10 +13,11 @@ import numpy as np
 
 from digitspot.config import AugmentConfig
 from digitspot.dataset.augment import augment_sample
-from digitspot.dataset.pack import FORMAT, SHARD_BYTES, Pack, shard_name
-from digitspot.dataset.pack_folder import being_written, building, writing
-from digitspot.dataset.pack_write import Progress, write_index
-from digitspot.dataset.samples import Index, Samples
+from digitspot.dataset.pack import DECODING, FORMAT, SHARD_BYTES, Pack, lay_out, shard_name, write_index
+from digitspot.dataset.pack_build import Progress
+from digitspot.dataset.pack_cache import building, install, open_in_use, writing
+from digitspot.dataset.pack_limit import cache_limit_bytes, keep_limit
+from digitspot.dataset.samples import Index, Samples, image_bytes
 from digitspot.errors import DataError
 
 
@@ -25,7 +26,7 @@ def open_or_prepare(
 ) -> Pack:
     """Open the pack of images as the first epoch augments them, making it when there is none.
 
-    Its places are those of `samples`. Boxes that left the frame are gone, and so are crowds.
+    Its order is that of `samples`. Boxes that left the frame are gone, and so are crowds.
 
     Args:
         samples: Images as they are.
@@ -40,17 +41,21 @@ def open_or_prepare(
     """
     key = _key(samples, config, seed)
     name = f"{key}-prepared"
-    with building(root, key):
+    limit = cache_limit_bytes()
+    with building(root, key) as folder:
         with suppress(DataError):
-            return Pack.open(root / name)
-        with being_written(root, key) as unfinished:
-            _write(samples, config, seed, unfinished.folder, progress)
-            return unfinished.install(name)
+            return open_in_use(root / name)
+        _write(samples, config, seed, folder, progress)
+        pack = install(folder, name)
+    keep_limit(root, pack.path, limit)
+    return pack
 
 
 def _key(samples: Samples, config: AugmentConfig, seed: int) -> str:
     """Name images, labels and augmentation by their content: 16 hex digits."""
-    head = json.dumps([FORMAT, SHARD_BYTES, asdict(config), seed, list(map(int, samples.categories.ids))])
+    head = json.dumps(
+        [FORMAT, DECODING, SHARD_BYTES, asdict(config), seed, list(map(int, samples.categories.ids))]
+    )
     hasher = blake2b(head.encode(), digest_size=8)
     for column in samples.columns():
         hasher.update(column.tobytes())
@@ -63,23 +68,25 @@ def _write(
     """Write image after image: memory holds one, and the labels."""
     num = len(samples)
     sizes_hw = np.zeros((num, 2), np.int64)
-    shard_of, offsets, counts = np.zeros((3, num), np.int64)
+    counts = np.zeros(num, np.int64)
     crcs = np.zeros(num, np.uint32)
     boxes, labels = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.int64)]
-    shard_sizes: list[int] = []
+    shard = size = 0
+    with writing(folder):
+        folder.mkdir()
     for i in range(num):
         image, own_boxes, own_labels = augment_sample(samples, i, samples.image(i), config, seed, epoch=0)
-        if not shard_sizes or (shard_sizes[-1] and shard_sizes[-1] + image.nbytes > SHARD_BYTES):
-            shard_sizes.append(0)
-        shard_of[i], offsets[i] = len(shard_sizes) - 1, shard_sizes[-1]
-        shard_sizes[-1] += image.nbytes
+        if size and size + image.nbytes > SHARD_BYTES:  # as `lay_out` does
+            shard, size = shard + 1, 0
+        size += image.nbytes
         sizes_hw[i], counts[i], crcs[i] = image.shape[:2], len(own_labels), zlib.crc32(image.data)
         boxes.append(own_boxes)
         labels.append(own_labels)
-        with writing(folder), open(folder / shard_name(len(shard_sizes) - 1), "ab") as shard:
-            shard.write(image.data)
+        with writing(folder), open(folder / shard_name(shard), "ab") as file:
+            file.write(image.data)
         if progress is not None:
             progress(i + 1, num)
+    shard_of, offsets = lay_out(image_bytes(sizes_hw))
     index = Index(
         image_ids=samples.image_ids,
         file_names=samples.file_names,
@@ -94,4 +101,5 @@ def _write(
         labels=np.concatenate(labels),
         crowd=np.zeros(int(counts.sum()), np.bool_),
     )
-    write_index(folder, index, shard_sizes, samples.categories, longest_side=None, seed=seed)
+    source = f"{num} images augmented once, seed {seed}"
+    write_index(folder, index, samples.categories, longest_side=None, seed=seed, source=source)

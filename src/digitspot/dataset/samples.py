@@ -1,4 +1,4 @@
-"""Images and their labels by place: what a training reads, wherever the pixels lie."""
+"""Images and their labels by index: what a training reads, wherever the pixels lie."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Index:
     Attributes:
         image_ids: int64 `[N]`, the label file's ids.
         file_names: str `[N]`, relative to the image folder.
-        source_rows: int64 `[N]`, the image's place in the label file.
+        source_rows: int64 `[N]`, the image's row in the label file.
         sizes_hw: int64 `[N, 2]`, height and width as stored.
         original_sizes_hw: int64 `[N, 2]`, height and width of the image itself.
         shard_of: int64 `[N]`, never decreasing.
@@ -48,7 +48,7 @@ class Index:
 
 
 class Samples(ABC):
-    """N images with their boxes and labels; the same place is the same image wherever it is read from.
+    """N images with their boxes and labels; an index means the same image wherever the pixels are read from.
 
     It holds numpy arrays only and no open file: it pickles, and forked processes share its memory.
 
@@ -57,7 +57,7 @@ class Samples(ABC):
         categories: The label file's category ids.
 
     Attributes:
-        num_own: How many are the data set's own; those after them are of others, trained on besides.
+        num_own: How many are the data set's own; the rest are of other data sets that are also trained on.
     """
 
     def __init__(self, index: Index, categories: CategoryMap) -> None:
@@ -72,15 +72,15 @@ class Samples(ABC):
     def image(self, i: int) -> ImageArray:
         """Return an image as stored, uint8 `[H, W, 3]`, an array of the caller's own; i is 0 to N - 1."""
 
-    def read_into(self, places: Sequence[int], buffer: memoryview) -> None:
+    def read_into(self, indices: Sequence[int], buffer: memoryview) -> None:
         """Write the bytes of images back to back.
 
         Args:
-            places: Rising.
-            buffer: As long as the images together, `num_bytes[places].sum()`.
+            indices: Rising.
+            buffer: As long as the images together, `num_bytes[indices].sum()`.
         """
         end = 0
-        for i in places:
+        for i in indices:
             image = self.image(i)
             buffer[end : end + image.nbytes] = image.data.cast("B")
             end += image.nbytes
@@ -118,7 +118,7 @@ class Samples(ABC):
 
     @property
     def source_rows(self) -> IntArray:
-        """Where each image stands in the label file, int64 `[N]`."""
+        """The row of each image in the label file, int64 `[N]`."""
         return self._index.source_rows
 
     @property
@@ -148,55 +148,62 @@ class Samples(ABC):
 class Merged(Samples):
     """Chosen images of several sources, one after the other.
 
-    Ids that would stand twice are raised above all of the sources before.
+    An id that would occur twice is raised above those of all sources before.
 
     Args:
-        sources: Samples, and the places to take, `[n]`. The first ones' categories are everyone's.
+        sources: Samples, and the indices to take, `[n]`. The first ones' categories are everyone's.
     """
 
     def __init__(self, sources: Sequence[tuple[Samples, IntArray]]) -> None:
-        indices: list[Index] = []
-        for samples, places in sources:
-            index = _rows(samples, places)
-            taken = np.concatenate([each.image_ids for each in indices]) if indices else index.image_ids[:0]
+        parts: list[Index] = []
+        for samples, indices in sources:
+            index = _select(samples._index, indices)
+            taken = np.concatenate([part.image_ids for part in parts]) if parts else index.image_ids[:0]
             if np.isin(index.image_ids, taken).any():
                 index = replace(index, image_ids=index.image_ids + taken.max() + 1 - index.image_ids.min())
-            indices.append(index)
+            parts.append(index)
         columns = {
-            name: np.concatenate([getattr(index, name) for index in indices])
-            for name in vars(indices[0])
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in vars(parts[0])
             if name != "box_starts"
         }
-        counts = np.concatenate([np.diff(index.box_starts) for index in indices])
+        counts = np.concatenate([np.diff(part.box_starts) for part in parts])
         starts = np.concatenate([[0], counts.cumsum()])
         super().__init__(Index(**columns, box_starts=starts), sources[0][0].categories)
         self._sources = [samples for samples, _ in sources]
-        self._source_of = np.repeat(np.arange(len(sources)), [len(places) for _, places in sources])
-        self._places = np.concatenate([places for _, places in sources])
+        self._source_of = np.repeat(np.arange(len(sources)), [len(indices) for _, indices in sources])
+        self._indices = np.concatenate([indices for _, indices in sources])
 
     def image(self, i: int) -> ImageArray:
         """Return an image as its source stores it, uint8 `[H, W, 3]`."""
-        return self._sources[int(self._source_of[i])].image(int(self._places[i]))
+        return self._sources[int(self._source_of[i])].image(int(self._indices[i]))
 
 
-def _rows(samples: Samples, places: IntArray) -> Index:
+def _select(index: Index, indices: IntArray) -> Index:
     """Return the columns of some images."""
-    index = samples._index
-    per_image = {
-        name: column[places]
+    per_box = ("boxes", "labels", "crowd")
+    starts, box_rows = rows_of(index.box_starts, indices)
+    columns = {
+        name: column[box_rows if name in per_box else indices]
         for name, column in vars(index).items()
-        if name not in ("box_starts", "boxes", "labels", "crowd")
+        if name != "box_starts"
     }
-    counts = np.diff(index.box_starts)[places]
-    starts = np.concatenate([[0], counts.cumsum()])
-    boxes = np.repeat(index.box_starts[places] - starts[:-1], counts) + np.arange(starts[-1])
-    return Index(
-        **per_image,
-        box_starts=starts,
-        boxes=index.boxes[boxes],
-        labels=index.labels[boxes],
-        crowd=index.crowd[boxes],
-    )
+    return Index(**columns, box_starts=starts)
+
+
+def rows_of(starts: IntArray, indices: IntArray) -> tuple[IntArray, IntArray]:
+    """Gather the boxes of some images.
+
+    Args:
+        starts: int64 `[N + 1]`: image i has the boxes `starts[i]` to `starts[i + 1]`.
+        indices: int64 `[K]`, the images.
+
+    Returns:
+        The same starts for the K images, `[K + 1]`, and the rows of their boxes, in order.
+    """
+    counts = np.diff(starts)[indices]
+    new_starts = np.concatenate([[0], counts.cumsum()]).astype(np.int64)
+    return new_starts, np.repeat(starts[indices] - new_starts[:-1], counts) + np.arange(new_starts[-1])
 
 
 def image_bytes(sizes_hw: IntArray) -> IntArray:

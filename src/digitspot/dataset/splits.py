@@ -11,7 +11,8 @@ import numpy as np
 from digitspot.config import Config, DataConfig
 from digitspot.dataset.image_files import ImageFiles
 from digitspot.dataset.pack import Pack
-from digitspot.dataset.pack_build import default_pack_root, open_or_build
+from digitspot.dataset.pack_build import open_or_build
+from digitspot.dataset.pack_cache import default_pack_root
 from digitspot.dataset.pack_plan import plan_pack
 from digitspot.dataset.samples import Merged, Samples
 from digitspot.dataset.seen import Seen

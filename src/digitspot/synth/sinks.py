@@ -9,9 +9,7 @@ from typing import IO, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from digitspot.dataset.pack import SHARD_BYTES, shard_name
-from digitspot.dataset.pack_plan import PackPlan, lay_out
-from digitspot.dataset.pack_write import write_index
+from digitspot.dataset.pack import SHARD_BYTES, lay_out, pack_index, shard_name, write_index
 from digitspot.dataset.samples import image_bytes
 from digitspot.labels.labels import LabelSet
 from digitspot.types import IntArray
@@ -128,23 +126,6 @@ class PackSink:
 
     def finish(self, labels: LabelSet, crcs: npt.NDArray[np.uint32], seed: int) -> None:
         """Write the index."""
-        sizes = np.array([image.size_hw for image in labels.images], np.int64).reshape(-1, 2)
-        shard_of, offsets = lay_out(image_bytes(sizes))
-        plan = PackPlan(
-            root=self.folder,
-            longest_side=None,
-            seed=seed,
-            original_sizes_hw=sizes,
-            sizes_hw=sizes,
-            source_rows=np.arange(len(sizes), dtype=np.int64),
-            shard_of=shard_of,
-            offsets=offsets,
-        )
-        write_index(
-            self.folder,
-            plan.index(labels, crcs),
-            plan.shard_sizes,
-            labels.categories,
-            longest_side=None,
-            seed=seed,
-        )
+        index = pack_index(labels, np.arange(len(labels)), labels.sizes_hw, crcs)
+        source = labels.path.name
+        write_index(self.folder, index, labels.categories, longest_side=None, seed=seed, source=source)
