@@ -8,7 +8,7 @@ import pytest
 from digitspot.cli import COMMANDS
 
 PACKAGE = Path(__file__).parents[1] / "src" / "digitspot"
-DATA_COMMANDS = {"synth", "convert", "check", "stats", "preview", "pack"}
+DATA_COMMANDS = {"synth", "convert", "check", "stats", "preview", "pack", "cache"}
 NAMED = sorted(
     {
         found
