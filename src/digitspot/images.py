@@ -132,7 +132,7 @@ def list_images(folder: Path) -> ListedImages:
         folders[:] = [name for name in folders if not name.startswith(".")]
         skipped += [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
         for path in (Path(parent, name) for name in names if not name.startswith(".")):
-            (paths if _is_image(path) else skipped).append(path)
+            (paths if is_image(path) else skipped).append(path)
     return ListedImages(sorted(paths, key=_natural), sorted(skipped, key=_natural))
 
 
@@ -143,7 +143,8 @@ def require_folder(folder: Path) -> None:
         raise DataError(f"{folder}: {what}")
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Say whether a file is an image that can be read: by its ending, else by its content."""
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return True
     try:

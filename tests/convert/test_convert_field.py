@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tarfile
 import unicodedata
 import zipfile
@@ -208,7 +209,7 @@ def with_all(folder: Path) -> Path:
 
 NFD = unicodedata.normalize("NFD", "Zähler {stem}.png")
 NFC = unicodedata.normalize("NFC", NFD)
-FOUND = "4 images have another name or folder"
+FOUND = "Images have another name or folder than in their labels: 4 "
 
 READ: list[tuple[str, Build, str]] = [
     ("percent encoding", coco("train.json", "z%C3%A4 {stem}.png", "train/zä {stem}.png"), FOUND),
@@ -261,41 +262,45 @@ READ: list[tuple[str, Build, str]] = [
         "two splits",
     ),
     ("a name of two splits in one word", coco("trainval.json", "{stem}.png", "i/{stem}.png"), "two splits"),
-    ("all in one beside the splits", with_all, "4 entries repeat an image"),
+    (
+        "all in one beside the splits",
+        with_all,
+        "Entries repeat an image with the same labels and were left out: 4 ",
+    ),
     (
         "annotation ids twice",
         coco("train.json", "{stem}.png", "train/{stem}.png", each("annotations", id=1)),
-        "annotation ids were missing or stood twice",
+        "Annotation ids were missing or stood twice; all got new ids: ",
     ),
     (
         "annotation ids missing",
         coco("train.json", "{stem}.png", "train/{stem}.png", each("annotations", id=None)),
-        "annotation ids were missing or stood twice",
+        "Annotation ids were missing or stood twice; all got new ids: ",
     ),
     (
         "annotation ids as text",
         coco("train.json", "{stem}.png", "train/{stem}.png", each("annotations", id="a")),
-        "annotation ids were missing or stood twice",
+        "Annotation ids were missing or stood twice; all got new ids: ",
     ),
     (
         "width and height swapped",
         coco("train.json", "{stem}.png", "train/{stem}.png", swapped),
-        "4 images had width and height swapped",
+        "Images had width and height swapped in their labels: 4 ",
     ),
     (
         "sizes of zero",
         coco("train.json", "{stem}.png", "train/{stem}.png", each("images", width=0)),
-        "4 images have no usable size",
+        "Images have no usable size in their labels; it was taken from them: 4 ",
     ),
     (
         "sizes missing",
         coco("train.json", "{stem}.png", "train/{stem}.png", each("images", height=None)),
-        "4 images have no usable size",
+        "Images have no usable size in their labels; it was taken from them: 4 ",
     ),
     (
         "boxes as fractions",
         coco("train.json", "{stem}.png", "train/{stem}.png", relative),
-        "8 boxes were fractions of their image",
+        "Boxes were fractions of their image and are pixels now: 8 ",
     ),
     (
         "classes as 6.0",
@@ -364,7 +369,7 @@ READ: list[tuple[str, Build, str]] = [
         ),
         "",
     ),
-    ("YOLO: two exports side by side", two_yolo, "2 folders that data.yaml names are not there"),
+    ("YOLO: two exports side by side", two_yolo, "Folders that data.yaml names are not there: 2 "),
     ("VOC in gb2312", voc(encoding="gb2312", note="图片"), ""),
     ("VOC in Big5", voc(encoding="big5", note="圖片"), ""),
     ("VOC in Shift JIS", voc(encoding="shift_jis", note="写真"), ""),
@@ -460,6 +465,27 @@ def turned(folder: Path) -> Path:
     return made
 
 
+def copied_splits(folder: Path) -> Path:
+    """A file of all images with images of its own, beside the splits with theirs."""
+    made = COCO(folder)
+    (folder / "all.json").write_text(json.dumps(document()))
+    images(folder / "images")
+    return made
+
+
+def archive_in_folder(folder: Path) -> Path:
+    packed("a.zip")(folder)
+    shutil.rmtree(folder / "made")
+    return folder
+
+
+def of_another_kind(folder: Path) -> Path:
+    YOLO(folder)
+    (folder / "images" / "p2.png").write_bytes(b"no image")
+    (folder / "images" / "p2.png").rename(folder / "images" / "p2.heic")
+    return folder
+
+
 def two_splits_one_name(folder: Path) -> Path:
     """Both splits have a p1.png; the one of `train` is gone."""
     for split in ("train", "valid"):
@@ -493,6 +519,8 @@ REFUSED: list[tuple[str, Build, str]] = [
         r"no image was found.*\n.*in/train/p1\.png \(tried also .*in/p1\.png\)",
     ),
     ("the first image is gone", two_splits_one_name, r"1 of 8 images are missing:\n.*train/p1\.png"),
+    ("YOLO: an image of a kind that is not read", of_another_kind, r"p2\.txt \(p2\.heic is none that can"),
+    ("a folder with an archive", archive_in_folder, r"no labels found, but archives: a\.zip"),
     ("YOLO: a label without its image", without(YOLO, "images/p2.png"), r"1 of 4 .*\n.*image of .*p2\.txt"),
     ("YOLO: no label file", without(YOLO, *(f"labels/p{n}.txt" for n in range(1, 5))), r"no labels found"),
     ("YOLO: no class file", without(YOLO, "classes.txt"), r"p1\.txt: nothing names its classes"),
@@ -583,9 +611,9 @@ def test_what_is_not_used_is_counted(tmp_path: Path, capfd: pytest.CaptureFixtur
     (tmp_path / "in" / "more" / "x.heic").write_text("?")
     assert run(["data", "convert", str(tmp_path / "in"), str(tmp_path / "out")]) == 0
     err = capfd.readouterr().err
-    assert "1 images are named by no label and were left out, such as more/p1.png" in err
-    assert "1 text or label files were not read, such as more/notes.txt" in err
-    assert "1 other files were left out, such as more/x.heic" in err
+    assert "Images are named by no label and were left out: 1 (such as more/p1.png)" in err
+    assert "Text or label files were not read: 1 (such as more/notes.txt)" in err
+    assert "Other files were left out: 1 (such as more/x.heic)" in err
 
 
 def test_crowds_stay_marked(tmp_path: Path) -> None:

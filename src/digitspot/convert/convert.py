@@ -154,7 +154,7 @@ def _check_missing(collection: Collection, files: SourceFiles, options: Conversi
         return
     if num_missing == num_all or not options.skip_missing:
         told = [f"{image.path}" + _also_tried(image) for image in missing[:_NUM_NAMED]]
-        told += [f"the image of {path}" for path in orphans[:_NUM_NAMED]]
+        told += [_orphan(path, files) for path in orphans[:_NUM_NAMED]]
         named = "\n".join(f"  {line}" for line in told[:_NUM_NAMED])
         what = "no image was found, " if num_missing == num_all else ""
         raise DataError(
@@ -170,6 +170,12 @@ def _check_missing(collection: Collection, files: SourceFiles, options: Conversi
 
 def _also_tried(image: SourceImage) -> str:
     return f" (tried also {image.tried[1]})" if len(image.tried) > 1 else ""
+
+
+def _orphan(path: Path, files: SourceFiles) -> str:
+    """Name a label file without an image, and a file of its name that is no image that can be read."""
+    others = [each.name for each in files.all if each.stem == path.stem and each.suffix != path.suffix]
+    return f"the image of {path}" + (f" ({others[0]} is none that can be read)" if others else "")
 
 
 def _divided(images: list[SourceImage], options: ConversionOptions) -> dict[str, list[SourceImage]]:

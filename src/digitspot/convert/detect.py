@@ -56,7 +56,7 @@ def _nothing_found(files: SourceFiles, wanted: Format | None) -> DataError:
         named = ", ".join(path.name for path in there[:_NUM_NAMED])
         return DataError(
             f"{files.source}: no labels found, but archives: {named}",
-            hint=f"Convert an archive by its own name: `digitspot data convert {there[0]} OUT`.",
+            hint="Convert each archive by its own name, or unpack them first.",
         )
     looked = [path.name for path in files.labels][:_NUM_NAMED]
     told = f"; {', '.join(looked)} is none of them" if looked else ""

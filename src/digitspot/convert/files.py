@@ -10,16 +10,11 @@ from pathlib import Path
 
 from digitspot.convert.source import Notes, split_of_folders, splits_named
 from digitspot.errors import DataError
-from digitspot.images import IMAGE_SUFFIXES
+from digitspot.images import is_image
 
 LABEL_SUFFIXES = frozenset({".mat", ".json", ".xml", ".csv", ".tsv", ".txt", ".yaml", ".yml", ".names"})
 _LABEL_FOLDERS = ("annotations", "annotation", "labels", "label")
 _IGNORED = ("__MACOSX", "Thumbs.db", "desktop.ini")
-
-
-def is_image(path: Path) -> bool:
-    """Say whether a file has the ending of an image that can be read."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ class SourceFiles:
     def folder(self) -> Path:
         """The folder that labels and images must stay in: around a folder of labels alone, the one above."""
         folder = self.source if self.source.is_dir() else self.source.parent
-        alone = folder.name.lower() in _LABEL_FOLDERS and not any(map(is_image, _walk(folder)))
+        alone = folder.name.lower() in _LABEL_FOLDERS and not any(map(_may_be_image, _walk(folder)))
         return folder.parent if alone else folder
 
     @cached_property
@@ -55,11 +50,15 @@ class SourceFiles:
     @cached_property
     def images(self) -> list[Path]:
         """Every image."""
-        return [path for path in self.all if is_image(path)]
+        return [path for path in self.all if _may_be_image(path)]
 
     def split_of_path(self, path: Path) -> str | None:
         """Return the split that a file's folders name."""
         return split_of_folders(path.relative_to(self.folder).parts[:-1])
+
+
+def _may_be_image(path: Path) -> bool:
+    return path.suffix.lower() not in LABEL_SUFFIXES and is_image(path)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from digitspot.convert.files import LABEL_SUFFIXES, SourceFiles, is_image
+from digitspot.convert.files import LABEL_SUFFIXES, SourceFiles
 from digitspot.convert.source import Collection, SourceImage
 from digitspot.errors import DataError
+from digitspot.images import IMAGE_SUFFIXES
 from digitspot.labels.rules import is_inner_path
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
@@ -52,13 +53,15 @@ def note_unused(collection: Collection, files: SourceFiles) -> None:
         return
     used = {image.path for image in collection.images} | collection.used | set(collection.orphans)
     used |= {image.label_file for image in collection.images}
+    images = set(files.images)
     for path in files.all:
         if path not in used:
-            collection.notes.add(_unused(path), str(path.relative_to(files.folder)))
+            what = _unused(path, is_image=path in images)
+            collection.notes.add(what, str(path.relative_to(files.folder)))
 
 
-def _unused(path: Path) -> str:
-    if is_image(path):
+def _unused(path: Path, *, is_image: bool) -> str:
+    if is_image:
         return "images are named by no label and were left out"
     if path.suffix.lower() in LABEL_SUFFIXES:
         return "text or label files were not read"
@@ -132,7 +135,7 @@ class _Images:
         """
         for name in (variant for whole in image.names for variant in _variants(whole)):
             path = PurePosixPath(name)
-            stem = path.stem if is_image(Path(name)) else path.name
+            stem = path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
             for key in (key_of(path.name), key_of(stem)):
                 found = [each for each in self.by_key.get(key, []) if not self._apart(each, image)]
                 if found:

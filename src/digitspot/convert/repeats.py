@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,26 @@ def each_once(images: Sequence[SourceImage], notes: Notes, *, resplit: bool) -> 
             )
         notes.add(TWICE, image.where)
         kept[image.path] = replace(first, split=first.split or image.split)
-    return list(kept.values())
+    return _without_copies(list(kept.values()), notes)
+
+
+def _without_copies(images: list[SourceImage], notes: Notes) -> list[SourceImage]:
+    """Leave out images without a split whose copy, with the same labels and name, is in a split."""
+    in_split = {image.path.name: image for image in images if image.split}
+    kept = []
+    for image in images:
+        other = in_split.get(image.path.name)
+        if image.split is None and other is not None and _is_copy(image, other):
+            notes.add("images without a split are copies of one in a split and were left out", image.where)
+        else:
+            kept.append(image)
+    return kept
+
+
+def _is_copy(image: SourceImage, other: SourceImage) -> bool:
+    if image.tried or other.tried or not _same(image, other):
+        return False
+    return filecmp.cmp(image.path, other.path, shallow=False)
 
 
 def _same(first: SourceImage, other: SourceImage) -> bool:

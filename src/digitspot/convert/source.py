@@ -61,9 +61,11 @@ class Notes(Counter[str]):
         self.examples = other.examples | self.examples
 
     def lines(self) -> list[str]:
-        """Return one line for each note."""
-        told = [(what, count, self.examples.get(what)) for what, count in self.items()]
-        return [f"{count:,} {what}" + (f", such as {shown}" if shown else "") for what, count, shown in told]
+        """Return one line for each note, such as "Boxes were cut to the frame: 3 (such as 7.png)"."""
+        shown = {what: f" (such as {example})" for what, example in self.examples.items()}
+        return [
+            f"{what[0].upper()}{what[1:]}: {count:,}{shown.get(what, '')}" for what, count in self.items()
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,18 +138,7 @@ class Collection:
     ) -> None:
         """Add an image; boxes without an area are left out and counted.
 
-        Args:
-            names: The image itself, or what the label file calls it, the surest name first.
-            split: Any name, see `split_name`.
-            boxes: `[N, 4]`, x1 y1 x2 y2.
-            digits: `[N]`.
-            where: The file and what in it, for messages.
-            label_file: See `SourceImage`, as the others.
-            bases: Folders that the names may be relative to.
-            size_hw: (height, width).
-            image_id: The file's.
-            crowd: `[N]`.
-            is_relative: Whether boxes are fractions of the image.
+        Args are those of `SourceImage`. `names` may be the image itself, `split` any name.
 
         Raises:
             DataError: A coordinate is not a finite number of pixels, or there are too many boxes.
