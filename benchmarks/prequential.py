@@ -123,7 +123,7 @@ def train(options: argparse.Namespace, run: Run) -> None:
     torch.manual_seed(config.train.seed)
     learner = Learner(build_detector(config.model), config, device)
     run.start(config, options.data.resolve())
-    validator = Validator(opened.valid, opened.places.tolist())
+    validator = Validator(opened.valid, opened.valid_indices.tolist())
     trainer = FollowedTrainer(config, run, opened.samples, validator, learner, batches, TrainState())
     trainer.valid_batches = as_they_are(opened.valid, config)
     trainer.train()

@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional
 from digitspot.config import InputConfig, ModelConfig
 from digitspot.detector import Detector, build_detector
 from digitspot.images import decode_image, list_images
-from digitspot.preprocess import MEAN, STD, prepare, stack
+from digitspot.preprocess import MEAN, STD, collate, prepare
 from digitspot.runtime.onnx_runtime import OnnxRuntime
 from digitspot.runtime.torch_runtime import TorchRuntime
 from digitspot.training.loader import TensorBatch
@@ -109,7 +109,7 @@ def test_normalising_twice_is_torchvisions_normalisation_twice() -> None:
         torch.from_numpy(image).permute(2, 0, 1).float() / 255, MEAN.tolist(), STD.tolist()
     )
     twice = functional.normalize(once, MEAN.tolist(), STD.tolist())
-    np.testing.assert_allclose(stack([prepare(image, rule)], rule)[0], twice.numpy(), atol=1e-4)
+    np.testing.assert_allclose(collate([prepare(image, rule)], rule)[0], twice.numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize(

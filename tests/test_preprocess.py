@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torchvision.transforms.functional import normalize
 
 from digitspot.config import InputConfig
-from digitspot.preprocess import Prepared, group_by_shape, input_size, prepare, stack
+from digitspot.preprocess import Prepared, collate, group_by_shape, input_size, prepare
 
 SIDES = st.integers(1, 3000)
 
@@ -64,7 +64,7 @@ def test_prepare_leaves_the_image_alone() -> None:
         prepare(image, InputConfig(short_side=short))
     assert (image == before).all()
     image.flags.writeable = False
-    stack([prepare(image, InputConfig(short_side=20))], InputConfig(multiple=8))
+    collate([prepare(image, InputConfig(short_side=20))], InputConfig(multiple=8))
 
 
 @given(SIDES, SIDES, st.lists(st.tuples(*[st.floats(-1, 2)] * 4), max_size=5))
@@ -83,11 +83,11 @@ def test_the_whole_image_maps_to_the_whole_input() -> None:
     np.testing.assert_allclose(image.to_input(whole), [[0, 0, w, h]], rtol=1e-6)
 
 
-def test_stack_normalises_as_torchvision_and_pads_with_the_mean() -> None:
+def test_collate_normalises_as_torchvision_and_pads_with_the_mean() -> None:
     random = np.random.default_rng(1)
     sizes = [(5, 9), (8, 8), (1, 1)]
     images = [Prepared(random.integers(0, 256, (*size, 3), np.uint8), size) for size in sizes]
-    batch = stack(images, InputConfig(multiple=8))
+    batch = collate(images, InputConfig(multiple=8))
     assert (batch.shape, batch.dtype) == ((3, 3, 8, 16), np.float32)
     for row, image, (h, w) in zip(batch, images, sizes, strict=True):
         pixels = torch.from_numpy(image.pixels).permute(2, 0, 1).float() / 255
@@ -110,7 +110,7 @@ def test_padded_size(
     sizes: list[tuple[int, int]], multiple: int, expected: tuple[int, int], reason: str
 ) -> None:
     images = [Prepared(np.zeros((*size, 3), np.uint8), size) for size in sizes]
-    assert stack(images, InputConfig(multiple=multiple)).shape == (len(sizes), 3, *expected), reason
+    assert collate(images, InputConfig(multiple=multiple)).shape == (len(sizes), 3, *expected), reason
 
 
 @given(st.lists(st.tuples(SIDES, SIDES), max_size=40), st.integers(1, 9), st.sampled_from([1, 8, 32]))

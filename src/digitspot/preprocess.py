@@ -74,7 +74,7 @@ def prepare(image: ImageArray, rule: InputConfig, short_side: int | None = None)
     Args:
         image: uint8 `[H, W, 3]`.
         rule: The size rule.
-        short_side: Takes the place of the rule's; the longer side's limit scales with it.
+        short_side: Replaces the rule's; the limit of the longer side scales with it.
     """
     short = rule.short_side if short_side is None else short_side
     long = round(rule.long_side * short / rule.short_side)
@@ -94,18 +94,18 @@ def _upscaled(image: ImageArray, factor: int) -> ImageArray:
     return np.asarray(Image.fromarray(image).resize(size_wh, Image.Resampling.BICUBIC))
 
 
-def stack(images: Sequence[Prepared], rule: InputConfig, out: FloatArray | None = None) -> FloatArray:
+def collate(images: Sequence[Prepared], rule: InputConfig, out: FloatArray | None = None) -> FloatArray:
     """Normalise and pad images into one batch, float32 `[B, 3, H, W]`.
 
-    Each image stands at the top left; H and W are the smallest multiples that hold all.
+    Each image is at the top left; H and W are the smallest multiples that hold all.
     Padding is 0, the mean colour.
 
     Args:
         images: The images.
         rule: H and W are multiples of its `multiple`.
-        out: Zeros of `stacked_shape` to write into, in the place of a new array.
+        out: Zeros of `collated_shape` to write into, instead of a new array.
     """
-    batch = np.zeros(stacked_shape(images, rule.multiple), np.float32) if out is None else out
+    batch = np.zeros(collated_shape(images, rule.multiple), np.float32) if out is None else out
     scale, offset = 1 / (255 * STD), MEAN / STD
     if rule.normalise_twice:
         scale, offset = scale / STD, (offset + MEAN) / STD
@@ -115,16 +115,17 @@ def stack(images: Sequence[Prepared], rule: InputConfig, out: FloatArray | None 
     return batch
 
 
-def stacked_shape(images: Sequence[Prepared], multiple: int) -> tuple[int, int, int, int]:
-    """Return the (B, 3, H, W) that `stack` makes of images."""
+def collated_shape(images: Sequence[Prepared], multiple: int) -> tuple[int, int, int, int]:
+    """Return the (B, 3, H, W) that `collate` makes of images."""
     height = _round_up(max(image.size_hw[0] for image in images), multiple)
     width = _round_up(max(image.size_hw[1] for image in images), multiple)
     return len(images), 3, height, width
 
 
 def group_by_shape(sizes_hw: Sequence[tuple[int, int]], batch_size: int, multiple: int) -> list[list[int]]:
-    """Deal indices into batches of one padded shape: what is found in an image must not depend on the
-    others of its batch, and a wider one would pad it more.
+    """Group indices into batches of one padded shape.
+
+    Detections of an image must not depend on the others of its batch, and a wider one would pad it more.
 
     >>> group_by_shape([(10, 10), (10, 40), (12, 12), (11, 45)], 2, 16)
     [[0, 2], [1, 3]]

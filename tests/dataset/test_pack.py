@@ -105,9 +105,9 @@ class TestDamage:
         assert "Delete the folder" in (caught.value.hint or "")
 
     @pytest.mark.parametrize("name", ["shard-00000.rgb", "index.npz", "pack.json"])
-    @pytest.mark.parametrize("share", [0.5, 0.0])
-    def test_cut_before_opening(self, pack: Pack, tmp_path: Path, name: str, share: float) -> None:
-        os.truncate(pack.path / name, int((pack.path / name).stat().st_size * share))
+    @pytest.mark.parametrize("fraction", [0.5, 0.0])
+    def test_cut_before_opening(self, pack: Pack, tmp_path: Path, name: str, fraction: float) -> None:
+        os.truncate(pack.path / name, int((pack.path / name).stat().st_size * fraction))
         with pytest.raises(DataError, match=name):
             Pack.open(pack.path)
         labels = write_split(tmp_path)

@@ -15,7 +15,7 @@ from pack_split import write_split
 
 from digitspot.dataset.pack import Pack
 from digitspot.dataset.pack_build import open_or_build
-from digitspot.dataset.parts import PartFeed, PartMemory, PlacedBatch
+from digitspot.dataset.parts import LoadedBatch, PartFeed, PartMemory
 from digitspot.dataset.sampler import BatchPlan
 from digitspot.errors import DataError
 
@@ -34,7 +34,7 @@ def consume(pack: Pack, plan: BatchPlan, epochs: int, ahead: int, skipped: int =
     """Ask as a loader does: `ahead` batches first, then one for each that was made; made late, as asked."""
     planned = [batch for epoch in range(epochs) for batch in plan.epoch(epoch)][skipped:]
     memory = PartMemory(pack, int(pack.num_bytes.sum()))
-    asked: deque[PlacedBatch | None] = deque()
+    asked: deque[LoadedBatch | None] = deque()
     feed = iter(PartFeed(planned, memory, ahead))
     made = []
     for _ in range(ahead):

@@ -79,7 +79,7 @@ def test_prepared_once_for_the_same_images_and_settings(pack: Pack, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("places", "reason"),
+    ("indices", "reason"),
     [
         ([], "none"),
         ([5], "one"),
@@ -87,10 +87,10 @@ def test_prepared_once_for_the_same_images_and_settings(pack: Pack, tmp_path: Pa
         ([0, 2, 3, 7, 11], "with gaps"),
     ],
 )
-def test_reading_several_at_once(places: list[int], reason: str, pack: Pack) -> None:
-    buffer = bytearray(int(pack.num_bytes[places].sum()))
-    pack.read_into(places, memoryview(buffer))
-    assert bytes(buffer) == b"".join(pack.image(i).tobytes() for i in places), reason
+def test_reading_several_at_once(indices: list[int], reason: str, pack: Pack) -> None:
+    buffer = bytearray(int(pack.num_bytes[indices].sum()))
+    pack.read_into(indices, memoryview(buffer))
+    assert bytes(buffer) == b"".join(pack.image(i).tobytes() for i in indices), reason
 
 
 def test_reading_over_the_end_of_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,17 +107,17 @@ def test_merged_samples_are_those_of_their_sources(tmp_path: Path) -> None:
         open_or_build(write_split(tmp_path / name, num=num), tmp_path / name / "train", tmp_path / "packs")
         for name, num in (("a", 9), ("b", 7))
     )
-    places = np.array([1, 4, 6])
-    merged = Merged([(first, np.arange(9)), (second, places)])
+    indices = np.array([1, 4, 6])
+    merged = Merged([(first, np.arange(9)), (second, indices)])
     assert len(merged) == 12
     assert len(set(merged.image_ids.tolist())) == 12
     assert merged.image_ids[:9].tolist() == first.image_ids.tolist()
     for i in range(12):
-        source, place = (first, i) if i < 9 else (second, int(places[i - 9]))
-        np.testing.assert_array_equal(merged.image(i), source.image(place))
-        np.testing.assert_array_equal(merged.boxes(i), source.boxes(place))
-        np.testing.assert_array_equal(merged.labels(i), source.labels(place))
-        np.testing.assert_array_equal(merged.crowd(i), source.crowd(place))
+        source, index = (first, i) if i < 9 else (second, int(indices[i - 9]))
+        np.testing.assert_array_equal(merged.image(i), source.image(index))
+        np.testing.assert_array_equal(merged.boxes(i), source.boxes(index))
+        np.testing.assert_array_equal(merged.labels(i), source.labels(index))
+        np.testing.assert_array_equal(merged.crowd(i), source.crowd(index))
     buffer = bytearray(int(merged.num_bytes.sum()))
     merged.read_into(range(12), memoryview(buffer))
     assert bytes(buffer) == b"".join(merged.image(i).tobytes() for i in range(12))

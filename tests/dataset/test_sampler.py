@@ -109,18 +109,18 @@ def in_parts(num: int, parts: int, size: int = 4, **options: Any) -> BatchPlan:
 
 
 @given(st.integers(1, 400), st.integers(1, 12), st.integers(1, 9), st.integers(0, 3))
-def test_parts_share_out_all_images(num: int, parts: int, size: int, epoch: int) -> None:
+def test_parts_hold_all_images(num: int, parts: int, size: int, epoch: int) -> None:
     if parts > num:
         with pytest.raises(ConfigError, match=f"data.parts is {parts}, but there are {num} images"):
             in_parts(num, parts)
         return
     planned = in_parts(num, parts, size)
-    dealt = planned.parts(epoch)
-    assert sorted(i for part in dealt for i in part.tolist()) == list(range(num))
-    assert {len(part) for part in dealt} <= {num // parts, num // parts + 1}
+    assigned = planned.parts(epoch)
+    assert sorted(i for part in assigned for i in part.tolist()) == list(range(num))
+    assert {len(part) for part in assigned} <= {num // parts, num // parts + 1}
     batches = planned.epoch(epoch)
     assert [batch.part for batch in batches] == sorted(batch.part for batch in batches)
-    assert all(set(batch.indices) <= set(dealt[batch.part].tolist()) for batch in batches)
+    assert all(set(batch.indices) <= set(assigned[batch.part].tolist()) for batch in batches)
     assert [sum(batch.part == part for batch in batches) for part in range(parts)] == (
         planned.batches_per_part(epoch)
     )
@@ -131,17 +131,17 @@ def test_one_part_is_the_full_shuffle() -> None:
     assert in_parts(100, 1, 8).epoch(2) == plan(100, 8).epoch(2)
 
 
-def test_parts_are_dealt_anew_or_kept() -> None:
-    def parts(deal: str, epoch: int) -> list[list[int]]:
-        return [part.tolist() for part in in_parts(200, 5, deal=deal).parts(epoch)]
+def test_parts_are_assigned_anew_or_kept() -> None:
+    def parts(part_order: str, epoch: int) -> list[list[int]]:
+        return [part.tolist() for part in in_parts(200, 5, part_order=part_order).parts(epoch)]
 
     assert parts("once", 0) == parts("once", 1) == parts("each_cycle", 0)
     assert parts("each_cycle", 1) != parts("each_cycle", 0)
-    kept = in_parts(200, 5, deal="once")
+    kept = in_parts(200, 5, part_order="once")
     assert kept.epoch(0) != [replace(batch, epoch=0) for batch in kept.epoch(1)], "in another order"
 
 
-def test_parts_are_random_shares_read_in_runs() -> None:
+def test_parts_are_random_samples_read_in_runs() -> None:
     """Neighbours travel together in blocks of 32, so a part of 1,000 is some 32 runs and not 1,000."""
     part = in_parts(10_000, 10).parts(0)[3]
     runs = 1 + int((np.diff(part) > 1).sum())
@@ -150,7 +150,7 @@ def test_parts_are_random_shares_read_in_runs() -> None:
 
 
 def test_a_held_out_part_is_left_out_in_turn() -> None:
-    planned = in_parts(43, 4, deal="once", hold_out=True)
+    planned = in_parts(43, 4, part_order="once", hold_out=True)
     for epoch in range(6):
         held = planned.held_out(epoch)
         assert held == epoch % 4

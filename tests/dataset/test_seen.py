@@ -39,7 +39,7 @@ def test_the_images_of_a_training_are_known_again(
 def test_of_merged_validation_only_the_untouched_slice_is_unseen(small_data: Path, tmp_path: Path) -> None:
     data = opened(small_data, tmp_path, merge_valid=True, untouched_fraction=0.25)
     labels = read_labels(small_data / "valid.json", clip=False)
-    untouched = set(data.valid.image_ids[data.places].tolist())
+    untouched = set(data.valid.image_ids[data.valid_indices].tolist())
     everything = {image.image_id for image in labels.images}
     assert data.seen.among(labels) == everything - untouched
     with pytest.raises(DataError, match="trained on 6 of these 8 images") as refusal:

@@ -21,7 +21,7 @@ from digitspot.detector import Detector, build_detector
 from digitspot.detector.model import pick_device
 from digitspot.detector.presets import RESNET18_ANCHOR_RATIOS, RESNET18_ANCHOR_SIZES
 from digitspot.errors import ConfigError
-from digitspot.preprocess import Prepared, stack
+from digitspot.preprocess import Prepared, collate
 
 Build = Callable[..., Detector]
 
@@ -89,7 +89,7 @@ def test_equals_torchvision(preset: str) -> None:
     torch.manual_seed(1)
     theirs = torchvisions(preset)
     ours = build_detector(ModelConfig(**{**vars(OURS), "preset": preset}))
-    batch = torch.from_numpy(stack(images(), InputConfig(multiple=32)))
+    batch = torch.from_numpy(collate(images(), InputConfig(multiple=32)))
     raw = [torch.from_numpy(image.pixels).permute(2, 0, 1).float() / 255 for image in images()]
     with torch.no_grad():  # statistics and scores that tell boxes apart
         theirs.train()

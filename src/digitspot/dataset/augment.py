@@ -23,19 +23,19 @@ from digitspot.types import FloatArray, ImageArray, IntArray
 Sample = tuple[tv_tensors.Image, tv_tensors.BoundingBoxes]
 Transform = Callable[[tv_tensors.Image, tv_tensors.BoundingBoxes], Sample]
 
-HUE_SHARE = 10 / 180
+HUE_FRACTION = 10 / 180
 """The report's hue shift of 10 is in OpenCV's units of 180 to the circle."""
-SATURATION_SHARE = VALUE_SHARE = 20 / 255
+SATURATION_FRACTION = VALUE_FRACTION = 20 / 255
 """The report's shifts of 20 are in units of 255."""
 SQUARE_SIDE = (10, 20)
 """The report's black square, in pixels of the original image."""
 
 
 class BlackSquare(torch.nn.Module):
-    """Cover one random place with a black square, as the report does.
+    """Cover a random square with black, as the report does.
 
     Args:
-        probability: Share of images that get one.
+        probability: Fraction of images that get one.
         scale: Pixels of the given image for one of the original.
     """
 
@@ -96,7 +96,7 @@ class ZoomOut(torch.nn.Module):
     The border continues the image's edge; a constant one would show the network where images end.
 
     Args:
-        probability: Share of images that are zoomed out.
+        probability: Fraction of images that are zoomed out.
         max_factor: Largest factor; log-uniform from 1.
     """
 
@@ -115,7 +115,7 @@ class ZoomOut(torch.nn.Module):
 
 
 def pad_to_zoom(
-    image: tv_tensors.Image, boxes: tv_tensors.BoundingBoxes, factor: float, place: tuple[float, float]
+    image: tv_tensors.Image, boxes: tv_tensors.BoundingBoxes, factor: float, position: tuple[float, float]
 ) -> Sample:
     """Put an image into a frame `factor` times as large, the border continuing its edge.
 
@@ -123,11 +123,11 @@ def pad_to_zoom(
         image: uint8 `[3, H, W]`.
         boxes: In its pixels.
         factor: At least 1.
-        place: Share of the new border that is on the left and on the top, 0..1.
+        position: Fractions of the new border that are on the left and on the top, 0..1.
     """
     height, width = image.shape[-2:]
     extra_x, extra_y = round(width * (factor - 1)), round(height * (factor - 1))
-    left, top = round(extra_x * place[0]), round(extra_y * place[1])
+    left, top = round(extra_x * position[0]), round(extra_y * position[1])
     padded = functional.pad(image, [left, top, extra_x - left, extra_y - top], padding_mode="edge")
     moved = boxes.as_subclass(torch.Tensor) + torch.tensor([left, top, left, top])
     return padded, _boxes(moved, padded)
@@ -141,7 +141,7 @@ class RotateAndShift(torch.nn.Module):
 
     Args:
         max_degrees: Largest rotation to either side.
-        max_shift: Largest shift, as a share of width and height.
+        max_shift: Largest shift, as a fraction of width and height.
     """
 
     def __init__(self, max_degrees: float, max_shift: float) -> None:
@@ -204,7 +204,8 @@ def build_augmentation(config: AugmentConfig, scale: float = 1.0) -> Transform:
     seed: list[Any] = [
         v2.RandomApply([v2.ColorJitter(brightness=0.2, contrast=0.2)], p=0.5),
         v2.RandomApply(
-            [v2.ColorJitter(hue=HUE_SHARE, saturation=SATURATION_SHARE, brightness=VALUE_SHARE)], p=0.5
+            [v2.ColorJitter(hue=HUE_FRACTION, saturation=SATURATION_FRACTION, brightness=VALUE_FRACTION)],
+            p=0.5,
         ),
         v2.RandomApply([Blur(3)], p=0.2),
         BlackSquare(0.3, scale),
@@ -244,12 +245,12 @@ def augment(
 def keep_visible(
     boxes: FloatArray, size_hw: tuple[int, int], min_visible: float = 0.4
 ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
-    """Clip boxes to the frame and drop those of which too little is left.
+    """Clip boxes to the frame and drop those that are mostly outside.
 
     Args:
         boxes: float32 `[N, 4]`.
         size_hw: The frame.
-        min_visible: Smallest share of a box's area that must be inside it.
+        min_visible: Smallest fraction of a box's area that must be inside the frame.
 
     Returns:
         Boxes `[M, 4]`, each at least a pixel wide and high, and the mask `[N]` of those that stay.
@@ -266,12 +267,12 @@ def augment_sample(
     """Augment one image of a training.
 
     Args:
-        samples: What it is of.
-        i: Its place there.
+        samples: The images of the training.
+        i: The image's index there.
         image: Its pixels as stored, uint8 `[H, W, 3]`.
         config: The preset and its strengths.
         seed: The training's.
-        epoch: With the seed and the image's id it decides all that is random.
+        epoch: With the seed and the image's id, it decides everything random.
 
     Returns:
         The image, its boxes `[N, 4]` in its pixels, within the frame, and their labels `[N]`.

@@ -20,7 +20,7 @@ NUM_SLOTS = 2
 
 
 @dataclass(frozen=True)
-class PlacedBatch:
+class LoadedBatch:
     """A batch whose images are in memory.
 
     Attributes:
@@ -36,9 +36,8 @@ class PlacedBatch:
 class PartMemory:
     """Two buffers that forked processes share, each for the images of a part.
 
-    The memory is anonymous and shared: processes forked after it was made see what is read into it
-    later, and it is theirs together once. Pages count from the first time that they are written to, until
-    they are released.
+    The memory is anonymous and shared: processes forked after it was made see what is read into it later.
+    Pages count once for all of them, from the first write until they are released.
 
     Args:
         samples: What the parts are of.
@@ -57,19 +56,19 @@ class PartMemory:
         self._pixels = pixels.reshape(NUM_SLOTS, self.capacity)
         self._starts = _shared(NUM_SLOTS * num * 8)[1].view(np.int64).reshape(NUM_SLOTS, num)
 
-    def read(self, slot: int, places: Sequence[int]) -> None:
-        """Read images into a buffer, in the place of what it held.
+    def read(self, slot: int, indices: Sequence[int]) -> None:
+        """Read images into a buffer; what it held is gone.
 
         Args:
             slot: Which buffer.
-            places: Images of a part, rising.
+            indices: Images of a part, rising.
 
         Raises:
             DataError: They cannot be read.
         """
-        sizes = self.samples.num_bytes[places]
-        self._starts[slot, places] = np.cumsum(sizes) - sizes
-        self.samples.read_into(places, self._pixels[slot].data[: int(sizes.sum())])
+        sizes = self.samples.num_bytes[indices]
+        self._starts[slot, indices] = np.cumsum(sizes) - sizes
+        self.samples.read_into(indices, self._pixels[slot].data[: int(sizes.sum())])
 
     def image(self, slot: int, i: int) -> ImageArray:
         """Return a copy of an image, uint8 `[H, W, 3]`, of those last read into a buffer."""
@@ -77,14 +76,14 @@ class PartMemory:
         start = int(self._starts[slot, i])
         return self._pixels[slot, start : start + 3 * height * width].reshape(height, width, 3).copy()
 
-    def release(self, slot: int, places: Sequence[int]) -> None:
+    def release(self, slot: int, indices: Sequence[int]) -> None:
         """Give the pages of images back to the system, for all processes; what shares a page stays.
 
         Where the system cannot (only Linux can), they stay until the buffer is read into again.
         """
         if not hasattr(mmap, "MADV_REMOVE"):
             return
-        for i in places:
+        for i in indices:
             start = slot * self.capacity + int(self._starts[slot, i])
             first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
             end = (start + int(3 * self.samples.sizes_hw[i].prod())) // mmap.PAGESIZE * mmap.PAGESIZE
@@ -93,12 +92,12 @@ class PartMemory:
 
 
 class PartFeed:
-    """Planned batches in order, each given out when its part is in memory; None where there is to wait.
+    """Planned batches in order, each given out when its part is in memory.
 
-    Whoever asks for another batch has got all but the last `ahead - 1`. The images of a batch that was got
-    are released, and a buffer is read into again once none of its part can still be in the making; half of
-    the part that is trained on is gone by then, so that both take one and a half. Where a part has too few
-    batches, None is given out, to be answered with nothing.
+    Whoever asks for another batch has received all but the last `ahead - 1`. The images of received batches
+    are released. The other buffer is filled when no batch of its old part can be in the making, and not before
+    half of the current part is released: so both parts take one and a half. Where a part has too few batches
+    for that, None is given out, and the loader makes nothing of it.
 
     Args:
         batches: What to give out.
@@ -109,38 +108,43 @@ class PartFeed:
     def __init__(self, batches: Iterable[Batch], memory: PartMemory, ahead: int) -> None:
         self.batches, self.memory, self.ahead = batches, memory, ahead
 
-    def __iter__(self) -> Iterator[PlacedBatch | None]:
+    def __iter__(self) -> Iterator[LoadedBatch | None]:
         """Give out the batches; a change of part waits for what is left of its reading."""
-        rounds = (list(batches) for _, batches in groupby(self.batches, lambda each: (each.epoch, each.part)))
-        batches, slot = next(rounds, []), 0
-        given = before = 0  # all that was given out, and what had been when this part began
-        making: deque[PlacedBatch | None] = deque()
+        parts = (list(batches) for _, batches in groupby(self.batches, lambda each: (each.epoch, each.part)))
+        batches, slot, first = next(parts, []), 0, True
+        making: deque[LoadedBatch | None] = deque()
         with ThreadPoolExecutor(1, "reading parts") as reader:
             reading = self._read(reader, batches, slot)
             while batches:
-                following: list[Batch] | None = None
                 reading.result()
-                left = deque(batches)
-                wait = max(self.ahead - 1 if before else 0, len(batches) // 2)
-                while left or following is None:
-                    while len(making) >= self.ahead:
-                        self._release(making.popleft())
-                    if following is None and given - before >= wait:
-                        following = next(rounds, [])
-                        reading = self._read(reader, following, 1 - slot)
-                        continue
-                    making.append(PlacedBatch(left.popleft(), slot) if left else None)
-                    yield making[-1]
-                    given += 1
-                batches, slot, before = following, 1 - slot, given
+                wait = max(0 if first else self.ahead - 1, len(batches) // 2)
+                yield from self._give(batches[:wait], slot, wait, making)
+                self._release_made(making)  # no batch of the part before is in the making now
+                following = next(parts, [])
+                reading = self._read(reader, following, 1 - slot)
+                rest = batches[wait:]
+                yield from self._give(rest, slot, len(rest), making)
+                batches, slot, first = following, 1 - slot, False
 
-    def _release(self, placed: PlacedBatch | None) -> None:
-        if placed is not None:
-            self.memory.release(placed.slot, placed.batch.indices)
+    def _give(
+        self, batches: list[Batch], slot: int, num: int, making: deque[LoadedBatch | None]
+    ) -> Iterator[LoadedBatch | None]:
+        """Give out batches, then None, `num` in all."""
+        for i in range(num):
+            self._release_made(making)
+            making.append(LoadedBatch(batches[i], slot) if i < len(batches) else None)
+            yield making[-1]
+
+    def _release_made(self, making: deque[LoadedBatch | None]) -> None:
+        """Release the batches that must have been made by now, since another one is asked for."""
+        while len(making) >= self.ahead:
+            made = making.popleft()
+            if made is not None:
+                self.memory.release(made.slot, made.batch.indices)
 
     def _read(self, reader: ThreadPoolExecutor, batches: list[Batch], slot: int) -> Future[None]:
-        places = sorted({i for batch in batches for i in batch.indices})
-        return reader.submit(self.memory.read, slot, places)
+        indices = sorted({i for batch in batches for i in batch.indices})
+        return reader.submit(self.memory.read, slot, indices)
 
 
 def _shared(num_bytes: int) -> tuple[mmap.mmap, npt.NDArray[np.uint8]]:

@@ -15,10 +15,10 @@ from digitspot.types import IntArray
 SORT_WINDOW_BATCHES = 16
 """Images are sorted by aspect within this many batches: little padding, and still a random order."""
 BLOCK_IMAGES = 32
-"""Neighbours of the pack that are dealt to a part together, about 1 MiB of house numbers: a part is read in
-pieces that suit a disk, and since the pack's own order is random, it still is a random share."""
-DEALING = 2**32
-"""Third number of the key of a deal; that of a part's order is the part."""
+"""Neighbours of the pack that are assigned to a part together, about 1 MiB of house numbers. A part is thus
+read in pieces that suit a disk. The pack's own order is random, so a part still is a random sample."""
+ASSIGNMENT = 2**32
+"""Third number of the random key that assigns images to parts; for the order within a part it is the part."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Batch:
     """One training batch, before any image is read.
 
     Attributes:
-        epoch: From 0; a cycle, where images are dealt into parts.
+        epoch: From 0; with parts, a cycle through all of them.
         part: Whose images these are, from 0.
         indices: Images of the pack.
         short_side: The shorter side of its images, in pixels.
@@ -44,14 +44,14 @@ class BatchPlan:
 
     Attributes:
         aspects: float `[N]`, width over height of each image.
-        batch_size: Images in a batch; what is left of a part and fills none is left out of the epoch.
+        batch_size: Images in a batch. The rest of a part that fills no batch is left out of the epoch.
         short_sides: One is drawn for each batch.
         seed: The training's seed.
-        num_parts: Parts that the images are dealt into, one trained on after the other.
-        deal: Whether they are dealt anew in each epoch.
+        num_parts: Parts that the images are assigned to, one trained on after the other.
+        part_order: Whether images are assigned to parts anew in each epoch.
         hold_out: Whether one part after the other is left out of an epoch.
-        num_lasting: Images that every epoch shows; those after them are of the first `early_epochs` only.
-            None is all.
+        num_lasting: Images that every epoch shows. The rest belong to the first `early_epochs` only. None is
+            all.
         early_epochs: See there.
     """
 
@@ -60,7 +60,7 @@ class BatchPlan:
     short_sides: tuple[int, ...]
     seed: int
     num_parts: int = 1
-    deal: Literal["each_cycle", "once"] = "each_cycle"
+    part_order: Literal["each_cycle", "once"] = "each_cycle"
     hold_out: bool = False
     num_lasting: int | None = None
     early_epochs: int = 0
@@ -68,10 +68,10 @@ class BatchPlan:
     def __post_init__(self) -> None:
         fewest = len(self.aspects) if self.num_lasting is None else self.num_lasting
         if self.num_parts > max(1, fewest):
-            raise ConfigError(f"data.parts is {self.num_parts}, but there are {fewest} images to deal")
+            raise ConfigError(f"data.parts is {self.num_parts}, but there are {fewest} images to assign")
 
     def num_images(self, epoch: int) -> int:
-        """Return how many images an epoch deals, the first ones of the pack."""
+        """Return how many images an epoch has, the first ones of the pack."""
         if self.num_lasting is None or epoch < self.early_epochs:
             return len(self.aspects)
         return self.num_lasting
@@ -81,7 +81,7 @@ class BatchPlan:
         num = self.num_images(epoch)
         if self.num_parts == 1:
             return [np.arange(num)]
-        key = [self.seed, epoch if self.deal == "each_cycle" else 0, DEALING]
+        key = [self.seed, epoch if self.part_order == "each_cycle" else 0, ASSIGNMENT]
         block = max(1, min(BLOCK_IMAGES, num // (8 * self.num_parts)))
         starts = np.random.default_rng(key).permutation(np.arange(0, num, block))
         order = (starts[:, None] + np.arange(block)).ravel()
@@ -127,7 +127,7 @@ class BatchPlan:
 
 
 def update_groups(batches: Sequence[Batch], accumulate: int) -> list[list[Batch]]:
-    """Deal the batches of an epoch into updates; none is of two parts."""
+    """Group the batches of an epoch into updates; none has batches of two parts."""
     groups: list[list[Batch]] = []
     for batch in batches:
         if groups and len(groups[-1]) < accumulate and groups[-1][0].part == batch.part:

@@ -47,7 +47,7 @@ class Seen:
         )
 
     @classmethod
-    def from_text(cls, text: str, place: Path) -> Seen:
+    def from_text(cls, text: str, where: Path) -> Seen:
         """Read what `to_text` returned.
 
         Raises:
@@ -57,7 +57,7 @@ class Seen:
             values = base64.b64decode(text, validate=True)
             return cls(frozenset(np.frombuffer(values, "<u8").tolist()))
         except (binascii.Error, ValueError) as error:
-            raise DataError(f"{place} does not say what a model was trained on: {error}") from error
+            raise DataError(f"{where} does not say what a model was trained on: {error}") from error
 
     def to_text(self) -> str:
         """Return eleven characters an image."""

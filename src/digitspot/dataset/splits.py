@@ -53,7 +53,7 @@ def open_split(data: Path, name: str, config: DataConfig) -> Pack:
 
 
 def _open_made(path: Path, config: DataConfig) -> Pack:
-    """Open a pack that is part of a data set, which has no image files to make another from."""
+    """Open a pack that is part of a data set, which has no image files to make another one from."""
     if config.longest_side is not None:
         raise ConfigError(
             f"{path} holds images as they are, and data.longest_side is {config.longest_side}",
@@ -69,13 +69,13 @@ class TrainingData:
     Attributes:
         samples: To train on.
         valid: To validate on.
-        places: Which images of `valid`: all, or those that are not trained on; perhaps none.
+        valid_indices: The images of `valid` to validate on: all, or those not trained on; perhaps none.
         seen: What a model of this training was trained on.
     """
 
     samples: Samples
     valid: Samples
-    places: IntArray
+    valid_indices: IntArray
     seen: Seen
 
 
@@ -89,13 +89,14 @@ def open_training(data: Path, config: Config) -> TrainingData:
     if config.data.images is not None:
         samples = Merged([(samples, _draw(len(samples), config.data.images))])
         stderr().print(f"{len(samples)} of them are trained on")
-    places = np.arange(len(valid))
+    valid_indices = np.arange(len(valid))
     if config.data.merge_valid:
         if samples.categories != valid.categories:
             raise DataError(f"{data}: the categories of train and valid differ, so they cannot be merged")
-        untouched = untouched_places(len(valid), config.data.untouched_fraction)
-        merged = np.setdiff1d(places, untouched)
-        samples, places = Merged([(samples, np.arange(len(samples))), (valid, merged)]), untouched
+        untouched = untouched_indices(len(valid), config.data.untouched_fraction)
+        merged = np.setdiff1d(valid_indices, untouched)
+        samples = Merged([(samples, np.arange(len(samples))), (valid, merged)])
+        valid_indices = untouched
         stderr().print(f"{len(merged)} images of valid are trained on, {len(untouched)} are kept untouched")
     num_own = len(samples)
     if config.data.also:
@@ -109,21 +110,21 @@ def open_training(data: Path, config: Config) -> TrainingData:
             root = _pack_root(config.data)
             samples = open_or_prepare(samples, config.augment, config.train.seed, root, show)
     samples.num_own = num_own
-    return TrainingData(samples, valid, places, seen)
+    return TrainingData(samples, valid, valid_indices, seen)
 
 
-def untouched_places(num: int, share: float) -> IntArray:
+def untouched_indices(num: int, fraction: float) -> IntArray:
     """Choose the images of `valid` that are never trained on, whatever the seed of a training.
 
     Args:
         num: Images of `valid`.
-        share: How many of them; at least one, where it is above 0.
+        fraction: How many of them; at least one where it is above 0.
     """
-    return _draw(num, math.ceil(num * share))
+    return _draw(num, math.ceil(num * fraction))
 
 
 def _draw(num: int, chosen: int) -> IntArray:
-    """Choose places at random, rising, the same whenever there are as many."""
+    """Choose indices at random, rising; the same for the same numbers."""
     return np.sort(np.random.default_rng(0).permutation(num)[:chosen]).astype(np.int64)
 
 

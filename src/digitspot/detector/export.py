@@ -48,7 +48,7 @@ class Core(nn.Module):
         """Find digits.
 
         Args:
-            images: float32 `[B, 3, H, W]`, normalised and padded as `digitspot.preprocess.stack` does.
+            images: float32 `[B, 3, H, W]`, normalised and padded as `digitspot.preprocess.collate` does.
             sizes_hw: int64 `[B, 2]`, each image's height and width without the padding.
 
         Returns:

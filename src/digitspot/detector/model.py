@@ -1,4 +1,4 @@
-"""Detectors that take batches as `digitspot.preprocess.stack` makes them; torchvision's, adapted."""
+"""Detectors that take batches as `digitspot.preprocess.collate` makes them; torchvision's, adapted."""
 
 from __future__ import annotations
 

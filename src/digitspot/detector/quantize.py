@@ -21,7 +21,7 @@ from digitspot.errors import DataError
 from digitspot.images import decode_image
 from digitspot.labels.coco import find_split, read_labels
 from digitspot.model_file import IMAGES, SIZES
-from digitspot.preprocess import prepare, stack
+from digitspot.preprocess import collate, prepare
 from digitspot.types import FloatArray, IntArray
 
 NUM_IMAGES = 256
@@ -71,7 +71,7 @@ def feeds(
     """
     for done, path in enumerate(paths, 1):
         image = prepare(decode_image(path), rule)
-        yield {IMAGES: stack([image], rule), SIZES: np.array([image.size_hw], np.int64)}
+        yield {IMAGES: collate([image], rule), SIZES: np.array([image.size_hw], np.int64)}
         progress(done, len(paths))
 
 

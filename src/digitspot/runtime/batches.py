@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from digitspot.config import InputConfig
-from digitspot.preprocess import Prepared, group_by_shape, prepare, stack
+from digitspot.preprocess import Prepared, collate, group_by_shape, prepare
 from digitspot.types import Detections, FloatArray, ImageArray
 
 
@@ -47,7 +47,7 @@ class BatchRuntime(ABC):
         return results
 
     def _detect_batch(self, inputs: Sequence[Prepared]) -> list[Detections]:
-        found = self._compute(stack(inputs, self.rule), [item.size_hw for item in inputs])
+        found = self._compute(collate(inputs, self.rule), [item.size_hw for item in inputs])
         return [
             replace(each, boxes=item.to_original(each.boxes), size_hw=item.original_hw)
             for item, each in zip(inputs, found, strict=True)
@@ -58,7 +58,7 @@ class BatchRuntime(ABC):
         """Run the network.
 
         Args:
-            batch: float32 `[B, 3, H, W]`, as `digitspot.preprocess.stack` makes it.
+            batch: float32 `[B, 3, H, W]`, as `digitspot.preprocess.collate` makes it.
             sizes_hw: Each image's (height, width) without the padding.
 
         Returns:

@@ -19,10 +19,10 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from digitspot.config import AugmentConfig, Config
 from digitspot.dataset.augment import augment_sample
-from digitspot.dataset.parts import PartFeed, PartMemory, PlacedBatch
+from digitspot.dataset.parts import LoadedBatch, PartFeed, PartMemory
 from digitspot.dataset.sampler import Batch, BatchPlan, update_groups
 from digitspot.dataset.samples import Samples
-from digitspot.preprocess import Prepared, prepare, stack, stacked_shape
+from digitspot.preprocess import Prepared, collate, collated_shape, prepare
 from digitspot.processes import die_with_parent
 from digitspot.training.allocator import give_back_freed_memory, hand_back_freed_memory
 from digitspot.types import FloatArray, ImageArray, IntArray
@@ -92,11 +92,11 @@ class TrainingBatches(Dataset[TensorBatch]):
         )
 
     def __getitem__(self, batch: Batch) -> TensorBatch:
-        """Read, augment, resize and stack the images of one batch."""
+        """Read, augment, resize and collate the images of one batch."""
         return self.make(batch, self.samples.image)
 
     def make(self, batch: Batch, read: Callable[[int], ImageArray]) -> TensorBatch:
-        """Augment, resize and stack the images of one batch, which `read` gives by place."""
+        """Augment, resize and collate the images of one batch, which `read` gives by index."""
         samples = []
         for number, index in enumerate(batch.indices):
             if get_worker_info() is not None and number % HAND_BACK_EVERY == 0:
@@ -108,8 +108,8 @@ class TrainingBatches(Dataset[TensorBatch]):
             for _, boxes, labels in samples
         ]
         rule = self.config.input
-        images = _zeros(stacked_shape(inputs, rule.multiple))
-        stack(inputs, rule, out=images.numpy())
+        images = _zeros(collated_shape(inputs, rule.multiple))
+        collate(inputs, rule, out=images.numpy())
         return TensorBatch(
             images=images,
             sizes_hw=[item.size_hw for item in inputs],
@@ -140,8 +140,8 @@ class PartBatches(Dataset[TensorBatch | None]):
         self.batches = batches
         self.memory = memory
 
-    def __getitem__(self, placed: PlacedBatch | None) -> TensorBatch | None:
-        """Augment, resize and stack the images of one batch."""
+    def __getitem__(self, placed: LoadedBatch | None) -> TensorBatch | None:
+        """Augment, resize and collate the images of one batch."""
         if placed is None:
             return None
         return self.batches.make(placed.batch, partial(self.memory.image, placed.slot))
@@ -157,7 +157,7 @@ def plan_batches(samples: Samples, config: Config) -> BatchPlan:
         short_sides=config.input.train_short_sides or (config.input.short_side,),
         seed=config.train.seed,
         num_parts=data.parts if data.in_parts else 1,
-        deal=data.part_order,
+        part_order=data.part_order,
         hold_out=data.hold_out,
         num_lasting=None if data.also_epochs is None else samples.num_own,
         early_epochs=data.also_epochs or 0,
@@ -166,7 +166,7 @@ def plan_batches(samples: Samples, config: Config) -> BatchPlan:
 
 def largest_part(samples: Samples, plan: BatchPlan, num_epochs: int) -> int:
     """Return the bytes of the largest part of a training."""
-    epochs = range(num_epochs if plan.deal == "each_cycle" else 1)
+    epochs = range(num_epochs if plan.part_order == "each_cycle" else 1)
     sizes = samples.num_bytes
     return max(int(sizes[part].sum()) for epoch in epochs for part in plan.parts(epoch))
 

@@ -175,7 +175,8 @@ def _train(config: Config, run: Run, data: Path) -> None:
     legs = _legs(config, run)
     samples = opened.samples
     name = "untouched slice of valid" if config.data.merge_valid else "valid"
-    validator = Validator(opened.valid, opened.places.tolist(), name) if len(opened.places) else None
+    indices = opened.valid_indices.tolist()
+    validator = Validator(opened.valid, indices, name) if indices else None
     stderr().print(f"digit=category_id: {samples.categories}")
     plan = plan_batches(samples, config)
     trunks = {branch_step(leg.config, plan): leg.trunk for leg in legs if leg.trunk}

@@ -14,7 +14,7 @@ from digitspot.dataset.augment import ZoomOut, augment
 from digitspot.dataset.samples import Samples
 from digitspot.evaluation.coco_metrics import evaluate_boxes
 from digitspot.labels.labels import LabelledImage, LabelSet
-from digitspot.preprocess import Prepared, group_by_shape, stack
+from digitspot.preprocess import Prepared, collate, group_by_shape
 from digitspot.reading import ReadingSettings, fit_settings, read_number
 from digitspot.runtime.torch_runtime import TorchRuntime
 from digitspot.training.loader import TensorBatch
@@ -118,7 +118,7 @@ def _sum_of_losses(
     groups = group_by_shape([item.size_hw for item in inputs], runtime.batch_size, runtime.rule.multiple)
     for number, group in enumerate(groups):
         batch = TensorBatch(
-            images=torch.from_numpy(stack([inputs[i] for i in group], runtime.rule)),
+            images=torch.from_numpy(collate([inputs[i] for i in group], runtime.rule)),
             sizes_hw=[inputs[i].size_hw for i in group],
             targets=[_target(inputs[i], truth[i]) for i in group],
             image_ids=[truth[i].image_id for i in group],

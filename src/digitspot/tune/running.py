@@ -59,7 +59,9 @@ def open_data_set(tuning: Tuning, data: Path) -> TuneData:
     labels = opened.seen.to_text() + Seen.of(opened.valid).to_text()
     length = longest_within(plan_batches(opened.samples, tuning.recipe), tuning.images)
     _check_length(length, tuning)
-    return TuneData(data, blake2b(labels.encode(), digest_size=8).hexdigest(), len(opened.places), length)
+    return TuneData(
+        data, blake2b(labels.encode(), digest_size=8).hexdigest(), len(opened.valid_indices), length
+    )
 
 
 @dataclass(frozen=True)
