@@ -1,4 +1,4 @@
-"""How trials are spoken of."""
+"""Settings, counts and states of trials as text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def said(values: Overrides, briefly: bool = False) -> str:
     """Return settings in a line; briefly, without the sections of names that are clear without.
 
     >>> said({"optimizer.lr": 0.00123456, "model.dropout": 0.5}, briefly=True)
-    'rate 0.001235, dropout 0.5'
+    'lr 0.001235, dropout 0.5'
     >>> said({"schedule.kind": "wsd", "augment.preset": "photo", "model.preset": "nano"}, briefly=True)
     'kind wsd, augment.preset photo, model.preset nano'
     """
