@@ -10,23 +10,23 @@ import tyro
 
 from digitspot.commands.options import parse, print_table
 from digitspot.errors import ConfigError, DigitspotError
-from digitspot.experiments.process import stopping_to_go_on
+from digitspot.experiments.outcome import BEST, Outcome
+from digitspot.experiments.runner import stopping_to_go_on
+from digitspot.experiments.search import Tuning, read_tuning
+from digitspot.experiments.study import open_study
+from digitspot.experiments.trial import num_validations
+from digitspot.experiments.tune import Trials, TuneData, open_data_set
+from digitspot.experiments.words import counted
 from digitspot.files import check_writable, claiming
 from digitspot.progress import stderr
-from digitspot.tune.journal import open_study
-from digitspot.tune.outcome import BEST, Outcome
-from digitspot.tune.running import Trials, TuneData, open_data_set
-from digitspot.tune.search import Tuning, read_tuning
-from digitspot.tune.trial import num_validations
-from digitspot.tune.words import counted
 
-JOURNAL = "journal.log"
+STUDY = "study.sqlite3"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneOptions:
-    """Search settings of a recipe within a budget of images: trials that lag are ended early, the best on
-    `valid` is written as a recipe. What is done is not done again; the same command goes on.
+    """Search settings of a recipe within a budget of images. Trials that lag end early; the best on `valid`
+    becomes a recipe. Run the same command again to resume.
 
     digitspot tune recipes/tune/nano.yaml --data DIR
     """
@@ -34,22 +34,22 @@ class TuneOptions:
     file: Annotated[Path, tyro.conf.Positional]
     """The tuning (YAML): a recipe, what to search, images of a trial and of all."""
     data: Path
-    """A data set in the homework's layout; its test split is not looked at."""
+    """A data set in the homework's layout; its test split is not opened."""
     output: Path | None = None
-    """Trials, tables and the best recipe go here; none is runs/tune- and the file's name."""
+    """Folder of trials, tables and the best recipe; by default runs/tune- and the file's name."""
     images: int | None = None
-    """Images that a whole trial sees at most, in the place of the file's."""
+    """The most images that a whole trial sees; by default the file's."""
     budget_images: int | None = None
-    """Images that all trials see at most, in the place of the file's."""
+    """The most images that all trials see together; by default the file's."""
     trials: int | None = None
-    """So many trials in all, in the place of a budget in images."""
+    """The number of trials, instead of a budget in images."""
 
 
 def run(arguments: list[str]) -> None:
     """Search, or go on with a search."""
     options = parse(TuneOptions, "tune", arguments)
     if options.trials is not None and options.budget_images is not None:
-        raise ConfigError("--trials takes the place of --budget-images", hint="Give one of them.")
+        raise ConfigError("--trials and --budget-images exclude each other", hint="Give one of them.")
     tuning = read_tuning(
         options.file, images=options.images, budget=options.budget_images, trials=options.trials
     )
@@ -60,7 +60,7 @@ def run(arguments: list[str]) -> None:
     with claiming(output / "lock") as mine:
         if not mine:
             raise ConfigError(f"another process is searching in {output}", hint="Choose another --output.")
-        study = open_study(output / JOURNAL, tuning, data_set.key)
+        study = open_study(output / STUDY, tuning, data_set.key)
         trials = Trials(study, tuning, data_set, output / "trials", lambda: outcome.write())
         outcome = Outcome(trials, output)
         with stopping_to_go_on():

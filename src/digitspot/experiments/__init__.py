@@ -1,1 +1,1 @@
-"""What ablations and tuning share: recipes changed by name, lengths in images, trainings in processes."""
+"""Trainings that are compared: ablations and searches on one runner."""

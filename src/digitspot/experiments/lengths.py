@@ -1,4 +1,4 @@
-"""Images seen to whole epochs, for trainings that shall see as many."""
+"""How many epochs a training needs to see a wanted number of images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from pathlib import Path
 from digitspot.config import Config, DataConfig
 from digitspot.dataset.sampler import BatchPlan
 from digitspot.dataset.splits import TrainingData, open_training
+from digitspot.errors import ConfigError
+from digitspot.experiments.ablation import Study
 from digitspot.training.loader import plan_batches
+
+TOLERANCE = 0.05
+"""Trainings end with whole epochs, and an epoch under parts drops a few images of each part."""
 
 
 @dataclass(frozen=True)
@@ -91,3 +96,40 @@ def longest_within(plan: BatchPlan, limit: int) -> Length:
     while (other := longer(plan, best)).images <= limit:
         best = other
     return best
+
+
+def equal_lengths(study: Study, data: Path) -> dict[str, Length]:
+    """Return each variant's length by name; packs that are missing are built.
+
+    Raises:
+        ConfigError: Some variants would see more than 5 % fewer images than others, or one stops early, and
+            the file gives no reason.
+        DataError: Labels or images cannot be used.
+    """
+    plans = plan_each({variant.name: variant.config for variant in study.variants}, data)
+    wanted = study.images
+    if wanted is None:
+        wanted = length_of(plans[study.baseline.name], study.baseline.config.train.epochs).images
+    lengths = {}
+    for variant in study.variants:
+        stopping = variant.config.train.early_stopping
+        if stopping and study.unequal is None:
+            raise ConfigError(
+                f"variant {variant.name!r} has train.early_stopping {stopping}: nobody knows before how many "
+                "images it sees",
+                hint="Set it to 0, or give the reason in the file: `unequal: ...`.",
+            )
+        lengths[variant.name] = nearest_length(plans[variant.name], wanted)
+    _check_equal(study, lengths)
+    return lengths
+
+
+def _check_equal(study: Study, lengths: Mapping[str, Length]) -> None:
+    by_images = sorted(lengths, key=lambda name: lengths[name].images)
+    least, most = by_images[0], by_images[-1]
+    if study.unequal is None and lengths[least].images < (1 - TOLERANCE) * lengths[most].images:
+        raise ConfigError(
+            f"{study.name}: {least!r} would see {lengths[least].images} images in {lengths[least].epochs} "
+            f"epochs, {most!r} {lengths[most].images} in {lengths[most].epochs}",
+            hint="Choose another --images, or give the reason in the file: `unequal: ...`.",
+        )

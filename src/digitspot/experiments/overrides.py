@@ -17,7 +17,7 @@ Overrides = Mapping[str, Any]
 """Settings by dotted name, such as `model.dropout`."""
 
 
-def override(config: Config, overrides: Overrides, place: str) -> Config:
+def override(config: Config, overrides: Overrides, where: str) -> Config:
     """Change settings by dotted name.
 
     Raises:
@@ -30,9 +30,9 @@ def override(config: Config, overrides: Overrides, place: str) -> Config:
             known = [f"{each}.{item}" for each, items in values.items() for item in items]
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else "Settings are written as model.min_score."
-            raise ConfigError(f"{place}: unknown setting {name!r}", hint=hint)
+            raise ConfigError(f"{where}: unknown setting {name!r}", hint=hint)
         values[section][key] = value
-    return config_from_dict(values, place)
+    return config_from_dict(values, where)
 
 
 def setting(config: Config, name: str) -> Any:
@@ -83,7 +83,7 @@ def read_document(path: Path, keys: Sequence[str], needed: Sequence[str]) -> Map
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's, but that a key may stand only once in a mapping."""
+    """YAML's own, but a key may stand only once in a mapping."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the mapping of a node.

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from digitspot.errors import ConfigError
-from digitspot.tune.search import Choices, Range, read_tuning
+from digitspot.experiments.search import Choices, Range, read_tuning
 
 RATE = {"low": "1e-4", "high": 1, "log": True}
 

@@ -1,4 +1,4 @@
-"""How trials are spoken of."""
+"""Settings, counts and states of trials as text."""
 
 from __future__ import annotations
 

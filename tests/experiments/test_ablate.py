@@ -88,7 +88,7 @@ def test_other_settings_are_not_mixed_in(
 ) -> None:
     arguments = ["ablate", str(study), "--data", str(small_data), "--output", str(output), "--images", "48"]
     assert run(arguments) == 2
-    assert "train.epochs 1, and the ablation now says 2" in " ".join(capsys.readouterr().err.split())
+    assert "train.epochs 1, and the file now says 2" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_model_that_is_there_is_used_as_each_variant_says(
@@ -140,7 +140,7 @@ def test_one_that_fails_does_not_end_the_others(
     assert run(["ablate", str(path), *common]) == 1
     document = json.loads((tmp_path / "out" / "ablation.json").read_text())
     assert [list(each["seeds"]) for each in document["variants"]] == [["fair"], ["fair"]]
-    assert [each.partition(":")[0] for each in document["failures"]] == ["seen.pt"]
+    assert [each.partition(":")[0] for each in document["failures"]] == ["seen"]
     assert "trained on" in capsys.readouterr().err
 
 

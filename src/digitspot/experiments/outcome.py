@@ -1,4 +1,4 @@
-"""What a search found: a table, the best settings as a recipe, and how sure one may be."""
+"""What a search found: a table, the best settings as a recipe, and how certain they are."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from digitspot.config import config_to_yaml, load_recipe
 from digitspot.experiments.overrides import setting
-from digitspot.experiments.trainings import recipe_beside
+from digitspot.experiments.study import best_trial, trials_of, values_of
+from digitspot.experiments.tune import Trials
+from digitspot.experiments.words import STATES, counted, said, shortly
 from digitspot.files import writing_whole
-from digitspot.tune.journal import best_trial, trials_of, values_of
-from digitspot.tune.running import Trials
-from digitspot.tune.words import STATES, counted, said, shortly
 
 TABLE, DOCUMENT, BEST, CONFIRM = "table.md", "tune.json", "best.yaml", "confirm.yaml"
 FIGURES = {"accuracy": "accuracy", "map": "mAP"}
@@ -60,7 +59,8 @@ class Outcome:
         if self.best is None:
             return
         comment = "".join(f"# {line}\n" for line in self.sentences())
-        recipe = load_recipe(recipe_beside(self.trials.path_of(self.best.number)))
+        path = self.trials.path_of(self.best.number)
+        recipe = load_recipe(path.with_name(f"{path.name}.yaml"))
         with writing_whole(self.output / BEST) as file:
             file.write(comment + config_to_yaml(recipe))
         if self._is_own(self.best):

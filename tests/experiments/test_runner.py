@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from digitspot.experiments.process import EndedError, StoppedError, run_followed, stopping_to_go_on
+from digitspot.experiments.runner import EndedError, StoppedError, Worker, stopping_to_go_on
 
 
 @pytest.mark.timeout(60)
@@ -26,7 +26,7 @@ def test_a_command_of_a_background_job_is_stopped_all_the_same(tmp_path: Path) -
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with pytest.raises(StoppedError):
-            run_followed(endless, stop, device=None, log=tmp_path / "log", watch=watch)
+            Worker(None, tmp_path / "log", stop).run(endless, watch)
     finally:
         signal.signal(signal.SIGINT, before)
     assert seen
@@ -35,7 +35,7 @@ def test_a_command_of_a_background_job_is_stopped_all_the_same(tmp_path: Path) -
 def test_one_that_fails_is_quoted_and_its_log_named(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with pytest.raises(EndedError, match=r"`digitspot read 'no such.jpg'` ended with 2, see .*log") as caught:
-        run_followed(["read", "no such.jpg"], threading.Event(), device=None, log=log)
+        Worker(None, log).run(["read", "no such.jpg"])
     assert not caught.value.killed
     assert "model" in log.read_text()
 

@@ -18,18 +18,18 @@ import yaml
 from optuna.trial import TrialState
 
 from command_line import command, environment, held_elsewhere
-from digitspot.ablate.study import read_study
 from digitspot.cli import run
 from digitspot.config import load_recipe
 from digitspot.errors import CheckpointError, ConfigError, DigitspotError
+from digitspot.experiments.ablation import read_study
+from digitspot.experiments.outcome import Outcome
 from digitspot.experiments.overrides import differences, override
-from digitspot.experiments.trainings import begin_or_resume
+from digitspot.experiments.search import Choices, Tuning, read_tuning
+from digitspot.experiments.study import begun_trial, best_trial, next_trial, open_study, suggest, values_of
+from digitspot.experiments.trainings import Training
+from digitspot.experiments.trial import Follower, images_seen
+from digitspot.experiments.tune import Trials, open_data_set
 from digitspot.training.runlog import Run
-from digitspot.tune.journal import begun_trial, best_trial, next_trial, open_study, suggest, values_of
-from digitspot.tune.outcome import Outcome
-from digitspot.tune.running import Trials, open_data_set
-from digitspot.tune.search import Choices, Tuning, read_tuning
-from digitspot.tune.trial import Follower, images_seen
 from small_nano import write_recipe
 
 TUNING = {
@@ -129,14 +129,14 @@ def test_the_best_is_chosen_as_a_training_chooses(done: tuple[Path, int], file: 
 
 def test_what_was_found_can_be_confirmed(tuning: Tuning, data: Path, tmp_path: Path) -> None:
     """Trial 0 is the recipe's own; as long as it is best, there is nothing to confirm."""
-    study = open_study(tmp_path / "journal.log", tuning, "these")
+    study = open_study(tmp_path / "study.sqlite3", tuning, "these")
     trials = Trials(study, tuning, open_data_set(tuning, data), tmp_path / "trials", lambda: None)
     outcome = Outcome(trials, tmp_path)
     for score, confirmed in ((0.5, False), (0.4, False), (0.7, True)):
         finished(study, tuning, [score])
         last = study.trials[-1]
         config = tuning.configure(values_of(tuning, last.params), 1)
-        begin_or_resume(trials.path_of(last.number), config, data)
+        Training(trials.path_of(last.number), config, data).write_recipe()
         outcome.write()
         assert (tmp_path / "confirm.yaml").exists() == confirmed
     said = " ".join(outcome.sentences())
@@ -194,34 +194,33 @@ def test_another_question_is_not_mixed_in(
     assert "search of augment.preset" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_journal_that_was_cut_off_goes_on(tuning: Tuning, tmp_path: Path) -> None:
-    path = tmp_path / "journal.log"
+def test_a_study_that_is_opened_again_goes_on(tuning: Tuning, tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite3"
     study = open_study(path, tuning, "these")
     study.tell(next_trial(study, 0), 0.5)
     told = suggest(next_trial(study, 0), tuning)
-    with open(path, "a") as file:
-        file.write('{"op_code":')
     again = open_study(path, tuning, "these")
     begun = begun_trial(again, 0)
     assert begun is not None
     assert (begun.number, suggest(begun, tuning)) == (1, told)
     with pytest.raises(ConfigError, match="other images"):
         open_study(path, tuning, "others")
-    path.write_text("{}\n" + path.read_text())
+    damaged = tmp_path / "damaged.sqlite3"
+    damaged.write_text("no database")
     with pytest.raises(CheckpointError, match="damaged"):
-        open_study(path, tuning, "these")
+        open_study(damaged, tuning, "these")
 
 
 def test_a_search_that_stopped_is_told_what_one_that_did_not_is(tuning: Tuning, tmp_path: Path) -> None:
     """Past the ten that are drawn at random, too."""
     told = []
     for name, again in (("one", False), ("other", True)):
-        study = open_study(tmp_path / name, tuning, "these")
+        study = open_study(tmp_path / f"{name}.sqlite3", tuning, "these")
         for number in range(14):
             trial = next_trial(study, 0)
             values = suggest(trial, tuning)
             if again:
-                study = open_study(tmp_path / name, tuning, "these")
+                study = open_study(tmp_path / f"{name}.sqlite3", tuning, "these")
             study.tell(number, -abs(values["optimizer.lr"] - 0.003))
             told.append(values)
     assert told[:14] == told[14:]
@@ -266,13 +265,13 @@ def validated(path: Path, *accuracies: float) -> None:
 def test_what_lags_is_ended_at_a_rung(
     accuracies: tuple[float, ...], epochs: int, lags: bool, tuning: Tuning, tmp_path: Path
 ) -> None:
-    study = open_study(tmp_path / "journal.log", tuning, "these")
+    study = open_study(tmp_path / "study.sqlite3", tuning, "these")
     for score in (0.3, 0.4, 0.5):
         finished(study, tuning, [score, score, score + 0.2])
     (tmp_path / "run").mkdir()
     validated(tmp_path / "run", *accuracies)
     config = tuning.configure({}, epochs)
-    follower = Follower(next_trial(study, 0), config, tmp_path / "run", lambda _: None)
+    follower = Follower(next_trial(study, 0), Training(tmp_path / "run", config, tmp_path), lambda _: None)
     assert follower.lags() == lags
     assert follower.lags() is False, "each validation is told once"
 
@@ -281,7 +280,7 @@ def test_a_training_that_lags_is_stopped_and_its_images_count(
     tuning: Tuning, data: Path, tmp_path: Path
 ) -> None:
     """Nothing scores as high as the trials before, so the first validation of thousands ends it."""
-    study = open_study(tmp_path / "journal.log", tuning, "these")
+    study = open_study(tmp_path / "study.sqlite3", tuning, "these")
     for _ in range(3):
         finished(study, tuning, [2.0])
     long = replace(tuning, images=24 * 3000, budget=24 * 3100, trials=4)
@@ -297,7 +296,7 @@ def test_a_training_that_lags_is_stopped_and_its_images_count(
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the training by /proc")
 def test_a_training_that_is_killed_is_gone_on_with(tuning: Tuning, data: Path, tmp_path: Path) -> None:
-    study = open_study(tmp_path / "journal.log", tuning, "these")
+    study = open_study(tmp_path / "study.sqlite3", tuning, "these")
     one = replace(tuning, trials=1)
     trials = Trials(study, one, open_data_set(one, data), tmp_path / "trials", lambda: None)
     begun = trials.path_of(0) / "environment.json"
@@ -318,7 +317,6 @@ def test_a_training_that_is_killed_is_gone_on_with(tuning: Tuning, data: Path, t
         killed = pool.submit(kill)
         trials.run()
     assert study.trials[0].state == TrialState.COMPLETE
-    assert study.trials[0].user_attrs["killed"]
     assert begun.stat().st_mtime_ns == killed.result()
     assert trials.spent() == 24
 
@@ -333,7 +331,7 @@ def test_trials_that_fail_one_after_the_other_end_the_search(
         "",
     )
     broken = replace(tuning, recipe=held_out, search={"data.strategy": Choices(("pack", "files"))})
-    study = open_study(tmp_path / "journal.log", broken, "these")
+    study = open_study(tmp_path / "study.sqlite3", broken, "these")
     trials = Trials(study, broken, open_data_set(broken, data), tmp_path / "trials", lambda: None)
     with pytest.raises(DigitspotError, match=r"3 trials in a row failed, the last one: data.hold_out"):
         trials.run()

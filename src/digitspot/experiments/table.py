@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from digitspot.ablate.running import Results
-from digitspot.ablate.scoring import Result
-from digitspot.ablate.study import Study
 from digitspot.evaluation.comparison import Comparison, Trainings, compare
 from digitspot.evaluation.intervals import LEVEL, Interval
+from digitspot.experiments.ablate import Results
+from digitspot.experiments.ablation import Study
+from digitspot.experiments.scoring import Result
 
 Figure = Literal["mean_ap", "accuracy"]
 FIGURES: Mapping[Figure, str] = {"mean_ap": "mAP", "accuracy": "accuracy"}
@@ -51,14 +51,14 @@ class Row:
             _mean([getattr(result, name) for result in each])
             for name in ("images_seen", "seconds", "peak_bytes")
         )
-        rate = "-" if not images or not seconds else f"{images / seconds:.1f}"
+        pace = "-" if not images or not seconds else f"{images / seconds:.1f}"
         return (
             self.name,
             ", ".join(self.results),
             *scores,
             "-" if images is None else f"{images:,.0f}",
             "-" if seconds is None else f"{seconds / 60:.1f}",
-            rate,
+            pace,
             "-" if peak is None else f"{peak / 2**20:,.0f}",
         )
 
@@ -138,12 +138,12 @@ def to_markdown(document: Mapping[str, Any]) -> str:
 
 def for_terminal(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return one of the tables of `to_dict` without what a terminal has no room for."""
-    places = [i for i, column in enumerate(table["columns"]) if column in IN_A_TERMINAL]
+    shown = [i for i, column in enumerate(table["columns"]) if column in IN_A_TERMINAL]
     rows = [
-        [row[i].partition(" [")[0] if table["columns"][i] in FIGURES.values() else row[i] for i in places]
+        [row[i].partition(" [")[0] if table["columns"][i] in FIGURES.values() else row[i] for i in shown]
         for row in table["rows"]
     ]
-    return {"columns": [table["columns"][i] for i in places], "rows": rows}
+    return {"columns": [table["columns"][i] for i in shown], "rows": rows}
 
 
 def to_dict(
@@ -163,7 +163,7 @@ def to_dict(
         "differences": {"columns": DIFFERENCES, "rows": differences},
         "differences_note": f"{LEVEL:.0%} intervals: over seeds, other trainings and these images; over "
         "images, these trainings and other images (paired bootstrap). The interval over both decides, "
-        f"its level shared among {len(study.variants) - 1} comparisons of a figure (Bonferroni).",
+        f"its level divided among {len(study.variants) - 1} comparisons of a figure (Bonferroni).",
         "notes": [f"Variants may see different numbers of images: {study.unequal}"] if study.unequal else [],
         "names": FIGURES,
         "variants": [row.to_dict() for row in rows],

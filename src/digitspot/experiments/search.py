@@ -1,4 +1,4 @@
-"""The file of a tuning: a recipe, the settings to search, how long a trial is and what all may cost."""
+"""The file of a search: a recipe, the settings to search, the length of a trial and the budget of all."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Range:
     Attributes:
         low: The lowest.
         high: The highest.
-        log: Whether factors count rather than differences.
-        step: The grid's, from `low` on; None takes any number, or any whole one.
+        log: Whether to search by factors rather than by differences.
+        step: Of the grid that begins at `low`; None takes any number between, or any whole number.
     """
 
     low: float
@@ -48,7 +48,7 @@ class Range:
         return {key: value for key, value in vars(self).items() if value not in (None, False)}
 
     def holds(self, value: Any) -> bool:
-        """Return whether a search can come upon a value."""
+        """Return whether a value is among those that are searched."""
         if value is None or not self.low <= value <= self.high:
             return False
         return self.step is None or _whole((value - self.low) / self.step)
@@ -69,22 +69,22 @@ class Choices:
         return {"choices": json.loads(json.dumps(self.values))}
 
     def holds(self, value: Any) -> bool:
-        """Return whether a search can come upon a value."""
+        """Return whether a value is among those that are searched."""
         return value in self.values
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What to search, and at what cost.
+    """A search and its budget.
 
     Attributes:
         name: The file's name without its ending.
-        recipe: With the file's settings; what is not searched stays so.
+        recipe: With the file's settings; the settings that are not searched keep these values.
         search: By the setting's dotted name.
         images: Images that a whole trial sees at most.
         budget: Images that all trials see at most.
         trials: Trials at most; None leaves that to the budget.
-        prune_after: Validations after which a trial can be ended first; 0 ends none.
+        prune_after: Validations before a trial can be ended early; 0 ends none.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Tuning:
 
     @property
     def own(self) -> Overrides | None:
-        """The recipe's own values of what is searched; None where the search cannot come upon them."""
+        """The recipe's own values of the settings that are searched; None if the search leaves them out."""
         values = {name: setting(self.recipe, name) for name in self.search}
         return values if all(self.search[name].holds(values[name]) for name in values) else None
 
@@ -120,9 +120,9 @@ def read_tuning(
 
     Args:
         path: YAML with the keys of `KEYS`; the recipe's path is relative to it.
-        images: Takes the place of the file's.
-        budget: Takes the place of the file's `budget_images`.
-        trials: So many trials, in the place of a budget in images.
+        images: Instead of the file's.
+        budget: Instead of the file's `budget_images`.
+        trials: The number of trials, instead of a budget in images.
 
     Raises:
         ConfigError: The file, its recipe or a setting cannot be used.
@@ -168,50 +168,50 @@ def _number(path: Path, key: str, value: Any, lowest: int = 1) -> int:
     return value
 
 
-def _space(recipe: Config, name: str, what: Any, place: str) -> Range | Choices:
+def _space(recipe: Config, name: str, what: Any, where: str) -> Range | Choices:
     if name in FIXED:
-        raise ConfigError(f"{place}: it cannot be searched: {FIXED[name]}")
+        raise ConfigError(f"{where}: it cannot be searched: {FIXED[name]}")
     if not isinstance(what, Mapping):
         what = {}
     keys = set(what)
     if keys == {"choices"} and isinstance(what["choices"], list):
-        return _choices(recipe, name, what["choices"], place)
+        return _choices(recipe, name, what["choices"], where)
     if {"low", "high"} <= keys <= {"low", "high", "log", "step"}:
-        return _range(recipe, name, what, place)
+        return _range(recipe, name, what, where)
     raise ConfigError(
-        f"{place} is {dict(what) or 'empty'}",
+        f"{where} is {dict(what) or 'empty'}",
         hint="Write {low: 0.001, high: 0.1, log: true}, {low: 0, high: 1, step: 0.25} or {choices: [a, b]}.",
     )
 
 
-def _choices(recipe: Config, name: str, choices: list[Any], place: str) -> Choices:
-    values = tuple(_checked(recipe, name, each, place) for each in choices)
+def _choices(recipe: Config, name: str, choices: list[Any], where: str) -> Choices:
+    values = tuple(_checked(recipe, name, each, where) for each in choices)
     if len(values) < 2 or any(value in values[:i] for i, value in enumerate(values)):
-        raise ConfigError(f"{place}: choices are {choices}, must be two or more that differ")
+        raise ConfigError(f"{where}: choices are {choices}, must be two or more that differ")
     return Choices(values)
 
 
-def _range(recipe: Config, name: str, what: Mapping[str, Any], place: str) -> Range:
-    low, high = (_checked(recipe, name, what[key], place) for key in ("low", "high"))
+def _range(recipe: Config, name: str, what: Mapping[str, Any], where: str) -> Range:
+    low, high = (_checked(recipe, name, what[key], where) for key in ("low", "high"))
     if any(isinstance(each, bool) or not isinstance(each, int | float) for each in (low, high)):
-        raise ConfigError(f"{place}: it is no number", hint="Give its values: {choices: [...]}.")
+        raise ConfigError(f"{where}: it is no number", hint="Give its values: {choices: [...]}.")
     log, step = what.get("log", False), what.get("step")
     if not isinstance(log, bool) or low >= high or (log and (low <= 0 or step is not None)):
         raise ConfigError(
-            f"{place} is {dict(what)}",
+            f"{where} is {dict(what)}",
             hint="low is below high; with log: true it is above 0, and there is no step.",
         )
     if step is not None:
-        step = _step(step, low, high, place)
+        step = _step(step, low, high, where)
     return Range(low, high, log, step)
 
 
-def _step(step: Any, low: float, high: float, place: str) -> float:
+def _step(step: Any, low: float, high: float, where: str) -> float:
     wanted = int if isinstance(low, int) else (int, float)
     if isinstance(step, bool) or not isinstance(step, wanted) or step <= 0:
-        raise ConfigError(f"{place}: step is {step!r}")
+        raise ConfigError(f"{where}: step is {step!r}")
     if not _whole((high - low) / step):
-        raise ConfigError(f"{place}: steps of {step} do not lead from {low} to {high}")
+        raise ConfigError(f"{where}: steps of {step} do not lead from {low} to {high}")
     return step
 
 
@@ -219,11 +219,11 @@ def _whole(number: float) -> bool:
     return abs(number - round(number)) < 1e-6
 
 
-def _checked(recipe: Config, name: str, value: Any, place: str) -> Any:
+def _checked(recipe: Config, name: str, value: Any, where: str) -> Any:
     """Return a value as the configuration holds it; alone, it must be one that can be trained with."""
-    config = override(recipe, {name: value}, place)
+    config = override(recipe, {name: value}, where)
     try:
         check_config(config)
     except ConfigError as error:
-        raise ConfigError(f"{place}: {error}", hint=error.hint) from error
+        raise ConfigError(f"{where}: {error}", hint=error.hint) from error
     return setting(config, name)

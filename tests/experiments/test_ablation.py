@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from digitspot.ablate.lengths import equal_lengths
-from digitspot.ablate.study import read_study
 from digitspot.config import Config
 from digitspot.errors import ConfigError
+from digitspot.experiments.ablation import read_study
+from digitspot.experiments.lengths import equal_lengths
 from digitspot.experiments.overrides import override
 
 

@@ -1,4 +1,9 @@
-"""The study as Optuna keeps it: one file of lines, which a killed search goes on from."""
+"""The study as Optuna keeps it: a database, which a killed search goes on from.
+
+A trial that was begun when the search was killed stays the same trial and goes on from its checkpoint.
+Optuna's `RetryFailedTrialCallback` would begin a second one instead. Successive halving would then count the
+first validations twice, and later trials could end otherwise than in a search that was never killed.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +14,21 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from digitspot.config import config_from_dict, config_to_dict
 from digitspot.errors import CheckpointError, ConfigError
 from digitspot.experiments.overrides import Overrides, differences
-from digitspot.tune.search import Choices, Tuning
+from digitspot.experiments.search import Choices, Tuning
 
 KEEP = 3
-"""One in so many trials goes on from a rung to the next, which is at so many times the validations: eta of
-successive halving (Li et al. 2020, arXiv 1810.05934), who use 3 or 4."""
+"""The best third goes on from a rung to the next, which has three times the validations: eta of successive
+halving (Li et al. 2020, arXiv 1810.05934), who use 3 or 4."""
 ASKED, DATA_SET, IMAGES = "asked", "images", "images_seen"
 
 
@@ -30,41 +36,39 @@ def open_study(path: Path, tuning: Tuning, data_set: str) -> optuna.Study:
     """Open the study, or begin it with the recipe's own settings as its first trial.
 
     Args:
-        path: The journal.
+        path: A database of SQLite, which a kill at any moment leaves whole.
         tuning: What is asked for now.
-        images: What tells the data set from others.
+        data_set: Tells the data set from others.
 
     Raises:
         ConfigError: The study was begun with something else; the message names it.
-        CheckpointError: The journal cannot be read.
+        CheckpointError: The database cannot be read.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _drop_cut_line(path)
     try:
-        # A lock without links, which Windows keeps for administrators.
-        backend = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
         study = optuna.create_study(
-            storage=JournalStorage(backend),
+            storage=RDBStorage(f"sqlite:///{path}"),
             study_name="tune",
             direction="maximize",
             load_if_exists=True,
             pruner=_pruner(tuning),
         )
-    except (ValueError, KeyError, AssertionError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}", hint="Choose another --output.") from error
+    except (SQLAlchemyError, RuntimeError, StorageInternalError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path} is damaged: {reason}", hint="Choose another --output.") from error
     if ASKED in study.user_attrs:
         _check_same(study.user_attrs, tuning, data_set, path.parent)
         return study
     study.set_user_attr(DATA_SET, data_set)
     if tuning.own is not None and not study.trials:
         study.enqueue_trial(_stored(tuning, tuning.own))
-    study.set_user_attr(ASKED, _asked(tuning))  # last: with it, all is there
+    study.set_user_attr(ASKED, _asked(tuning))  # last: once it is there, all is
     return study
 
 
 def begun_trial(study: optuna.Study, seed: int) -> optuna.Trial | None:
-    """Return the trial that is begun and not finished, to go on with."""
+    """Return the trial to go on with: begun and not finished."""
     begun = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     if not begun:
         return None
@@ -79,12 +83,12 @@ def next_trial(study: optuna.Study, seed: int) -> optuna.Trial:
 
 
 def _seed_sampler(study: optuna.Study, seed: int, number: int) -> None:
-    """Let what a trial is told depend on the seed, its number and the trials before it alone."""
+    """Make what is suggested depend on the seed, the number of the trial and the trials before it alone."""
     study.sampler = TPESampler(seed=int(np.random.SeedSequence([seed, number]).generate_state(1)[0]))
 
 
 def suggest(trial: optuna.Trial, tuning: Tuning) -> dict[str, Any]:
-    """Return a trial's settings; those that it was told before stay."""
+    """Return a trial's settings; those that were suggested before stay."""
     for name, space in tuning.search.items():
         if isinstance(space, Choices):
             trial.suggest_categorical(name, [json.dumps(value) for value in space.values])
@@ -110,7 +114,7 @@ def trials_of(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial | None:
-    """Return the whole trial with the highest score, the first where several have it; None of none."""
+    """Return the whole trial with the highest score, the first of equal ones; None if there is none."""
     whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return max(whole, key=lambda each: (each.value or 0.0, -each.number), default=None)
 
@@ -129,7 +133,7 @@ def _stored(tuning: Tuning, values: Overrides) -> dict[str, Any]:
 
 
 def _asked(tuning: Tuning) -> dict[str, Any]:
-    """Return what must stay as it is while a study lasts; the budget need not."""
+    """Return what must not change while a study lasts; the budget may."""
     return {
         "recipe": config_to_dict(tuning.recipe),
         "search": {name: space.to_dict() for name, space in tuning.search.items()},
@@ -160,12 +164,3 @@ def _check_same(stored: Mapping[str, Any], tuning: Tuning, data_set: str, output
 
 def _said(value: Any) -> str:
     return "nothing" if value is None else repr(value)
-
-
-def _drop_cut_line(path: Path) -> None:
-    """Drop the end of a journal that a kill cut off within a line."""
-    content = path.read_bytes() if path.exists() else b""
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
-        with open(path, "r+b") as file:
-            file.truncate(len(whole))

@@ -1,4 +1,4 @@
-"""The file of an ablation: a recipe, and named variants as overrides of its settings."""
+"""The file of an ablation: a recipe, and variants of it that change some settings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from digitspot.experiments.overrides import Overrides, override, read_document, 
 from digitspot.training.limits import check_config
 
 ANSWER = "answer."
-"""Overrides that begin so change how the trained model is used; only these sections can change then."""
+"""Settings with this prefix change how the trained model is used."""
 ANSWER_SECTIONS = ("input", "model")
+"""Only their settings can change after the training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ class Study:
         return len({repr(variant.config) for variant in self.variants}) == 1
 
     def only(self, names: Sequence[str]) -> Study:
-        """Return the study of some variants, in the file's order, which makes the first of them the baseline.
+        """Return the study of some variants; the first of them in the file is the baseline.
 
         Raises:
             ConfigError: There is none of a name, or fewer than two are left.
@@ -97,8 +98,8 @@ def read_study(path: Path, images: int | None = None, seeds: Sequence[int] = ())
     Args:
         path: YAML with the keys of `KEYS`; the recipe's path is relative to it. `settings` are overrides of
             the recipe for all variants, `variants` a mapping of names to overrides, the baseline first.
-        images: Takes the place of the file's.
-        seeds: Likewise, where there are any.
+        images: Instead of the file's.
+        seeds: Instead of the file's, if any are given.
 
     Raises:
         ConfigError: The file, its recipe or a setting cannot be used.
@@ -147,30 +148,30 @@ def _needs(needs: Any, path: Path) -> dict[str, list[str]]:
 
 
 def _variant(recipe: Config, name: str, overrides: Any, before: Sequence[Variant], path: Path) -> Variant:
-    place = f"{path}: variant {name!r}"
+    where = f"{path}: variant {name!r}"
     if not isinstance(overrides, Mapping):
         raise ConfigError(
-            f"{place} is {overrides!r}, expected settings", hint="Such as {model.min_score: 0.5}."
+            f"{where} is {overrides!r}, expected settings", hint="Such as {model.min_score: 0.5}."
         )
     if not name or any(character in name for character in "/\\|\n") or name.startswith("."):
-        raise ConfigError(f"{place}: a name is part of file names and tables")
+        raise ConfigError(f"{where}: a name is part of file names and tables")
     if name.lower() in (other.name.lower() for other in before):
         raise ConfigError(
-            f"{place}: another has that name", hint="Capitals do not tell folders apart everywhere."
+            f"{where}: another has that name", hint="Capitals do not tell folders apart everywhere."
         )
     overrides = {str(key): value for key, value in overrides.items()}
     answering = {key.removeprefix(ANSWER): overrides[key] for key in overrides if key.startswith(ANSWER)}
     for key in answering:
         if key.partition(".")[0] not in ANSWER_SECTIONS:
             raise ConfigError(
-                f"{place}: {ANSWER}{key} cannot change after the training",
+                f"{where}: {ANSWER}{key} cannot change after the training",
                 hint=f"Only settings of {' and '.join(ANSWER_SECTIONS)} can.",
             )
     training = {key: value for key, value in overrides.items() if not key.startswith(ANSWER)}
-    config = override(recipe, training, place)
+    config = override(recipe, training, where)
     check_config(config)
     if config.train.max_updates is not None or config.schedule.branch_epochs:
-        raise ConfigError(f"{place}: trials and branches cannot be compared", hint="Leave them out.")
-    check_config(override(config, answering, place))
+        raise ConfigError(f"{where}: trials and branches cannot be compared", hint="Leave them out.")
+    check_config(override(config, answering, where))
     same = (other.name for other in before if other.config == config)
     return Variant(name=name, config=config, answering=answering, trained_as=next(same, name))

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from digitspot.ablate.running import devices_to_use
-from digitspot.ablate.study import Study, Variant
 from digitspot.config import Config
 from digitspot.errors import ConfigError
+from digitspot.experiments.ablate import devices_to_use
+from digitspot.experiments.ablation import Study, Variant
 
 
 def study(device: str = "auto") -> Study:

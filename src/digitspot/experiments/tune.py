@@ -1,4 +1,4 @@
-"""Trials one after the other, as many as the budget holds."""
+"""Searches: trials one after the other, until the budget does not hold another whole one."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ from digitspot.dataset.seen import Seen
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.experiments.lengths import Length, longest_within, open_to_plan, plan_training
 from digitspot.experiments.overrides import Overrides
-from digitspot.experiments.process import EndedError
-from digitspot.experiments.trainings import check_recipe
+from digitspot.experiments.runner import EndedError
+from digitspot.experiments.search import Tuning
+from digitspot.experiments.study import IMAGES, begun_trial, best_trial, next_trial, suggest, trials_of
+from digitspot.experiments.trainings import Training
+from digitspot.experiments.trial import Follower, images_recorded, images_seen
+from digitspot.experiments.words import STATES, said
 from digitspot.progress import Update, stderr, tracking
 from digitspot.training.loader import plan_batches
-from digitspot.tune.journal import IMAGES, begun_trial, best_trial, next_trial, suggest, trials_of
-from digitspot.tune.search import Tuning
-from digitspot.tune.trial import Follower, images_recorded, images_seen
-from digitspot.tune.words import STATES, said
 
-KILLED = "killed"
-"""Kept with a trial whose training was killed: it is gone on with once, as what killed it may come again."""
 FAILURES_IN_A_ROW = 3
-"""A trial may fail by its own settings; so many one after the other fail by something else."""
+"""One trial may fail by its own settings; three in a row have another reason."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class TuneData:
         data: Its folder.
         key: Tells it from others, by the labels of all images.
         num_valid: Images that trials are compared on.
-        length: Of a whole trial, where nothing that is searched changes it.
+        length: Of a whole trial, unless a searched setting changes it.
     """
 
     data: Path
@@ -71,8 +69,8 @@ class Trials:
     Attributes:
         study: Where they are kept.
         tuning: What is searched.
-        images: What they train on.
-        folder: Each has a run folder here, named by its number.
+        data_set: What they train on.
+        folder: Holds a run folder of each, named by its number.
         after_each: Called after each.
     """
 
@@ -84,10 +82,10 @@ class Trials:
     _lengths: dict[str, Length] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Run trials until what is left does not suffice for a whole one.
+        """Run trials until the budget does not hold another whole one.
 
         Raises:
-            KeyboardInterrupt: On Ctrl-C, after the training that was going on was saved.
+            KeyboardInterrupt: On Ctrl-C, after the training was saved.
             DigitspotError: Several in a row failed.
         """
         failures: list[str] = []
@@ -112,11 +110,11 @@ class Trials:
         return self.folder / f"{number:03d}"
 
     def spent(self, but: int | None = None) -> int:
-        """Return the images that all trials saw, but for one."""
+        """Return the images that all trials but one saw."""
         return sum(self.images_of(each) for each in trials_of(self.study) if each.number != but)
 
     def _next(self) -> optuna.Trial | None:
-        """Return the trial that was begun, or else a new one, where the budget holds the whole of it."""
+        """Return the trial to go on with, or a new one; None if the budget does not hold the whole of it."""
         seed, limit = self.tuning.recipe.train.seed, self.tuning.trials
         begun = begun_trial(self.study, seed)
         if self.spent(but=None if begun is None else begun.number) + self.tuning.images > self.tuning.budget:
@@ -126,23 +124,19 @@ class Trials:
         return begun or next_trial(self.study, seed)
 
     def _run_trial(self, trial: optuna.Trial, show: Update) -> str | None:
-        """Train to the end, until the trial lags or is killed for the first time; say what failed."""
+        """Train to the end or until the trial lags; return the reason if it failed."""
         values, path = suggest(trial, self.tuning), self.path_of(trial.number)
         stderr().print(f"trial {trial.number}: {said(values)}", markup=False)
-        state, score, failure = TrialState.FAIL, None, None
         config = self._configure(values)
+        state, score, failure = TrialState.FAIL, None, None
         if isinstance(config, str):
             failure = config
         else:
-            check_recipe(path, config, "tuning")
-            follower = Follower(trial, config, path, self._progress(trial.number, show))
+            training = Training(path, config, self.data_set.data)
+            follower = Follower(trial, training, self._progress(trial.number, show))
             try:
-                state = follower.train(self.data_set.data)
+                state = _train_again_if_killed(follower)
             except EndedError as error:
-                if error.killed and not trial.user_attrs.get(KILLED):
-                    trial.set_user_attr(KILLED, True)
-                    stderr().print(f"trial {trial.number} was killed; going on with it", markup=False)
-                    return None
                 failure = str(error)
             if state == TrialState.COMPLETE:
                 score = follower.scores()[-1]
@@ -159,7 +153,7 @@ class Trials:
             return str(error)
 
     def _length(self, values: Overrides) -> Length:
-        """Return how long a trial is; few settings change how many images an epoch has."""
+        """Return how long a trial is; only a few settings change the images of an epoch."""
         changing = {
             name: value
             for name, value in values.items()
@@ -194,6 +188,17 @@ class Trials:
             f"trial {number}: {what}, {self.images_of(trial):,} images; {record}, {left:,} images left",
             markup=False,
         )
+
+
+def _train_again_if_killed(follower: Follower) -> TrialState:
+    """Train; go on once after something else killed the training, which may happen again."""
+    try:
+        return follower.train()
+    except EndedError as error:
+        if not error.killed:
+            raise
+        stderr().print(f"trial {follower.trial.number} was killed; going on with it", markup=False)
+        return follower.train()
 
 
 def _check_length(length: Length, tuning: Tuning) -> None:

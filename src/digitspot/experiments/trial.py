@@ -1,4 +1,4 @@
-"""One trial: a training in a process of its own, followed by its records, ended early where it lags."""
+"""One trial: a training in a process of its own, followed by its records, ended early if it lags."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import optuna
 from optuna.trial import TrialState
 
 from digitspot.config import Config
-from digitspot.experiments.process import LOOK_EVERY_SECONDS, StoppedError, run_followed
-from digitspot.experiments.trainings import begin_or_resume
+from digitspot.experiments.runner import LOOK_EVERY_SECONDS, StoppedError, Worker
+from digitspot.experiments.trainings import Training
 from digitspot.training.runlog import Run
 from digitspot.training.state import stored_state
 from digitspot.training.validation import selection_score
 
 LAGS = "lags"
-"""Kept with a trial that shall end, in case it is not ended by then."""
+"""Kept with a trial that is to end, in case the search is killed before it ended."""
 
 
 @dataclass(frozen=True)
@@ -28,23 +28,21 @@ class Follower:
     """Follows one training.
 
     Attributes:
-        trial: What is told of it, and who says whether it shall end.
-        config: What is trained.
-        path: The run folder.
-        progress: Told how it goes, in words, about once a second.
+        trial: Optuna's, which decides whether the training goes on.
+        training: What is followed.
+        progress: Called about once a second with a note for people.
     """
 
     trial: optuna.Trial
-    config: Config
-    path: Path
+    training: Training
     progress: Callable[[str], None]
 
     @property
     def num_validations(self) -> int:
         """Validations of the whole training."""
-        return num_validations(self.config)
+        return num_validations(self.training.config)
 
-    def train(self, data: Path) -> TrialState:
+    def train(self) -> TrialState:
         """Train to the end, or until the trial lags.
 
         Returns:
@@ -57,10 +55,8 @@ class Follower:
         if self.trial.user_attrs.get(LAGS):
             return TrialState.PRUNED
         stop = threading.Event()
-        arguments = begin_or_resume(self.path, self.config, data)
-        log = self.path.with_name(f"{self.path.name}.log")
         with ThreadPoolExecutor(1) as pool:
-            training = pool.submit(run_followed, arguments, stop, device=None, log=log)
+            training = pool.submit(self.training.train, Worker(None, self.training.log, stop))
             try:
                 while not wait([training], LOOK_EVERY_SECONDS).done:
                     if not stop.is_set() and self.lags():
@@ -77,7 +73,7 @@ class Follower:
         return TrialState.COMPLETE
 
     def lags(self) -> bool:
-        """Tell of new validations; return whether one of them, but for the last, is too low to go on."""
+        """Report new validations; return whether one before the last is too low to go on."""
         scores, told = self.scores(), self.trial.study.trials[self.trial.number].intermediate_values
         note = "training"
         if scores:
@@ -90,9 +86,9 @@ class Follower:
         return False
 
     def scores(self) -> list[float]:
-        """Return, for each validation so far, the best score until then, by which the model is selected."""
-        figure = self.config.train.select_by
-        valid = [record for record in Run(self.path).metrics() if record["kind"] == "valid"]
+        """Return the best score so far at each validation: the score that selects the model."""
+        figure = self.training.config.train.select_by
+        valid = [record for record in Run(self.training.run).metrics() if record["kind"] == "valid"]
         return list(accumulate((selection_score(each, figure) for each in valid), max))
 
 
@@ -102,11 +98,11 @@ def num_validations(config: Config) -> int:
 
 
 def images_seen(path: Path) -> int:
-    """Return the images that the training in a folder has seen, with those since its last record."""
+    """Return how many images a training has seen, with those after its last record."""
     last = Run(path).last
     return max(images_recorded(path), stored_state(last).images_seen if last.exists() else 0)
 
 
 def images_recorded(path: Path) -> int:
-    """Return the images that the training in a folder had seen at its last record."""
+    """Return how many images a training had seen at its last record."""
     return max((record["images_seen"] for record in Run(path).metrics()), default=0)

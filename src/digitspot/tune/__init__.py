@@ -1,1 +1,0 @@
-"""Hyperparameters searched within a budget of images, with Optuna: trainings, ended early where they lag."""
