@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitspot.dataset.seen import Seen, unseen
+from digitspot import answers as folders
+from digitspot.answers import NUMBERS, RESULTS, read_command
+from digitspot.dataset.seen import unseen
 from digitspot.errors import ConfigError, DataError
 from digitspot.evaluation.answers import Scores, evaluate_answers
 from digitspot.evaluation.comparison import Trainings
 from digitspot.evaluation.intervals import accuracy_samples, mean_ap_samples
 from digitspot.evaluation.matching import Matches, match_boxes
 from digitspot.evaluation.number_metrics import exact_matches
-from digitspot.labels.coco import read_json, read_labels, read_numbers, read_results
+from digitspot.labels.coco import read_json, read_labels, read_numbers
 from digitspot.labels.labels import LabelSet
-from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN, read_command
-from digitspot.readings_csv import read_readings
 from digitspot.training.runlog import ENVIRONMENT, METRICS, Run
 from digitspot.types import Detections
 
@@ -39,7 +39,7 @@ class Answers:
         folder: Where the answers are.
         labels: The truth.
         detections: By image id.
-        readings: Number and probability by image id as a string.
+        numbers: By image id as a string, after any abstention.
         scores: Of all of it.
         command: What wrote them; of none, they do not say.
     """
@@ -47,7 +47,7 @@ class Answers:
     folder: Path
     labels: LabelSet
     detections: Mapping[int, Detections]
-    readings: Mapping[str, tuple[str | None, float]]
+    numbers: Mapping[str, str | None]
     scores: Scores
     command: Sequence[str] = ()
 
@@ -60,7 +60,7 @@ class Answers:
     def right(self) -> npt.NDArray[np.bool_]:
         """Which numbers are right, `[N]` in the order of the labels."""
         truth = {str(image.image_id): image.number for image in self.labels.images}
-        return exact_matches(truth, {key: text for key, (text, _) in self.readings.items()})
+        return exact_matches(truth, self.numbers)
 
     def resampled(self, figure: str, num_resamples: int) -> Trainings:
         """Return "AP" or "accuracy" with its resamples, for a comparison."""
@@ -254,11 +254,10 @@ def read_answers(folder: Path, labels: LabelSet, num_resamples: int) -> Answers:
     Raises:
         DataError: They cannot be used, or the model was trained on the images.
     """
-    said = folder / SEEN
-    unseen(Seen.from_text(said.read_text(), said) if said.exists() else Seen(), labels, None, False)
-    detections, readings = read_results(folder / RESULTS, labels), read_readings(folder / READINGS)
-    scores = evaluate_answers(labels, detections, readings=readings, num_resamples=num_resamples)
-    return Answers(folder, labels, detections, readings, scores, read_command(folder))
+    read = folders.read_answers(folder, labels)
+    unseen(read.seen, labels, None, False)
+    scores = evaluate_answers(labels, read, num_resamples=num_resamples)
+    return Answers(folder, labels, read.detections, read.numbers, scores, read_command(folder))
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
