@@ -17,11 +17,11 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from compare import interleave
+from digitspot.answers import read_answers
 from digitspot.cores import num_cores
 from digitspot.evaluation.answers import evaluate_answers
-from digitspot.labels.coco import read_labels, read_numbers, read_results, write_labels
+from digitspot.labels.coco import read_labels, write_labels
 from digitspot.labels.labels import LabelSet
-from digitspot.predict import NUMBERS, RESULTS
 from digitspot.reader import Precision, Reader, RuntimeName
 
 DIGITSPOT = [sys.executable, "-c", "from digitspot.cli import main; main()"]
@@ -136,8 +136,7 @@ def one_at_a_time(ways: Mapping[str, Way], images: Sequence[Path]) -> dict[str, 
 
 def score(labels: LabelSet, answers: Path) -> tuple[float, float]:
     """Return mAP and accuracy of what was written."""
-    found, numbers = read_results(answers / RESULTS, labels), read_numbers(answers / NUMBERS)
-    scores = evaluate_answers(labels, found, numbers, num_resamples=0)
+    scores = evaluate_answers(labels, read_answers(answers, labels), num_resamples=0)
     return scores.boxes.mean_ap, scores.numbers.accuracy
 
 

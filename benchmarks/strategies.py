@@ -28,12 +28,12 @@ from statistics import mean, stdev
 
 import numpy as np
 
+from digitspot.answers import NUMBERS
 from digitspot.config import load_recipe
 from digitspot.dataset.splits import open_training
 from digitspot.evaluation.intervals import accuracy_samples
 from digitspot.evaluation.number_metrics import exact_matches
 from digitspot.labels.coco import read_labels, read_numbers
-from digitspot.predict import NUMBERS
 from digitspot.training.runlog import Run
 from memory import follow
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digitspot.answers import Answers, read_answers, read_readings, write_readings
 from digitspot.calibrate import (
     calibrate_model,
     calibrate_results,
@@ -27,7 +28,6 @@ from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
 from digitspot.model_file import graph_of, read_onnx, write_onnx
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings
-from digitspot.readings_csv import read_readings, write_readings
 from digitspot.types import Reading
 from reading_layouts import found_in
 
@@ -182,12 +182,18 @@ def test_a_length_that_is_known(
     assert len(capsys.readouterr().out.strip()) == 2
 
 
-def test_evaluation_reads_boxes_where_nothing_else_is_given(results: tuple[Path, Path]) -> None:
+def test_evaluation_reads_boxes_where_nothing_else_is_given(
+    results: tuple[Path, Path], tmp_path: Path
+) -> None:
     labels = read_labels(results[1], clip=False)
-    scores = evaluate_answers(labels, {}, num_resamples=0)
+    empty = tmp_path / "pred.json"
+    empty.write_text("[]")
+    answers = read_answers(empty, labels)
+    assert answers.from_boxes
+    scores = evaluate_answers(labels, answers, num_resamples=0)
     assert scores.numbers.num_overlooked == 120
     assert len(scores.mistakes["no number where there is one"]) == 120
     numbers = {str(image.image_id): image.number for image in labels.images}
-    assert evaluate_answers(labels, {}, numbers, num_resamples=0).reliability is None
-    readings = {key: (number, 0.9) for key, number in numbers.items()}
-    assert evaluate_answers(labels, {}, readings=readings, num_resamples=0).numbers.accuracy == 1
+    given = Answers(detections={}, numbers=numbers)
+    assert evaluate_answers(labels, given, num_resamples=0).reliability is None
+    assert evaluate_answers(labels, given, num_resamples=0).numbers.accuracy == 1

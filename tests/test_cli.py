@@ -481,11 +481,13 @@ class TestTrainedModel:
         assert list(read_numbers(tmp_path / "out" / "pred.csv")) == ["1", "2", "3"]
 
     @pytest.mark.parametrize("content", [b"", b"no image"], ids=["empty", "not an image"])
-    def test_unreadable_image_leaves_no_answers(self, content: bytes, model: Path, tmp_path: Path) -> None:
+    def test_strict_leaves_no_answers(self, content: bytes, model: Path, tmp_path: Path) -> None:
         image_files = tmp_path / "images"
         image_files.mkdir()
         (image_files / "bad.png").write_bytes(content)
-        result = digitspot("predict", model, image_files, "--output", tmp_path / "out", check=False)
+        result = digitspot(
+            "predict", model, image_files, "--output", tmp_path / "out", "--strict", check=False
+        )
         assert result.returncode == 3
         assert "bad.png" in result.stderr
         assert not (tmp_path / "out").exists()

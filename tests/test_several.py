@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digitspot.answers import read_readings
 from digitspot.calibrate import calibrate_model, read_settings, store_settings, write_settings
 from digitspot.cli import run
 from digitspot.dataset.seen import Seen
@@ -15,7 +16,6 @@ from digitspot.fusion import fuse
 from digitspot.labels.coco import read_labels, read_results
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings, vote
-from digitspot.readings_csv import read_readings
 from digitspot.runtime.several_sizes import SeveralSizes, at_sizes
 
 RANDOM = np.random.default_rng(3)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,6 +17,7 @@ from collections.abc import Callable, Sequence
 from rich.markup import escape
 
 from digitspot.errors import INTERRUPTED, ConfigError, DigitspotError
+from digitspot.files import printable
 from digitspot.progress import stderr
 
 COMMANDS = {
@@ -42,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -63,8 +68,7 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        what = f"{type(error).__name__}: {error}"
-        return _fail(DigitspotError(what, hint="This is a defect of digitspot; --debug shows where."), debug)
+        return _fail(_defect(error), debug)
     return 0
 
 
@@ -88,14 +92,22 @@ def _command(name: str) -> Callable[[list[str]], None]:
     return command
 
 
+def _defect(error: Exception) -> DigitspotError:
+    """Describe an error that nobody expected; the words of other libraries are not for users."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    ours = f"{os.sep}digitspot{os.sep}" in last.filename
+    what = f"{type(error).__name__}: {error}" if ours else f"{type(error).__name__} in {last.name}"
+    return DigitspotError(what, hint="This is a defect of digitspot; --debug shows where.")
+
+
 def _fail(error: DigitspotError, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     else:
         console = stderr()
-        console.print(f"[bold red]error:[/] {escape(str(error))}")
+        console.print(f"[bold red]error:[/] {escape(printable(str(error)))}")
         if error.hint:
-            console.print(f"  {escape(error.hint)}")
+            console.print(f"  {escape(printable(error.hint))}")
     return error.exit_code
 
 

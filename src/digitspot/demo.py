@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from digitspot.answers import read_answers
 from digitspot.config import (
     Config,
     InputConfig,
@@ -18,11 +19,11 @@ from digitspot.cores import num_cores
 from digitspot.errors import ConfigError
 from digitspot.evaluation.answers import Scores, evaluate_answers
 from digitspot.files import check_writable, writing_whole
-from digitspot.labels.coco import read_labels, read_results
-from digitspot.predict import READINGS, RESULTS, find_images, predict
+from digitspot.labels.coco import read_labels
+from digitspot.predict import PredictOptions, predict
 from digitspot.progress import tracking
 from digitspot.reader import Reader
-from digitspot.readings_csv import read_readings
+from digitspot.sources import find_images
 from digitspot.synth.write import SynthRequest, synthesize
 from digitspot.training.run import start_training
 
@@ -78,14 +79,11 @@ def run_demo(output: Path, seed: int = 0, epochs: int | None = None) -> Scores:
             Reader.load(output / "run"),
             find_images(labels_path),
             answers,
-            archive=True,
-            overlays=NUM_OVERLAYS,
+            PredictOptions(archive=True, overlays=NUM_OVERLAYS, strict=True),
             progress=show,
         )
     labels = read_labels(labels_path, clip=False)
-    scores = evaluate_answers(
-        labels, read_results(answers / RESULTS, labels), readings=read_readings(answers / READINGS)
-    )
+    scores = evaluate_answers(labels, read_answers(answers, labels))
     with writing_whole(output / "scores.json") as file:
         json.dump(scores.to_dict(), file, indent=1)
     return scores

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import file_digest
 from pathlib import Path
@@ -43,6 +44,42 @@ def writing_whole(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     finally:
         with suppress(OSError):
             aside.unlink()
+
+
+@contextmanager
+def writing_together(folder: Path, earlier: Iterable[str]) -> Iterator[Path]:
+    """Give a folder to write into; its content moves into `folder` when the block ends without an error.
+
+    So a full disk or an interruption leaves what was in `folder` as it was.
+
+    Args:
+        folder: Where the files will be; made when missing.
+        earlier: Files that are removed from it first, since they belong to what is replaced.
+
+    Raises:
+        DigitspotError: The folder cannot be written.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    aside = folder / f".new.{os.getpid()}.tmp"
+    try:
+        aside.mkdir(parents=True, exist_ok=True)
+        yield aside
+        for path in (folder / name for name in earlier):
+            path.unlink(missing_ok=True)
+            if path.parent != folder:
+                with suppress(OSError):  # other files are in it, or it is not there
+                    path.parent.rmdir()
+        for path in (path for path in sorted(aside.rglob("*")) if path.is_file()):
+            target = folder / path.relative_to(aside)
+            target.parent.mkdir(exist_ok=True)
+            os.replace(path, target)
+    except OSError as error:
+        raise write_error(folder, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        for each in made:
+            with suppress(OSError):  # not empty: all went well
+                each.rmdir()
 
 
 def check_writable(folder: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from digitspot.answers import RESULTS
 from digitspot.config import Config, config_to_dict
 from digitspot.convert.write import bring_image
 from digitspot.errors import ConfigError, DataError
@@ -14,9 +15,10 @@ from digitspot.files import check_writable, writing_whole
 from digitspot.labels.coco import find_split, read_json, read_labels, read_results, write_labels
 from digitspot.labels.grouping import divide, fingerprints, group_images
 from digitspot.labels.labels import LabelledImage, LabelSet
-from digitspot.predict import RESULTS, Images, predict
+from digitspot.predict import PredictOptions, predict
 from digitspot.progress import stderr, tracking
 from digitspot.reader import Reader
+from digitspot.sources import Images
 from digitspot.types import Detections
 
 RECORD = "folds.json"
@@ -129,4 +131,5 @@ def _predict(run: Path, labels: LabelSet, images_dir: Path, folder: Path) -> Non
     assert not known, f"{run} was trained on {len(known)} images that it is to predict"
     paths: Mapping[int, Path] = {image.image_id: images_dir / image.file_name for image in labels.images}
     with tracking("predicting") as show:
-        predict(reader, Images(paths, labels=labels), folder, batch_size=BATCH_SIZE, progress=show)
+        options = PredictOptions(batch_size=BATCH_SIZE, strict=True)
+        predict(reader, Images(paths, labels=labels), folder, options, progress=show)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from digitspot.cores import num_cores
 from digitspot.dataset.seen import Seen
-from digitspot.errors import ConfigError
+from digitspot.errors import ConfigError, DataError
 from digitspot.images import ImageSource, decode_image
 from digitspot.labels.labels import CategoryMap
 from digitspot.model_file import ModelInfo
@@ -128,14 +128,29 @@ class Reader:
 
     def read_whole(self, sources: Iterable[ImageSource], batch_size: int = 32) -> Iterator[Read]:
         """Like `read_many`, with every detection."""
+        for each in self.read_each(sources, batch_size):
+            if isinstance(each, DataError):
+                raise each
+            yield each
+
+    def read_each(self, sources: Iterable[ImageSource], batch_size: int = 32) -> Iterator[Read | DataError]:
+        """Like `read_whole`; an image that cannot be read gives its error, and the others are read."""
         prepared = self._prepare_ahead(sources, batch_size)
         while chunk := list(islice(prepared, batch_size)):
-            for detections in self.runtime.detect_prepared(chunk):
-                yield Read(detections, self._read(detections))
+            good = [each for each in chunk if not isinstance(each, DataError)]
+            found = iter(self.runtime.detect_prepared(good) if good else ())
+            for each in chunk:
+                if isinstance(each, DataError):
+                    yield each
+                else:
+                    detections = next(found)
+                    yield Read(detections, self._read(detections))
 
-    def _prepare_ahead(self, sources: Iterable[ImageSource], num_ahead: int) -> Iterator[Prepared]:
+    def _prepare_ahead(
+        self, sources: Iterable[ImageSource], num_ahead: int
+    ) -> Iterator[Prepared | DataError]:
         """Decode and resize images in threads, in order and up to `num_ahead` ahead."""
-        pending: deque[Future[Prepared]] = deque()
+        pending: deque[Future[Prepared | DataError]] = deque()
         with ThreadPoolExecutor(num_cores()) as pool:
             try:
                 for source in sources:
@@ -151,8 +166,11 @@ class Reader:
     def _read(self, detections: Detections) -> Reading:
         return abstain(read_number(detections, self.settings, self.constraint), self.abstain_below)
 
-    def _prepare(self, source: ImageSource) -> Prepared:
-        return self.runtime.prepare(decode_image(source))
+    def _prepare(self, source: ImageSource) -> Prepared | DataError:
+        try:
+            return self.runtime.prepare(decode_image(source))
+        except DataError as error:
+            return error
 
 
 def _runtime_for(path: Path, name: RuntimeName) -> RuntimeName:

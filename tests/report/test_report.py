@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from digitspot.answers import read_command, read_readings
 from digitspot.cli import run
 from digitspot.labels.coco import read_labels
-from digitspot.predict import read_command
-from digitspot.readings_csv import read_readings
 
 VOID = {"meta", "link", "img", "br"}
 

@@ -9,18 +9,18 @@ from typing import Annotated, Any
 
 import tyro
 
+from digitspot.answers import READINGS, RESULTS, Answers, read_answers
 from digitspot.calibrate import read_settings
 from digitspot.commands.options import parse, print_json, print_table
-from digitspot.dataset.seen import Seen, unseen
+from digitspot.dataset.seen import unseen
 from digitspot.errors import ConfigError, DataError
 from digitspot.evaluation.answers import Scores, evaluate_answers
 from digitspot.evaluation.reliability import ReliabilityMetrics
 from digitspot.files import writing_whole
-from digitspot.labels.coco import read_json, read_labels, read_numbers, read_results
-from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN
+from digitspot.labels.coco import read_json, read_labels
+from digitspot.labels.labels import LabelSet
 from digitspot.progress import stderr
 from digitspot.reading import ReadingSettings
-from digitspot.readings_csv import read_readings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,19 +63,13 @@ class EvaluateOptions:
 def run(arguments: list[str]) -> None:
     """Evaluate."""
     options = parse(EvaluateOptions, "evaluate", arguments)
-    results, numbers, readings = _answer_files(options)
     labels = read_labels(options.labels, clip=False)
-    settings = read_settings(options.reader) if options.reader else ReadingSettings()
+    answers = _read_answers(options, labels)
     image_ids = _image_ids(options.image_ids) if options.image_ids else None
-    if numbers is None and readings is None:
-        stderr().print(f"numbers are read from the boxes: {settings}")
     scores = evaluate_answers(
         labels,
-        read_results(results, labels),
-        read_numbers(numbers) if numbers else None,
-        read_readings(readings) if readings else None,
-        settings=settings,
-        image_ids=unseen(_seen(results.with_name(SEEN)), labels, image_ids, options.only_unseen),
+        answers,
+        image_ids=unseen(answers.seen, labels, image_ids, options.only_unseen),
         num_resamples=options.resamples,
         level=options.level,
     )
@@ -115,24 +109,15 @@ def _draw(metrics: ReliabilityMetrics, path: Path) -> None:
         save(figure, file, kind)
 
 
-def _answer_files(options: EvaluateOptions) -> tuple[Path, Path | None, Path | None]:
-    """Return the files of boxes, numbers and readings; --reader reads anew what is not named."""
-    if not options.answers.is_dir():
-        return options.answers, options.numbers, options.readings
-    results = options.answers / RESULTS
-    if not results.exists():
-        raise DataError(f"{options.answers} holds no {RESULTS}", hint="`digitspot predict` writes one.")
-    if options.reader:
-        return results, options.numbers, options.readings
-    numbers, readings = (
-        path if path.exists() else None for path in (options.answers / NUMBERS, options.answers / READINGS)
+def _read_answers(options: EvaluateOptions, labels: LabelSet) -> Answers:
+    """Read the answers; --reader reads the numbers anew, unless a file of them is named."""
+    settings = read_settings(options.reader) if options.reader else None
+    answers = read_answers(
+        options.answers, labels, numbers=options.numbers, readings=options.readings, settings=settings
     )
-    return results, options.numbers or numbers, options.readings or readings
-
-
-def _seen(path: Path) -> Seen:
-    """Return what the model of the answers was trained on; nothing where they do not say."""
-    return Seen.from_text(path.read_text(encoding="utf-8"), path) if path.exists() else Seen()
+    if answers.from_boxes:
+        stderr().print(f"numbers are read from the boxes: {settings or ReadingSettings()}")
+    return answers
 
 
 def _image_ids(path: Path) -> list[int]:

@@ -8,18 +8,17 @@ from typing import Annotated
 
 import tyro
 
+from digitspot.answers import FILES, SEEN, read_seen, results_path, write_answers
 from digitspot.calibrate import read_settings
 from digitspot.commands.options import parse
 from digitspot.dataset.seen import Seen
 from digitspot.errors import ConfigError
-from digitspot.files import check_writable, writing_whole
+from digitspot.files import check_writable, writing_together
 from digitspot.fusion import MIN_IOU, fuse_runs
-from digitspot.labels.coco import read_labels, read_results, write_numbers, write_results
-from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN, write_command
+from digitspot.labels.coco import read_labels, read_results
 from digitspot.reading import read_number
 from digitspot.reading.style import refine_boxes
-from digitspot.readings_csv import write_readings
-from digitspot.types import Detections
+from digitspot.types import Detections, Reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,25 +50,17 @@ def run(arguments: list[str]) -> None:
         raise ConfigError(f"--min-iou {options.min_iou:g} is not between 0 and 1")
     check_writable(options.output)
     labels = read_labels(options.labels, clip=False)
-    paths = [path / RESULTS if path.is_dir() else path for path in options.answers]
+    paths = [results_path(path) for path in options.answers]
     found = fuse_runs([read_results(path, labels) for path in paths], options.min_iou)
+    readings: dict[int, Reading] | None = None
     if options.reader:
         settings = read_settings(options.reader)
         images = {image.image_id: found.get(image.image_id, Detections.empty()) for image in labels.images}
         readings = {image_id: read_number(each, settings) for image_id, each in images.items()}
-        write_numbers(options.output / NUMBERS, {key: each.text for key, each in readings.items()})
-        write_readings(options.output / READINGS, readings)
         found = {image_id: refine_boxes(each, settings.style) for image_id, each in found.items()}
-    write_results(options.output / RESULTS, found, labels.categories)
-    _write_seen(paths, options.output / SEEN)
-    write_command(options.output, ["digitspot", "fuse", *arguments])
+    seen = Seen(frozenset().union(*(read_seen(path.with_name(SEEN)).keys for path in paths)))
+    with writing_together(options.output, FILES) as aside:
+        write_answers(
+            aside, found, readings, labels.categories, seen=seen, command=["digitspot", "fuse", *arguments]
+        )
     print(options.output)
-
-
-def _write_seen(paths: list[Path], output: Path) -> None:
-    """Write what any of the runs was trained on, so that `evaluate` knows it of the fused answers."""
-    beside = [path.with_name(SEEN) for path in paths if path.with_name(SEEN).exists()]
-    keys = [Seen.from_text(path.read_text(encoding="utf-8"), path).keys for path in beside]
-    if beside:
-        with writing_whole(output) as file:
-            file.write(Seen(frozenset().union(*keys)).to_text())

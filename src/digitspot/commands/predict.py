@@ -8,10 +8,17 @@ from typing import Annotated
 
 import tyro
 
+from digitspot.answers import ERRORS, NAMES
 from digitspot.commands.answering import AnswerOptions
 from digitspot.commands.options import parse
-from digitspot.predict import NAMES, find_images, predict
+from digitspot.errors import DataError
+from digitspot.files import printable
+from digitspot.predict import PredictOptions as Writing
+from digitspot.predict import predict
 from digitspot.progress import stderr, tracking
+from digitspot.sources import Images, find_images
+
+MOST_NAMED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +41,25 @@ class PredictOptions(AnswerOptions):
     """Draw this many images with boxes and number, and a sheet of them."""
     batch_size: int = 256
     """Images read at a time; batches of like shapes are made of them."""
+    strict: bool = False
+    """Stop at the first image that cannot be read, with nothing written. Otherwise its answer is -1, it is
+    listed in errors.csv, and the exit code is 3."""
 
 
 def run(arguments: list[str]) -> None:
     """Predict."""
     options = parse(PredictOptions, "predict", arguments)
+    writing = Writing(
+        archive=options.zip,
+        overlays=options.overlays,
+        batch_size=options.batch_size,
+        strict=options.strict,
+        command=("digitspot", "predict", *arguments),
+    )
     reader = options.load(options.run)
     stderr().print(f"digit=category_id: {reader.categories}; {reader.settings}")
     images = find_images(options.images)
-    if images.numbered:
-        stderr().print(f"file names are no numbers: ids are places in the list, see {NAMES}")
+    _say_what_is_read(images)
     seen = reader.seen.among(images.labels) if images.labels else set()
     if seen:
         stderr().print(
@@ -51,14 +67,25 @@ def run(arguments: list[str]) -> None:
             "no score on them is a validation."
         )
     with tracking("reading") as show:
-        predict(
-            reader,
-            images,
-            options.output,
-            archive=options.zip,
-            overlays=options.overlays,
-            batch_size=options.batch_size,
-            command=["digitspot", "predict", *arguments],
-            progress=show,
-        )
+        errors = predict(reader, images, options.output, writing, progress=show)
     print(options.output)
+    if errors:
+        names = [f"{images.names[image_id]} ({error})" for image_id, error in errors.items()]
+        raise DataError(
+            f"{len(errors)} of {len(images)} images could not be read: {_listed(names)}",
+            hint=f"The others are answered. {ERRORS} lists these; --strict stops at the first.",
+        )
+
+
+def _say_what_is_read(images: Images) -> None:
+    if images.skipped:
+        names = [path.name for path in images.skipped]
+        message = f"{len(names)} files are no images and are skipped: {_listed(names)}"
+        stderr().print(printable(message), markup=False)
+    if images.numbered:
+        stderr().print(f"file names are no ids: ids are counted, see {NAMES}")
+
+
+def _listed(names: list[str]) -> str:
+    rest = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return "; ".join(names[:MOST_NAMED]) + rest

@@ -95,9 +95,9 @@ class PartFeed:
     """Planned batches in order, each given out when its part is in memory.
 
     Whoever asks for another batch has received all but the last `ahead - 1`. The images of received batches
-    are released. The other buffer is filled when no batch of its old part can be in the making, and not before
-    half of the current part is released: so both parts take one and a half. Where a part has too few batches
-    for that, None is given out, and the loader makes nothing of it.
+    are released. The other buffer is filled when no batch of its old part can be in the making, and when half
+    of the current part is released. So both parts take one and a half. If a part has too few batches for
+    that, None is given out, and the loader makes nothing of it.
 
     Args:
         batches: What to give out.

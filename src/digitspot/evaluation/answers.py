@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from digitspot.answers import Answers
 from digitspot.errors import ConfigError
 from digitspot.evaluation.coco_metrics import BoxMetrics, evaluate_boxes
 from digitspot.evaluation.intervals import Interval, MetricIntervals, bootstrap_metrics
@@ -15,8 +16,6 @@ from digitspot.evaluation.mistakes import Kind, Mistake, list_mistakes
 from digitspot.evaluation.number_metrics import NumberMetrics, evaluate_numbers
 from digitspot.evaluation.reliability import ReliabilityMetrics, evaluate_reliability
 from digitspot.labels.labels import LabelSet
-from digitspot.reading import ReadingSettings, read_number
-from digitspot.types import Detections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +76,8 @@ class Scores:
 
 def evaluate_answers(
     labels: LabelSet,
-    detections: Mapping[int, Detections],
-    numbers: Mapping[str, str | None] | None = None,
-    readings: Mapping[str, tuple[str | None, float]] | None = None,
+    answers: Answers,
     *,
-    settings: ReadingSettings | None = None,
     image_ids: Iterable[int] | None = None,
     num_resamples: int = 1000,
     level: float = 0.95,
@@ -90,11 +86,7 @@ def evaluate_answers(
 
     Args:
         labels: The truth, read with `clip=False`.
-        detections: By image id.
-        numbers: By image id as a string; None takes those of the readings.
-        readings: Numbers and their probabilities, before any abstention; None without `numbers` reads them
-            from the boxes, with `settings`.
-        settings: Of the reader of boxes.
+        answers: What to score.
         image_ids: Compare these images only; None means all of `labels`.
         num_resamples: Bootstrap resamples over images; 0 gives no intervals.
         level: Of the intervals.
@@ -108,10 +100,7 @@ def evaluate_answers(
     chosen = None if image_ids is None else set(image_ids)
     images = [image for image in labels.images if chosen is None or image.image_id in chosen]
     truth = {str(image.image_id): image.number for image in images}
-    if readings is None and numbers is None:
-        readings = _read_boxes(truth, detections, settings or ReadingSettings())
-    if numbers is None:
-        numbers = {key: text for key, (text, _) in (readings or {}).items()}
+    detections, numbers, readings = answers.detections, answers.numbers, answers.readings
     intervals = None
     if num_resamples:
         intervals = bootstrap_metrics(
@@ -124,13 +113,6 @@ def evaluate_answers(
         reliability=None if readings is None else _reliability(truth, readings, num_resamples, level),
         mistakes=list_mistakes(truth, numbers, {key: each[1] for key, each in (readings or {}).items()}),
     )
-
-
-def _read_boxes(
-    keys: Iterable[str], detections: Mapping[int, Detections], settings: ReadingSettings
-) -> dict[str, tuple[str | None, float]]:
-    reads = {key: read_number(detections.get(int(key), Detections.empty()), settings) for key in keys}
-    return {key: (each.text, each.probability) for key, each in reads.items()}
 
 
 def _reliability(

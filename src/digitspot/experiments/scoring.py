@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from digitspot.dataset.seen import Seen, unseen
+from digitspot.answers import read_answers
+from digitspot.dataset.seen import unseen
 from digitspot.detector.trained import load_model, save_model
 from digitspot.errors import ConfigError
 from digitspot.evaluation.coco_metrics import PrecisionCurves
@@ -19,9 +20,8 @@ from digitspot.evaluation.matching import match_boxes
 from digitspot.evaluation.number_metrics import exact_matches
 from digitspot.experiments.ablation import Variant
 from digitspot.files import digest, writing_whole
-from digitspot.labels.coco import labels_path_of, read_labels, read_numbers, read_results
+from digitspot.labels.coco import labels_path_of, read_labels
 from digitspot.model_file import BEST
-from digitspot.predict import NUMBERS, RESULTS, SEEN
 from digitspot.training.runlog import Run
 from digitspot.types import DoubleArray
 
@@ -132,11 +132,11 @@ class Answering:
 
     def _figures(self) -> dict[str, Any]:
         labels = read_labels(self._labels_path, clip=False)
-        said = self.folder / SEEN
-        unseen(Seen.from_text(said.read_text(), said) if said.exists() else Seen(), labels, None, False)
-        matches = match_boxes(labels, read_results(self.folder / RESULTS, labels))
+        answers = read_answers(self.folder, labels)
+        unseen(answers.seen, labels, None, False)
+        matches = match_boxes(labels, answers.detections)
         truth = {str(image.image_id): image.number for image in labels.images}
-        right = exact_matches(truth, read_numbers(self.folder / NUMBERS))
+        right = exact_matches(truth, answers.numbers)
         return {
             "mean_ap": PrecisionCurves(matches).mean_ap(np.ones(matches.num_images, np.int64)),
             "accuracy": float(right.mean()),

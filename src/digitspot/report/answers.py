@@ -10,21 +10,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from digitspot.dataset.seen import Seen, unseen
+from digitspot.answers import read_answers, read_command
+from digitspot.dataset.seen import unseen
 from digitspot.evaluation.answers import Scores, evaluate_answers
 from digitspot.evaluation.comparison import Trainings
 from digitspot.evaluation.intervals import accuracy_samples, mean_ap_samples
 from digitspot.evaluation.matching import Matches, match_boxes
 from digitspot.evaluation.number_metrics import exact_matches
-from digitspot.labels.coco import read_numbers, read_results
 from digitspot.labels.labels import LabelSet
-from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN, read_command
-from digitspot.readings_csv import read_readings
 from digitspot.types import Detections
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class ScoredAnswers:
     """What was answered, and the truth.
 
     Attributes:
@@ -65,16 +63,13 @@ class Answers:
         return Trainings(values=np.array([value]), samples=samples[None])
 
 
-def read_answers(folder: Path, labels: LabelSet, num_resamples: int) -> Answers:
+def score_answers(folder: Path, labels: LabelSet, num_resamples: int) -> ScoredAnswers:
     """Read answers and score them.
 
     Raises:
         DataError: They cannot be used, or the model was trained on the images.
     """
-    said = folder / SEEN
-    seen = Seen.from_text(said.read_text(encoding="utf-8"), said) if said.exists() else Seen()
-    unseen(seen, labels, None, False)
-    detections = read_results(folder / RESULTS, labels)
-    readings, numbers = read_readings(folder / READINGS), read_numbers(folder / NUMBERS)
-    scores = evaluate_answers(labels, detections, numbers, readings, num_resamples=num_resamples)
-    return Answers(folder, labels, detections, numbers, scores, read_command(folder))
+    answers = read_answers(folder, labels)
+    unseen(answers.seen, labels, None, False)
+    scores = evaluate_answers(labels, answers, num_resamples=num_resamples)
+    return ScoredAnswers(folder, labels, answers.detections, answers.numbers, scores, read_command(folder))

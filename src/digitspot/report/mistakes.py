@@ -14,7 +14,7 @@ from digitspot.evaluation.mistakes import Mistake
 from digitspot.images import decode_image
 from digitspot.labels.labels import LabelledImage
 from digitspot.reading.places import find_places
-from digitspot.report.answers import Answers
+from digitspot.report.answers import ScoredAnswers
 from digitspot.report.blocks import Card, Gallery, Mark, Section, Text
 from digitspot.report.subject import Scored
 from digitspot.types import Detections, FloatArray
@@ -45,7 +45,7 @@ def mistake_sections(scored: Sequence[Scored], most: int) -> list[Section]:
     return sections
 
 
-def _galleries(answers: Answers, most: int) -> list[Gallery]:
+def _galleries(answers: ScoredAnswers, most: int) -> list[Gallery]:
     images = {str(image.image_id): image for image in answers.labels.images}
     folder = answers.labels.path.with_suffix("")
     galleries = []
@@ -56,7 +56,7 @@ def _galleries(answers: Answers, most: int) -> list[Gallery]:
     return galleries
 
 
-def _card(mistake: Mistake, image: LabelledImage, answers: Answers, folder: Path) -> Card:
+def _card(mistake: Mistake, image: LabelledImage, answers: ScoredAnswers, folder: Path) -> Card:
     pixels = decode_image(folder / image.file_name)
     boxes, digits, scores = _found(answers.detections.get(image.image_id, Detections.empty()))
     own = ~image.crowd

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from digitspot.labels.statistics import measure
-from digitspot.report.answers import Answers
+from digitspot.report.answers import ScoredAnswers
 from digitspot.report.blocks import Code, Section, Table, Text
 from digitspot.report.subject import Source, Subject
 
@@ -76,7 +76,7 @@ def _redirected(command: Sequence[str], output: Path) -> list[str]:
     return words
 
 
-def _data_table(answers: Answers) -> Table:
+def _data_table(answers: ScoredAnswers) -> Table:
     seen = measure(answers.labels)
     heights = np.quantile(seen.heights, [0.05, 0.5, 0.95]) if len(seen.heights) else np.zeros(3)
     rows = [

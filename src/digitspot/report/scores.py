@@ -19,7 +19,7 @@ from digitspot.evaluation.coco_metrics import UNDEFINED
 from digitspot.evaluation.comparison import compare
 from digitspot.evaluation.intervals import Interval
 from digitspot.plots import Axis, Line, axis_for, heatmap, named_axis
-from digitspot.report.answers import Answers
+from digitspot.report.answers import ScoredAnswers
 from digitspot.report.blocks import Chart, Section, Table, line_chart, thinned
 from digitspot.report.subject import Scored
 from digitspot.types import NUM_DIGITS
@@ -49,7 +49,7 @@ def score_section(scored: Sequence[Scored], num_resamples: int, *, of_ablation: 
     return section
 
 
-def _figures(answers: Answers) -> dict[str, str]:
+def _figures(answers: ScoredAnswers) -> dict[str, str]:
     scores = answers.scores
     boxes, numbers, intervals = scores.boxes.figures, scores.numbers, scores.intervals
     rows = {
@@ -123,7 +123,7 @@ def _digit_chart(scored: Sequence[Scored]) -> Chart:
     return line_chart("AP of each digit", x, y, lines, note=note)
 
 
-def _confusion_chart(name: str, answers: Answers) -> Chart:
+def _confusion_chart(name: str, answers: ScoredAnswers) -> Chart:
     counts = digit_confusion(answers.labels.images, answers.detections)
     names = [*map(str, range(NUM_DIGITS)), "none"]
     figure = heatmap(names, counts, "true digit", "found at score 0.5 or more")
@@ -145,7 +145,7 @@ def number_section(scored: Sequence[Scored]) -> Section:
     return Section("Numbers", [*charts, *_reliability_charts(scored)])
 
 
-def _by_length(answers: Answers) -> list[Group]:
+def _by_length(answers: ScoredAnswers) -> list[Group]:
     lengths = np.array([len(image.number or "") for image in answers.labels.images])
     return [group(str(n) if n else "none", answers.right[lengths == n]) for n in np.unique(lengths)]
 

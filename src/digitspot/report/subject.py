@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from digitspot.answers import NUMBERS, RESULTS
 from digitspot.errors import ConfigError, DataError
 from digitspot.labels.coco import read_json, read_labels, read_numbers
 from digitspot.labels.labels import LabelSet
-from digitspot.predict import NUMBERS, RESULTS
-from digitspot.report.answers import Answers, read_answers
+from digitspot.report.answers import ScoredAnswers, score_answers
 from digitspot.training.runlog import ENVIRONMENT, METRICS, Run
 
 ANSWERS = "answers"
@@ -38,14 +38,14 @@ class Source:
     metrics: Sequence[Mapping[str, Any]] = ()
     config: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
-    answers: Answers | None = None
+    answers: ScoredAnswers | None = None
 
     def records(self, kind: str) -> list[Mapping[str, Any]]:
         """Return the training's records of a kind."""
         return [record for record in self.metrics if record["kind"] == kind]
 
 
-Scored = tuple[int, Source, Answers]
+Scored = tuple[int, Source, ScoredAnswers]
 """A source with the index of its colour, and its answers."""
 
 
@@ -187,7 +187,7 @@ def _read_source(
         metrics=run.metrics(),
         config=config.read_text(encoding="utf-8") if config.exists() else "",
         environment=json.loads(environment.read_text(encoding="utf-8")) if environment.exists() else {},
-        answers=read_answers(folder, labels, num_resamples) if found and labels is not None else None,
+        answers=score_answers(folder, labels, num_resamples) if found and labels is not None else None,
     )
 
 
