@@ -19,7 +19,6 @@ from digitspot.labels.coco import read_labels, read_text, write_numbers, write_r
 from digitspot.labels.labels import LabelSet
 from digitspot.overlays import contact_sheet, draw_overlay
 from digitspot.reader import Reader
-from digitspot.reading.style import refine_boxes
 from digitspot.readings_csv import write_readings
 from digitspot.types import Detections, Reading
 
@@ -124,7 +123,7 @@ def predict(
     chosen = _evenly(list(images.paths), overlays)
     reads = reader.read_whole(images.paths.values(), batch_size)
     for image_id, read in zip(images.paths, reads, strict=True):
-        found[image_id] = refine_boxes(read.detections, reader.settings.style)
+        found[image_id] = read.detections
         readings[image_id] = read.reading
         if image_id in chosen:
             image, truth = decode_image(images.paths[image_id]), images.numbers.get(image_id)

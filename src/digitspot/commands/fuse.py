@@ -16,8 +16,7 @@ from digitspot.files import check_writable, writing_whole
 from digitspot.fusion import MIN_IOU, fuse_runs
 from digitspot.labels.coco import read_labels, read_results, write_numbers, write_results
 from digitspot.predict import NUMBERS, READINGS, RESULTS, SEEN, write_command
-from digitspot.reading import read_number
-from digitspot.reading.style import refine_boxes
+from digitspot.reading import read_image
 from digitspot.readings_csv import write_readings
 from digitspot.types import Detections
 
@@ -56,10 +55,11 @@ def run(arguments: list[str]) -> None:
     if options.reader:
         settings = read_settings(options.reader)
         images = {image.image_id: found.get(image.image_id, Detections.empty()) for image in labels.images}
-        readings = {image_id: read_number(each, settings) for image_id, each in images.items()}
+        reads = {image_id: read_image(each, settings) for image_id, each in images.items()}
+        readings = {image_id: reading for image_id, (_, reading) in reads.items()}
         write_numbers(options.output / NUMBERS, {key: each.text for key, each in readings.items()})
         write_readings(options.output / READINGS, readings)
-        found = {image_id: refine_boxes(each, settings.style) for image_id, each in found.items()}
+        found = {image_id: reads[image_id][0] for image_id in found}
     write_results(options.output / RESULTS, found, labels.categories)
     _write_seen(paths, options.output / SEEN)
     write_command(options.output, ["digitspot", "fuse", *arguments])
