@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from digitspot.reading import ReadingSettings
+from digitspot.reading.candidates import LENGTHS, NAMES
 from digitspot.types import Detections, DoubleArray
 
 Random = np.random.Generator
@@ -136,3 +138,11 @@ def false_box(random: Random, boxes: DoubleArray, frame: DoubleArray) -> DoubleA
         box = np.concatenate([centre - half, centre + half])
         if not ((box[:2] < boxes[:, 2:]) & (box[2:] > boxes[:, :2])).all(1).any():
             return box[None]
+
+
+def threshold_settings(min_score: float, max_iou: float) -> ReadingSettings:
+    """Return settings that take every digit from a score on."""
+    bias = -float(np.log(min_score / (1 - min_score)))
+    weights = {"score": 1.0, "class_share": 1.0}
+    weights |= {name: bias * length for length, name in enumerate(LENGTHS)}
+    return ReadingSettings(max_iou=max_iou, weights=tuple(weights.get(name, 0.0) for name in NAMES))

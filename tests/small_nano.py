@@ -20,7 +20,7 @@ from digitspot.detector.quantize import Feed, feeds, sample_images
 from digitspot.detector.trained import Model, save_model
 from digitspot.labels.labels import CategoryMap
 from digitspot.model_file import BEST
-from digitspot.reading import ReadingSettings
+from reading_layouts import threshold_settings
 
 NANO = ModelConfig(
     preset="nano",
@@ -56,7 +56,7 @@ def make_model(config: ModelConfig) -> Model:
         detector=detector.eval(),
         config=Config(input=RULE, model=config),
         categories=CategoryMap((10, 1, 2, 3, 4, 5, 6, 7, 8, 9)),
-        reading=ReadingSettings.from_threshold(min_score=0.3, max_iou=0.2),
+        reading=threshold_settings(min_score=0.3, max_iou=0.2),
         scores={},
         seen=Seen(frozenset({3, 2**63})),
     )

@@ -15,7 +15,6 @@ from digitspot.files import check_writable, writing_together, writing_whole
 from digitspot.images import decode_image
 from digitspot.overlays import contact_sheet, draw_overlay
 from digitspot.reader import Reader
-from digitspot.reading.style import refine_boxes
 from digitspot.sources import Images
 from digitspot.types import Detections, Reading
 
@@ -106,7 +105,7 @@ def _read(
             found.detections[image_id] = Detections.empty()
             found.readings[image_id] = Reading(text=None, probability=0.0)
         else:
-            found.detections[image_id] = refine_boxes(read.detections, reader.settings.style)
+            found.detections[image_id] = read.detections
             found.readings[image_id] = read.reading
             if image_id in chosen:
                 image, truth = decode_image(images.paths[image_id]), images.numbers.get(image_id)

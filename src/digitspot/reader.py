@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from digitspot.cores import num_cores
 from digitspot.dataset.seen import Seen
@@ -17,7 +18,7 @@ from digitspot.images import ImageSource, decode_image
 from digitspot.labels.labels import CategoryMap
 from digitspot.model_file import ModelInfo
 from digitspot.preprocess import Prepared
-from digitspot.reading import Constraint, ReadingSettings, abstain, read_number, vote
+from digitspot.reading import Constraint, ReadingSettings, abstain, read_image, vote
 from digitspot.runtime import Runtime
 from digitspot.runtime.exported import ExportedRuntime
 from digitspot.runtime.several_sizes import at_sizes
@@ -34,7 +35,7 @@ class Read:
     """One image, read.
 
     Attributes:
-        detections: Every digit found, down to the model's smallest score.
+        detections: Every digit found, down to the model's smallest score; boxes in the labels' style.
         reading: The number.
     """
 
@@ -53,6 +54,7 @@ class Reader:
 
     Attributes:
         runtime: Finds digits as the settings say.
+        num_threads: Threads that decode images.
         constraint: What is known of the numbers; None is nothing.
         abstain_below: Readings of a smaller probability are not answered.
     """
@@ -67,6 +69,8 @@ class Reader:
         self.seen = seen or Seen()
         self.constraint: Constraint | None = None
         self.abstain_below = 0.0
+        self.num_threads = num_cores()
+        self._load_again: partial[Reader] | None = None
 
     @classmethod
     def load(
@@ -75,6 +79,7 @@ class Reader:
         device: str = "auto",
         runtime: RuntimeName = "auto",
         precision: Precision = "fp32",
+        threads: int | None = None,
     ) -> Reader:
         """Load a model.
 
@@ -84,20 +89,32 @@ class Reader:
             runtime: What computes; "auto" is ONNX Runtime for an exported model and torch for the others.
             precision: "fp32", or "bf16" in torch and OpenVINO: faster on processors that have it, and not
                 quite the same answers.
+            threads: Threads to decode and compute with; None takes what `cores.num_cores` says.
 
         Raises:
             CheckpointError: There is none, or it cannot be read.
             ConfigError: The runtime is not installed, or not one for this model.
         """
         path = Path(path)
+        if threads is not None and threads < 1:
+            raise ConfigError(f"{threads} threads: need 1 or more")
         try:
-            opened, info = _open(path, device, _runtime_for(path, runtime), precision)
+            opened, info = _open(path, device, _runtime_for(path, runtime), precision, threads)
         except ModuleNotFoundError as error:
             needed = INSTALLS.get(error.name or "", "digitspot[train]")
             raise ConfigError(
                 f"loading {path} needs {error.name}", hint=f"Install it: pip install '{needed}'."
             ) from error
-        return cls(opened, info.reading, info.categories, info.seen)
+        reader = cls(opened, info.reading, info.categories, info.seen)
+        reader.num_threads = threads or num_cores()
+        reader._load_again = partial(cls.load, path.absolute(), device, runtime, precision, threads)
+        return reader
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what `load` was given; whoever unpickles it opens the model anew."""
+        if self._load_again is None:
+            raise TypeError("only a Reader that Reader.load returned can be pickled")
+        return _load_again, (self._load_again, self.constraint, self.abstain_below)
 
     def read(self, source: ImageSource) -> Reading:
         """Read the number in one image: a path, bytes, a PIL image or a uint8 RGB array `[H, W, 3]`.
@@ -106,7 +123,7 @@ class Reader:
             DataError: The image cannot be read.
         """
         [detections] = self.runtime.detect([decode_image(source)])
-        return self._read(detections)
+        return self._read(detections).reading
 
     def read_burst(self, sources: Iterable[ImageSource]) -> Reading:
         """Read the one number that several images show, as frames of a video or a burst; see `vote`.
@@ -137,21 +154,16 @@ class Reader:
         """Like `read_whole`; an image that cannot be read gives its error, and the others are read."""
         prepared = self._prepare_ahead(sources, batch_size)
         while chunk := list(islice(prepared, batch_size)):
-            good = [each for each in chunk if not isinstance(each, DataError)]
-            found = iter(self.runtime.detect_prepared(good) if good else ())
+            found = iter(self.runtime.detect_prepared([each for each in chunk if isinstance(each, Prepared)]))
             for each in chunk:
-                if isinstance(each, DataError):
-                    yield each
-                else:
-                    detections = next(found)
-                    yield Read(detections, self._read(detections))
+                yield self._read(next(found)) if isinstance(each, Prepared) else each
 
     def _prepare_ahead(
         self, sources: Iterable[ImageSource], num_ahead: int
     ) -> Iterator[Prepared | DataError]:
         """Decode and resize images in threads, in order and up to `num_ahead` ahead."""
         pending: deque[Future[Prepared | DataError]] = deque()
-        with ThreadPoolExecutor(num_cores()) as pool:
+        with ThreadPoolExecutor(self.num_threads) as pool:
             try:
                 for source in sources:
                     pending.append(pool.submit(self._prepare, source))
@@ -163,14 +175,22 @@ class Reader:
                 for future in pending:
                     future.cancel()
 
-    def _read(self, detections: Detections) -> Reading:
-        return abstain(read_number(detections, self.settings, self.constraint), self.abstain_below)
+    def _read(self, detections: Detections) -> Read:
+        refined, reading = read_image(detections, self.settings, self.constraint)
+        return Read(refined, abstain(reading, self.abstain_below))
 
     def _prepare(self, source: ImageSource) -> Prepared | DataError:
         try:
             return self.runtime.prepare(decode_image(source))
         except DataError as error:
             return error
+
+
+def _load_again(load: partial[Reader], constraint: Constraint | None, abstain_below: float) -> Reader:
+    """Open a pickled reader's model."""
+    reader = load()
+    reader.constraint, reader.abstain_below = constraint, abstain_below
+    return reader
 
 
 def _runtime_for(path: Path, name: RuntimeName) -> RuntimeName:
@@ -186,26 +206,30 @@ def _runtime_for(path: Path, name: RuntimeName) -> RuntimeName:
     return name
 
 
-def _open(path: Path, device: str, name: RuntimeName, precision: Precision) -> tuple[Runtime, ModelInfo]:
+def _open(
+    path: Path, device: str, name: RuntimeName, precision: Precision, threads: int | None
+) -> tuple[Runtime, ModelInfo]:
     """Load a model into a runtime, importing no other."""
     if name == "torch":
         from digitspot.runtime.torch_runtime import open_checkpoint
 
-        runtime, info = open_checkpoint(path, device, precision)
+        runtime, info = open_checkpoint(path, device, precision, threads)
         return runtime, info
     if device not in ("auto", "cpu"):
         raise ConfigError(f"{path} cannot run on {device!r}", hint="Exported models run on the CPU.")
-    exported = _open_exported(path, name, precision)
+    exported = _open_exported(path, name, precision, threads)
     return exported, exported.info
 
 
-def _open_exported(path: Path, name: RuntimeName, precision: Precision) -> ExportedRuntime:
+def _open_exported(
+    path: Path, name: RuntimeName, precision: Precision, threads: int | None
+) -> ExportedRuntime:
     if name == "openvino":
         from digitspot.runtime.openvino_runtime import OpenVinoRuntime
 
-        return OpenVinoRuntime(path, precision)
+        return OpenVinoRuntime(path, precision, num_threads=threads)
     if precision != "fp32":
         raise ConfigError(f"ONNX Runtime does not compute in {precision}", hint="--runtime openvino does.")
     from digitspot.runtime.onnx_runtime import OnnxRuntime
 
-    return OnnxRuntime(path)
+    return OnnxRuntime(path, num_threads=threads)

@@ -93,12 +93,15 @@ class Reading:
         digits: The digits in reading order.
         abstained: Whether `text` is None since the reader was not sure enough of the digits; `probability` is
             that of the number it would have read.
+        not_allowed: Whether `text` is None since the constraint does not allow the number that was seen;
+            `digits` and `probability` are those of that number.
     """
 
     text: str | None
     probability: float
     digits: tuple[Digit, ...] = field(default=())
     abstained: bool = False
+    not_allowed: bool = False
 
     @property
     def number(self) -> str | None:

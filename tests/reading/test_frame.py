@@ -88,10 +88,3 @@ def test_scale_changes_nothing_in_an_image_either(seed: int, doublings: int) -> 
 
 
 _MORE = len(NUMBER_NAMES) - len(CORE_NAMES)
-
-
-def test_settings_of_before_there_were_frames_are_read() -> None:
-    old = ReadingSettings().to_dict()
-    old["weights"], old["number_weights"] = old["weights"][:-2], old["number_weights"][: len(CORE_NAMES)]
-    del old["short_sides"]
-    assert ReadingSettings.from_dict(old) == ReadingSettings()

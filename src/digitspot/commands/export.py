@@ -28,7 +28,8 @@ class ExportOptions:
     run: Annotated[Path, tyro.conf.Positional]
     """A run folder (its best model) or a checkpoint."""
     output: Path | None = None
-    """The file, ending in .onnx; none is model.onnx in the run folder, or the checkpoint's name."""
+    """The file, ending in .onnx. None is model.onnx in the run folder, model-int8.onnx for int8, or the
+    checkpoint's name."""
     format: Literal["onnx"] = "onnx"
     """OpenVINO runs ONNX as it is."""
     precision: Literal["fp32", "int8"] = "fp32"
@@ -40,9 +41,7 @@ class ExportOptions:
 def run(arguments: list[str]) -> None:
     """Export."""
     options = parse(ExportOptions, "export", arguments)
-    output = options.output or (
-        options.run / "model.onnx" if options.run.is_dir() else options.run.with_suffix(".onnx")
-    )
+    output = options.output or _default_output(options)
     if output.suffix.lower() != ".onnx":
         raise ConfigError(f"--output {output} does not end in .onnx", hint="Models are told apart by it.")
     if (options.precision == "int8") != (options.data is not None):
@@ -61,3 +60,10 @@ def run(arguments: list[str]) -> None:
             export_onnx(model.detector, model.info, output, calibration)
     stderr().print(f"digit=category_id: {model.categories}; {model.reading}")
     print(output)
+
+
+def _default_output(options: ExportOptions) -> Path:
+    suffix = "-int8.onnx" if options.precision == "int8" else ".onnx"
+    if options.run.is_dir():
+        return options.run / f"model{suffix}"
+    return options.run.with_name(f"{options.run.stem}{suffix}")

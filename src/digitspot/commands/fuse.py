@@ -16,8 +16,7 @@ from digitspot.errors import ConfigError
 from digitspot.files import check_writable, writing_together
 from digitspot.fusion import MIN_IOU, fuse_runs
 from digitspot.labels.coco import read_labels, read_results
-from digitspot.reading import read_number
-from digitspot.reading.style import refine_boxes
+from digitspot.reading import read_image
 from digitspot.types import Detections, Reading
 
 
@@ -56,8 +55,9 @@ def run(arguments: list[str]) -> None:
     if options.reader:
         settings = read_settings(options.reader)
         images = {image.image_id: found.get(image.image_id, Detections.empty()) for image in labels.images}
-        readings = {image_id: read_number(each, settings) for image_id, each in images.items()}
-        found = {image_id: refine_boxes(each, settings.style) for image_id, each in found.items()}
+        reads = {image_id: read_image(each, settings) for image_id, each in images.items()}
+        readings = {image_id: reading for image_id, (_, reading) in reads.items()}
+        found = {image_id: reads[image_id][0] for image_id in found}
     seen = Seen(frozenset().union(*(read_seen(path.with_name(SEEN)).keys for path in paths)))
     with writing_together(options.output, FILES) as aside:
         write_answers(

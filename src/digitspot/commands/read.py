@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
+from rich.markup import escape
 
 from digitspot.commands.answering import AnswerOptions
 from digitspot.commands.options import parse, print_json
-from digitspot.errors import ConfigError
-from digitspot.reader import Read
+from digitspot.errors import ConfigError, DataError
+from digitspot.progress import stderr
+from digitspot.reader import Read, Reader
+from digitspot.types import Reading
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions(AnswerOptions):
-    """Print the number in each image; an empty line where there is none.
+    """Print the number in each image; an empty line where there is none or the image is broken.
 
     digitspot read door.jpg --model runs/mine
     """
@@ -42,22 +45,51 @@ def run(arguments: list[str]) -> None:
         raise ConfigError("--burst and --show", hint="A burst has one answer and many images.")
     reader = options.load(options.model)
     if options.burst:
-        reading = reader.read_burst(options.images)
-        if options.json:
-            print_json({"images": [str(path) for path in options.images], **asdict(reading)})
+        _print_burst(reader, options)
+    else:
+        _print_each(reader, options)
+
+
+def _print_burst(reader: Reader, options: ReadOptions) -> None:
+    reading = reader.read_burst(options.images)
+    if options.json:
+        print_json({"images": [str(path) for path in options.images], **asdict(reading)})
+    else:
+        print(reading.text or "")
+
+
+def _print_each(reader: Reader, options: ReadOptions) -> None:
+    """Print each answer; images that cannot be read have an empty line, and are named at the end."""
+    documents: list[dict[str, Any]] = []
+    errors: list[DataError] = []
+    for path, read in zip(options.images, reader.read_each(options.images), strict=True):
+        if isinstance(read, DataError):
+            errors.append(read)
+            documents.append({"image": str(path), "error": str(read)})
         else:
-            print(reading.text or "")
-        return
-    documents = []
-    for path, read in zip(options.images, reader.read_whole(options.images), strict=True):
-        if options.json:
             documents.append({"image": str(path), **asdict(read.reading)})
-        else:
-            print(read.reading.text or "")
-        if options.show:
-            _show(path, read)
+        if not options.json:
+            print("" if isinstance(read, DataError) else read.reading.text or "")
+        if isinstance(read, Read):
+            _say_not_allowed(path, read.reading)
+            if options.show:
+                _show(path, read)
     if options.json:
         print_json(documents)
+    if len(options.images) == 1 and errors:
+        raise errors[0]
+    if errors:
+        raise DataError(
+            f"{len(errors)} of {len(options.images)} images cannot be read:\n"
+            + "\n".join(f"  {error}" for error in errors),
+            hint=errors[0].hint,
+        )
+
+
+def _say_not_allowed(path: Path, reading: Reading) -> None:
+    """Tell a number that was seen and is not allowed from no number."""
+    if reading.not_allowed:
+        stderr().print(escape(f"{path}: {reading.number} was seen, which is not allowed"))
 
 
 def _show(path: Path, read: Read) -> None:

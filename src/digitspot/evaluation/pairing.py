@@ -9,7 +9,7 @@ import numpy as np
 
 from digitspot.boxes import box_ious
 from digitspot.labels.labels import LabelledImage
-from digitspot.reading.places import Places, find_places
+from digitspot.reading.slots import Slots, find_slots
 from digitspot.types import NUM_DIGITS, Detections, DoubleArray, IntArray
 
 MAX_IOU = 0.3
@@ -60,7 +60,7 @@ def pair(images: Sequence[LabelledImage], found: Mapping[int, Detections]) -> Pa
     num_labels = num_places = 0
     for row, image in enumerate(images):
         boxes, digits = image.boxes[~image.crowd].astype(np.float64), image.labels[~image.crowd] - 1
-        places = find_places(found.get(image.image_id, Detections.empty()), MAX_IOU)
+        places = find_slots(found.get(image.image_id, Detections.empty()), MAX_IOU)
         ious = box_ious(image.boxes[~image.crowd], places.boxes.astype(np.float32)).astype(
             np.float64
         )  # [n, k]
@@ -97,7 +97,7 @@ def _pair_best(ious: DoubleArray) -> tuple[IntArray, IntArray]:
     return column, row
 
 
-def _shares(places: Places) -> DoubleArray:
+def _shares(places: Slots) -> DoubleArray:
     scores = places.digit_scores
     num_unseen = (scores == 0).sum(1)
     left = (1 - scores.sum(1)) / np.maximum(num_unseen, 1)

@@ -1,7 +1,7 @@
-"""Every subset of the places is a candidate for the number; what speaks for it, as features.
+"""Every subset of the slots is a candidate for the number; what speaks for it, as features.
 
-A candidate's score is a weighted sum of features of its length, of its places, of each step from one digit
-to the next, and of each pair of its places: a log-linear model (a conditional random field, Lafferty et al.
+A candidate's score is a weighted sum of features of its length, of its slots, of each step from one digit
+to the next, and of each pair of its slots: a log-linear model (a conditional random field, Lafferty et al.
 2001) small enough to be computed by enumeration. All lengths are in digit heights, but for the distance from
 the middle of the image, where that is known.
 """
@@ -15,46 +15,46 @@ import numpy as np
 
 from digitspot.reading.frame import CHOICE_NAMES, off_centre
 from digitspot.reading.order import Layout, lay_out
-from digitspot.reading.places import Places
+from digitspot.reading.slots import Slots
 from digitspot.types import DoubleArray, IntArray
 
 MAX_FREE = 8
-"""Of more places than this the surest are digits of every candidate, so that there are at most 256."""
-MAX_PLACES = 24
+"""Of more slots than this the surest are digits of every candidate, so that there are at most 256."""
+MAX_SLOTS = 24
 
 LENGTHS = ("no_digit", "one", "two", "three", "four", "five", "six_or_more")
-PLACE_NAMES = ("score", "low_score", "class_share", "behind_best", "odd_height")
+SLOT_NAMES = ("score", "low_score", "class_share", "behind_best", "odd_height")
 STEP_NAMES = ("new_row", "height_change", "off_line", "gap", "wide_gap", "overlap")
 PAIR_NAMES = ("covered", "shared")
-NAMES = (*LENGTHS, *PLACE_NAMES, *STEP_NAMES, *PAIR_NAMES, *CHOICE_NAMES)
+NAMES = (*LENGTHS, *SLOT_NAMES, *STEP_NAMES, *PAIR_NAMES, *CHOICE_NAMES)
 """The features, in the order of the weights."""
-_SPLITS = np.cumsum([len(LENGTHS), len(PLACE_NAMES), len(STEP_NAMES), len(PAIR_NAMES)])
+_SPLITS = np.cumsum([len(LENGTHS), len(SLOT_NAMES), len(STEP_NAMES), len(PAIR_NAMES)])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """The subsets of the places of one image.
+    """The subsets of the slots of one image.
 
-    `C` subsets of `K` places in reading order, and `P` pairs of places, the earlier one first.
+    `C` subsets of `K` slots in reading order, and `P` pairs of slots, the earlier one first.
 
     Attributes:
-        places: In reading order.
-        layout: Of the places; its order is 0, 1, 2, ...
-        members: float64 `[C, K]`, 1 where the place is in the subset.
+        slots: In reading order.
+        layout: Of the slots; its order is 0, 1, 2, ...
+        members: float64 `[C, K]`, 1 where the slot is in the subset.
         steps: float64 `[C, P]`, 1 where both are, and none between them.
         pairs: float64 `[C, P]`, 1 where both are.
-        place_features: `[K, F]`, see `PLACE_NAMES`.
+        slot_features: `[K, F]`, see `SLOT_NAMES`.
         step_features: `[P, F]`, see `STEP_NAMES`.
         pair_features: `[P, F]`, see `PAIR_NAMES`.
         frame_features: `[C, F]`, see `CHOICE_NAMES`.
         size_hw: (height, width) of the image, where it is known.
     """
 
-    places: Places
+    slots: Slots
     members: DoubleArray
     steps: DoubleArray
     pairs: DoubleArray
-    place_features: DoubleArray
+    slot_features: DoubleArray
     step_features: DoubleArray
     pair_features: DoubleArray
     frame_features: DoubleArray
@@ -67,10 +67,10 @@ class Candidates:
 
     def scores(self, weights: DoubleArray) -> DoubleArray:
         """Return the logarithm of each candidate's probability, `[C]`, up to a constant."""
-        by_length, by_place, by_step, by_pair, by_frame = np.split(weights, _SPLITS)
+        by_length, by_slot, by_step, by_pair, by_frame = np.split(weights, _SPLITS)
         return np.asarray(
             by_length[np.minimum(self.lengths, len(LENGTHS) - 1)]
-            + self.members @ (self.place_features @ by_place)
+            + self.members @ (self.slot_features @ by_slot)
             + self.steps @ (self.step_features @ by_step)
             + self.pairs @ (self.pair_features @ by_pair)
             + self.frame_features @ by_frame
@@ -82,7 +82,7 @@ class Candidates:
         return np.hstack(
             [
                 one_hot,
-                self.members @ self.place_features,
+                self.members @ self.slot_features,
                 self.steps @ self.step_features,
                 self.pairs @ self.pair_features,
                 self.frame_features,
@@ -91,33 +91,33 @@ class Candidates:
 
     def texts(self) -> list[str]:
         """Return the text of each candidate, "" for no digit."""
-        digits = [str(digit) for digit in self.places.digits]
+        digits = [str(digit) for digit in self.slots.digits]
         return ["".join(d for d, part in zip(digits, row, strict=True) if part) for row in self.members]
 
 
-def list_candidates(places: Places, size_hw: tuple[int, int] | None) -> Candidates:
-    """Enumerate the subsets of the surest places and describe them.
+def list_candidates(slots: Slots, size_hw: tuple[int, int] | None) -> Candidates:
+    """Enumerate the subsets of the surest slots and describe them.
 
     Args:
-        places: The surest first.
+        slots: The surest first.
         size_hw: (height, width) of the image; None where it is not known.
     """
-    num_likely = int((places.presence >= 0.5).sum())
-    places = places.select(np.arange(min(len(places), max(MAX_FREE, min(num_likely, MAX_PLACES)))))
-    rank_is_free = np.arange(len(places)) >= len(places) - MAX_FREE
-    layout = lay_out(places.boxes)
+    num_likely = int((slots.presence >= 0.5).sum())
+    slots = slots.select(np.arange(min(len(slots), max(MAX_FREE, min(num_likely, MAX_SLOTS)))))
+    rank_is_free = np.arange(len(slots)) >= len(slots) - MAX_FREE
+    layout = lay_out(slots.boxes)
     order = layout.order
-    places = places.select(order)
+    slots = slots.select(order)
     first, second, members, steps, pairs = _subsets(tuple(rank_is_free[order].tolist()))
     return Candidates(
-        places=places,
+        slots=slots,
         members=members,
         steps=steps,
         pairs=pairs,
-        place_features=_describe_places(places),
-        step_features=_describe_steps(places, layout, first, second),
-        pair_features=_describe_pairs(places, first, second),
-        frame_features=off_centre(places.boxes, members, size_hw),
+        slot_features=_describe_slots(slots),
+        step_features=_describe_steps(slots, layout, first, second),
+        pair_features=_describe_pairs(slots, first, second),
+        frame_features=off_centre(slots.boxes, members, size_hw),
         size_hw=size_hw,
     )
 
@@ -126,10 +126,10 @@ def list_candidates(places: Places, size_hw: tuple[int, int] | None) -> Candidat
 def _subsets(
     free: tuple[bool, ...],
 ) -> tuple[IntArray, IntArray, DoubleArray, DoubleArray, DoubleArray]:
-    """Return the pairs of places, and of every subset its members, its steps and its pairs.
+    """Return the pairs of slots, and of every subset its members, its steps and its pairs.
 
     Args:
-        free: Of each place in reading order, whether it may be left out.
+        free: Of each slot in reading order, whether it may be left out.
     """
     num_free = sum(free)
     members = np.ones((2**num_free, len(free)))
@@ -141,15 +141,15 @@ def _subsets(
     return first, second, members, steps, pairs
 
 
-def _describe_places(places: Places) -> DoubleArray:
-    presence, log_heights = places.presence, np.log(places.heights)
+def _describe_slots(slots: Slots) -> DoubleArray:
+    presence, log_heights = slots.presence, np.log(slots.heights)
     logit = np.log(presence / (1 - presence))
-    usual = np.average(log_heights, weights=presence**2) if len(places) else 0.0
+    usual = np.average(log_heights, weights=presence**2) if len(slots) else 0.0
     return np.stack(
         [
             logit,
             np.minimum(logit, 0),
-            np.log(places.shares),
+            np.log(slots.shares),
             logit.max(initial=-np.inf) - logit,
             np.minimum(10 * (log_heights - usual) ** 2, 5),
         ],
@@ -157,13 +157,13 @@ def _describe_places(places: Places) -> DoubleArray:
     )
 
 
-def _describe_steps(places: Places, layout: Layout, first: IntArray, second: IntArray) -> DoubleArray:
+def _describe_steps(slots: Slots, layout: Layout, first: IntArray, second: IntArray) -> DoubleArray:
     """Describe the step from one digit to the next; within a row, along and across it."""
-    heights = places.heights
+    heights = slots.heights
     unit = np.sqrt(heights[first] * heights[second])
-    centres = (places.boxes[:, :2] + places.boxes[:, 2:]) / 2
+    centres = (slots.boxes[:, :2] + slots.boxes[:, 2:]) / 2
     step = (centres[second] - centres[first]) / unit[:, None]
-    widths = places.boxes[:, 2] - places.boxes[:, 0]
+    widths = slots.boxes[:, 2] - slots.boxes[:, 0]
     cos, sin = np.cos(layout.tilt), np.sin(layout.tilt)
     gap = step[:, 0] * cos + step[:, 1] * sin - (widths[first] + widths[second]) / 2 / unit
     off_line = np.abs(step[:, 1] * cos - step[:, 0] * sin)
@@ -182,12 +182,12 @@ def _describe_steps(places: Places, layout: Layout, first: IntArray, second: Int
     )
 
 
-def _describe_pairs(places: Places, first: IntArray, second: IntArray) -> DoubleArray:
-    """Return the overlap of two places as a share of the smaller one, and of both together."""
-    one, other = places.boxes[first], places.boxes[second]
+def _describe_pairs(slots: Slots, first: IntArray, second: IntArray) -> DoubleArray:
+    """Return the overlap of two slots as a share of the smaller one, and of both together."""
+    one, other = slots.boxes[first], slots.boxes[second]
     sides = np.maximum(np.minimum(one[:, 2:], other[:, 2:]) - np.maximum(one[:, :2], other[:, :2]), 0)
     shared = sides.prod(1)
-    areas = np.maximum((places.boxes[:, 2:] - places.boxes[:, :2]).prod(1), 1e-12)
+    areas = np.maximum((slots.boxes[:, 2:] - slots.boxes[:, :2]).prod(1), 1e-12)
     return np.stack(
         [
             shared / np.minimum(areas[first], areas[second]),

@@ -38,17 +38,17 @@ def describe_number(
         candidates: All of them.
         probabilities: Theirs, `[C]`.
         chosen: Which one.
-        digits: The digit taken at each place, `[K]`; None is the best.
+        digits: The digit taken at each slot, `[K]`; None is the best.
     """
     member = candidates.members[chosen] > 0
-    places = candidates.places
-    digits = places.digits if digits is None else digits
-    odds = places.odds(digits)[member]
-    presence, shares = places.presence, places.shares[member] * odds
-    second = np.sort(places.digit_scores[member], axis=1)[:, -2]
+    slots = candidates.slots
+    digits = slots.digits if digits is None else digits
+    odds = slots.odds(digits)[member]
+    presence, shares = slots.presence, slots.shares[member] * odds
+    second = np.sort(slots.digit_scores[member], axis=1)[:, -2]
     steps = candidates.step_features[candidates.steps[chosen] > 0]  # [S, F]
     length = int(member.sum())
-    boxes, log_heights = places.boxes[member], np.log(places.heights[member])
+    boxes, log_heights = slots.boxes[member], np.log(slots.heights[member])
     log_widths = np.log(np.maximum(boxes[:, 2] - boxes[:, 0], 1e-6)) - log_heights
     return np.array(
         [
@@ -82,14 +82,14 @@ def describe_digits(
 ) -> DoubleArray:
     """Return the features of each digit of a chosen candidate, `[length, len(DIGIT_NAMES)]`.
 
-    How probable it is that the place is part of the number, over all candidates, and how clear its class is.
+    How probable it is that the slot is part of the number, over all candidates, and how clear its class is.
     """
     member = candidates.members[chosen] > 0
-    places = candidates.places
-    odds = places.odds(places.digits if digits is None else digits)[member]
+    slots = candidates.slots
+    odds = slots.odds(slots.digits if digits is None else digits)[member]
     part = probabilities @ candidates.members[:, member] * odds
     return np.stack(
-        [np.ones(len(part)), _logit(part), np.log(1 - places.shares[member] * odds + 1e-4)], axis=1
+        [np.ones(len(part)), _logit(part), np.log(1 - slots.shares[member] * odds + 1e-4)], axis=1
     )
 
 

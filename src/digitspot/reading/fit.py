@@ -23,7 +23,6 @@ from digitspot.reading.certainty import (
     softmax,
 )
 from digitspot.reading.likelihood import fit_choice, fit_logistic, log_loss
-from digitspot.reading.places import find_places
 from digitspot.reading.selection import tabulate_risk
 from digitspot.reading.settings import (
     PRIOR_DIGIT_WEIGHTS,
@@ -31,6 +30,7 @@ from digitspot.reading.settings import (
     PRIOR_WEIGHTS,
     ReadingSettings,
 )
+from digitspot.reading.slots import find_slots
 from digitspot.reading.style import fit_style
 from digitspot.types import Detections, DoubleArray, FloatArray, IntArray
 
@@ -114,7 +114,7 @@ def fit_settings(
 
 
 def _view(detections: Detections, number: str | None, max_iou: float) -> _View:
-    candidates = list_candidates(find_places(detections, max_iou), detections.size_hw)
+    candidates = list_candidates(find_slots(detections, max_iou), detections.size_hw)
     right = np.array([text == (number or "") for text in candidates.texts()])
     return _View(candidates=candidates, features=candidates.features(), right=right, number=number or "")
 
@@ -164,7 +164,7 @@ def _judge(view: _View, weights: DoubleArray) -> _Readings:
     candidates = view.candidates
     scores = candidates.scores(weights)
     chosen, probabilities = int(np.argmax(scores)), softmax(scores)
-    text = "".join(map(str, candidates.places.digits[candidates.members[chosen] > 0]))
+    text = "".join(map(str, candidates.slots.digits[candidates.members[chosen] > 0]))
     digits_right = np.zeros(len(text), bool)
     for block in SequenceMatcher(None, text, view.number, autojunk=False).get_matching_blocks():
         digits_right[block.a : block.a + block.size] = True

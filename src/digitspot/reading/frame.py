@@ -27,8 +27,8 @@ def off_centre(boxes: DoubleArray, members: DoubleArray, size_hw: tuple[int, int
     Logarithms beyond `NEAR`, since numbers are either in the middle or anywhere.
 
     Args:
-        boxes: Of the places, `[K, 4]`.
-        members: `[C, K]`, 1 where the place is in the candidate.
+        boxes: Of the slots, `[K, 4]`.
+        members: `[C, K]`, 1 where the slot is in the candidate.
         size_hw: (height, width) of the image.
     """
     if size_hw is None or len(boxes) == 0:

@@ -1,7 +1,7 @@
 """Reading order by geometry: rows from top to bottom, and along each from left to right.
 
 A row may be tilted by up to 45 degrees, or curved; a number that stands upright is rows of one digit. The
-tilt is the one at which the fewest and flattest rows hold all places, the smaller the better.
+tilt is the one at which the fewest and flattest rows hold all slots, the smaller the better.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ MAX_STEP = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where places stand in the text.
+    """Where slots stand in the text.
 
     Attributes:
-        order: int64 `[K]`, indices of the places in reading order.
-        row: int64 `[K]`, the row of each place, in the order of the places.
+        order: int64 `[K]`, indices of the slots in reading order.
+        row: int64 `[K]`, the row of each slot, in the order of the slots.
         tilt: Of the rows, in radians; a row that falls to the right has a positive one.
     """
 
@@ -39,7 +39,7 @@ def lay_out(boxes: DoubleArray) -> Layout:
         boxes: `[K, 4]`, x1 y1 x2 y2.
 
     Returns:
-        The layout. Two places at the same point keep their order.
+        The layout. Two slots at the same point keep their order.
     """
     if len(boxes) < 2:
         return Layout(order=np.arange(len(boxes)), row=np.zeros(len(boxes), np.int64), tilt=0.0)

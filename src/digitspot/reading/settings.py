@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from digitspot.reading.candidates import NAMES
-from digitspot.reading.certainty import CORE_NAMES, DIGIT_NAMES, NUMBER_NAMES
-from digitspot.reading.frame import CHOICE_NAMES
+from digitspot.reading.certainty import DIGIT_NAMES, NUMBER_NAMES
 from digitspot.reading.selection import RiskTable
 from digitspot.reading.style import LabelStyle
 
@@ -18,11 +16,9 @@ def _weights(names: tuple[str, ...], **known: float) -> tuple[float, ...]:
     return tuple(known.get(name, 0.0) for name in names)
 
 
-NUM_EARLIER = {"weights": len(NAMES) - len(CHOICE_NAMES), "number_weights": len(CORE_NAMES)}
-"""Files from before the reader looked at the image's frame have so many weights, the first."""
 PRIOR_WEIGHTS = _weights(NAMES, score=1.0, class_share=1.0, shared=-1.0)
 """Before anything is fitted, a clear digit is part of the number where its score exceeds 0.5, unless it
-shares its place with another; fitted weights are drawn towards these."""
+shares its slot with another; fitted weights are drawn towards these."""
 PRIOR_NUMBER_WEIGHTS = _weights(NUMBER_NAMES, number=1.0)
 PRIOR_DIGIT_WEIGHTS = _weights(DIGIT_NAMES, part=1.0)
 
@@ -32,8 +28,8 @@ class ReadingSettings:
     """How boxes become a number, and scores a probability.
 
     Attributes:
-        max_iou: Boxes that overlap more are one place, whatever their classes.
-        weights: Of `candidates.NAMES`: what makes a subset of the places the number.
+        max_iou: Boxes that overlap more are one slot, whatever their classes.
+        weights: Of `candidates.NAMES`: what makes a subset of the slots the number.
         number_weights: Of `certainty.NUMBER_NAMES`: what makes the number right.
         digit_weights: Of `certainty.DIGIT_NAMES`: what makes a digit right.
         risk: How often readings of each probability were wrong, on images that these were fitted without.
@@ -53,41 +49,25 @@ class ReadingSettings:
     num_fitted: int = 0
     accuracy: float | None = None
 
-    @classmethod
-    def from_threshold(cls, min_score: float, max_iou: float) -> ReadingSettings:
-        """Return settings that read digits from a score on, as digitspot did before it fitted weights.
-
-        Exactly so where one class has a place to itself; a place of several scores somewhat more.
-        """
-        bias = -math.log(min_score / (1 - min_score))
-        lengths = {name: bias * length for length, name in enumerate(NAMES[:7])}
-        return cls(max_iou=max_iou, weights=_weights(NAMES, score=1.0, class_share=1.0, **lengths))
-
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for `from_dict`, JSON and checkpoints."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ReadingSettings:
-        """Build settings from what `to_dict` returned, also after JSON, or from a threshold of earlier files.
+        """Build settings from what `to_dict` returned, also after JSON.
 
         Raises:
             ValueError: Values are missing or unknown: another version of digitspot wrote them.
         """
-        if set(values) == {"min_score", "max_iou"}:
-            return cls.from_threshold(values["min_score"], values["max_iou"])
+        weights = {"weights": NAMES, "number_weights": NUMBER_NAMES, "digit_weights": DIGIT_NAMES}
         known = {each.name for each in fields(cls)}
-        expected = {"weights": NAMES, "number_weights": NUMBER_NAMES, "digit_weights": DIGIT_NAMES}
-        values = {"short_sides": (), **values}
-        if set(values) != known or any(
-            len(values[key]) not in (len(names), NUM_EARLIER.get(key)) for key, names in expected.items()
-        ):
+        if set(values) != known or any(len(values[key]) != len(names) for key, names in weights.items()):
             raise ValueError("the reader's settings are of another version of digitspot")
-        padded = {key: (*map(float, values[key]), *[0.0] * len(names)) for key, names in expected.items()}
         return cls(
             **{
                 **values,
-                **{key: padded[key][: len(names)] for key, names in expected.items()},
+                **{key: tuple(map(float, values[key])) for key in weights},
                 "short_sides": tuple(map(int, values["short_sides"])),
                 "risk": RiskTable.from_dict(values["risk"]),
                 "style": LabelStyle(**values["style"]),
@@ -95,6 +75,6 @@ class ReadingSettings:
         )
 
     def __str__(self) -> str:
-        if not self.num_fitted:
-            return "reader not fitted"
-        return f"reader fitted on {self.num_fitted} images, {self.accuracy:.3f} of them right"
+        if self.accuracy is None:
+            return "not calibrated"
+        return f"calibrated on {self.num_fitted} images; {self.accuracy:.1%} read correctly"

@@ -34,6 +34,10 @@ class LabelStyle:
     equal_heights: bool = False
     whole_pixels: bool = False
 
+    def __str__(self) -> str:
+        heights = "all boxes of an image have one height" if self.equal_heights else "boxes of any height"
+        return f"{heights}, corners {'at whole pixels' if self.whole_pixels else 'anywhere'}"
+
 
 def fit_style(boxes: Sequence[FloatArray]) -> LabelStyle:
     """Find the style of labels; boxes that are too few show none.

@@ -13,7 +13,7 @@ from PIL import Image
 from digitspot.evaluation.mistakes import Mistake
 from digitspot.images import decode_image
 from digitspot.labels.labels import LabelledImage
-from digitspot.reading.places import find_places
+from digitspot.reading.slots import find_slots
 from digitspot.report.answers import ScoredAnswers
 from digitspot.report.blocks import Card, Gallery, Mark, Section, Text
 from digitspot.report.subject import Scored
@@ -81,7 +81,7 @@ def _card(mistake: Mistake, image: LabelledImage, answers: ScoredAnswers, folder
 
 def _found(detections: Detections) -> tuple[FloatArray, list[str], list[float]]:
     """Return the best digit of each slot from left to right: boxes, digits and scores."""
-    slots = find_places(detections, SAME_SLOT_IOU)
+    slots = find_slots(detections, SAME_SLOT_IOU)
     if not len(slots):
         return np.zeros((0, 4), np.float32), [], []
     best = slots.digit_scores.max(axis=1)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from digitspot.config import InputConfig
+from digitspot.cores import Threads
 from digitspot.preprocess import Prepared, collate, group_by_shape, prepare
 from digitspot.types import Detections, FloatArray, ImageArray
 
@@ -24,7 +24,7 @@ class BatchRuntime(ABC):
     def __init__(self, rule: InputConfig, batch_size: int, num_threads: int = 1) -> None:
         self.rule = rule
         self.batch_size = batch_size
-        self._pool = ThreadPoolExecutor(num_threads) if num_threads > 1 else None
+        self._threads = Threads(num_threads) if num_threads > 1 else None
 
     def prepare(self, image: ImageArray, short_side: int | None = None) -> Prepared:
         """Resize an image by the size rule; see `Runtime.prepare`."""
@@ -38,7 +38,7 @@ class BatchRuntime(ABC):
         """Return the digits of each image; see `Runtime.detect_prepared`."""
         groups = group_by_shape([item.size_hw for item in inputs], self.batch_size, self.rule.multiple)
         batches = [[inputs[index] for index in group] for group in groups]
-        side_by_side = self._pool.map if self._pool and len(batches) > 1 else map
+        side_by_side = self._threads.map if self._threads and len(batches) > 1 else map
         found = side_by_side(self._detect_batch, batches)
         results: list[Detections] = [Detections.empty()] * len(inputs)
         for group, detections in zip(groups, found, strict=True):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 
+from digitspot.cores import after_fork
 from digitspot.errors import CheckpointError
 from digitspot.model_file import IMAGES, OUTPUTS, SIZES, read_onnx
 from digitspot.runtime.exported import BATCH_SIZE, ExportedRuntime, Outputs
@@ -38,14 +39,20 @@ class OpenVinoRuntime(ExportedRuntime):
         batch_size: int = BATCH_SIZE,
         num_threads: int | None = None,
     ) -> None:
-        data, info = read_onnx(path)
+        self._data, info = read_onnx(path)
         super().__init__(info, batch_size, num_threads)
+        self._path, self._precision = path, precision
+        self._open()
+        after_fork(self._close)
+
+    def _open(self) -> None:
+        """Compile the model for this process."""
         core = openvino.Core()
         self._model = core.compile_model(
-            _read(core, data, path),
+            _read(core, self._data, self._path),
             "CPU",
             {
-                "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+                "INFERENCE_PRECISION_HINT": PRECISIONS[self._precision],
                 "INFERENCE_NUM_THREADS": self.num_threads,
                 "NUM_STREAMS": self.num_threads,
             },
@@ -53,10 +60,22 @@ class OpenVinoRuntime(ExportedRuntime):
         self._requests = threading.local()
         # The bindings initialise themselves at the first tensor; two threads at once would block each other,
         # one with the interpreter's lock and the other with that of the initialisation.
-        side = info.rule.multiple
-        self._run(np.zeros((1, 3, side, side), np.float32), np.array([[side, side]], np.int64))
+        side = self.info.rule.multiple
+        self._infer(np.zeros((1, 3, side, side), np.float32), np.array([[side, side]], np.int64))
+
+    def _close(self) -> None:
+        """Leave the parent's model alone in a forked child: OpenVINO's threads are not there."""
+        self._parents = self._model, self._requests  # freeing them would wait for these threads
+        self._model, self._opening = None, threading.Lock()
 
     def _run(self, images: FloatArray, sizes_hw: IntArray) -> Outputs:
+        if self._model is None:
+            with self._opening:
+                if self._model is None:
+                    self._open()
+        return self._infer(images, sizes_hw)
+
+    def _infer(self, images: FloatArray, sizes_hw: IntArray) -> Outputs:
         if not hasattr(self._requests, "mine"):
             self._requests.mine = self._model.create_infer_request()
         outputs = self._requests.mine.infer({IMAGES: images, SIZES: sizes_hw}, share_inputs=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from digitspot.config import InputConfig
+from digitspot.cores import after_fork
 from digitspot.detector import Detector
 from digitspot.detector.model import pick_device
 from digitspot.detector.trained import load_model
@@ -42,6 +43,12 @@ class TorchRuntime(BatchRuntime):
         self.detector = detector.to(device).eval()
         self.device = device
         self.precision = precision
+        after_fork(self._after_fork)
+
+    def _after_fork(self) -> None:
+        """Compute with one thread in a forked child; OpenMP would wait for threads that are not there."""
+        if self.device.type == "cpu":
+            torch.set_num_threads(1)
 
     @torch.inference_mode()
     def _compute(self, batch: FloatArray, sizes_hw: Sequence[tuple[int, int]]) -> list[Detections]:
@@ -63,11 +70,21 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
-def open_checkpoint(path: Path, device: str, precision: str = "fp32") -> tuple[TorchRuntime, ModelInfo]:
+def open_checkpoint(
+    path: Path, device: str, precision: str = "fp32", num_threads: int | None = None
+) -> tuple[TorchRuntime, ModelInfo]:
     """Load a run's best model or a checkpoint.
+
+    Args:
+        path: A run folder, or the file.
+        device: "auto", "cpu" or "cuda".
+        precision: See `TorchRuntime`.
+        num_threads: Threads that torch computes with, in the whole process; None leaves them as they are.
 
     Raises:
         CheckpointError: There is none, or it cannot be read.
     """
     model = load_model(path)
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)
     return TorchRuntime(model.detector, model.config.input, pick_device(device), precision), model.info
