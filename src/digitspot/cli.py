@@ -105,10 +105,15 @@ def _fail(error: DigitspotError, debug: bool) -> int:
         traceback.print_exc()
     else:
         console = stderr()
-        console.print(f"[bold red]error:[/] {escape(printable(str(error)))}")
+        console.print(f"[bold red]error:[/] {_shown(str(error))}")
         if error.hint:
-            console.print(f"  {escape(printable(error.hint))}")
+            console.print(f"  {_shown(error.hint)}")
     return error.exit_code
+
+
+def _shown(text: str) -> str:
+    """Make a message safe for the terminal; the indented lines of a list stay lines."""
+    return escape("\n  ".join(map(printable, text.split("\n  "))))
 
 
 def _overview() -> str:
