@@ -28,12 +28,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from digitspot.config import Config, DataConfig, load_recipe
+from digitspot.config import Config, DataConfig, load_recipe, parse_size
 from digitspot.dataset.splits import open_training
 from digitspot.preprocess import MEAN, STD
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.loader import RemainingBatches, plan_batches, start_loading
-from digitspot.training.memory import parse_size, processes_below, size_text
+from digitspot.training.memory import processes_below, size_text
 from memory import follow
 from memory_limit import limited
 

@@ -1,6 +1,7 @@
 """Configuration: what recipes may say, and with which words the rest is refused."""
 
 import dataclasses
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from digitspot.config import (
     config_to_yaml,
     load_recipe,
 )
+from digitspot.config.checks import NEEDS, RANGES, check_config, drop_unused, unused_settings
 from digitspot.errors import ConfigError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -165,3 +167,78 @@ def test_configurations_are_frozen_and_keyword_only() -> None:
 def test_no_preset_flips() -> None:
     """A mirrored digit is another sign: no setting can even ask for it."""
     assert "flip" not in str(config_to_dict(Config()))
+
+
+FIELDS = {
+    f"{section.name}.{field.name}": field
+    for section in dataclasses.fields(Config)
+    for field in dataclasses.fields(section.default_factory())  # type: ignore[misc, arg-type]
+}
+
+
+def with_setting(name: str, value: Any) -> Config:
+    section, _, key = name.partition(".")
+    return config_from_dict({section: {key: value}})
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_number_has_a_range_and_values_outside_are_refused(name: str) -> None:
+    """Text, switches and choices have none: their types say what they may be."""
+    kind = str(FIELDS[name].type)
+    if "int" not in kind and "float" not in kind:
+        assert name not in RANGES
+        return
+    low, high = RANGES[name]
+    for value in (low - 1, high * 2 + 1):
+        if value == inf:
+            continue
+        number = int(value) if "int" in kind else float(value)
+        depth = kind.count("tuple")
+        wrong: Any = [[number]] if depth == 2 else [number] if depth == 1 else number
+        with pytest.raises(ConfigError, match=rf"{name} is .*must be"):
+            check_config(with_setting(name, wrong))
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_every_setting_without_effect_is_refused_and_names_the_other(name: str) -> None:
+    """Given with its default value, the setting is refused wherever a need is not met."""
+    need = unused_settings(Config()).get(name)
+    if need is None:  # the defaults meet it: take a configuration that does not
+        other = {"model.trainable_stages": "nano", "optimizer.backbone_lr_factor": "nano"}.get(name)
+        changes: dict[str, Any] = {"model.preset": other or "resnet50_fpn_v2"}
+        changes |= {"augment.preset": "none"} if name.startswith("augment.") else {}
+        changes |= {"data.workers": 0} if name == "data.read_ahead" else {}
+        values: dict[str, dict[str, Any]] = {}
+        for key, value in changes.items():
+            section, _, field = key.partition(".")
+            values.setdefault(section, {})[field] = value
+        config = config_from_dict(values)
+    else:
+        config = Config()
+    need = unused_settings(config)[name]
+    with pytest.raises(ConfigError, match=rf"{name} .*has no effect, since {need.setting} is"):
+        check_config(config, named={name})
+    check_config(drop_unused(config)[0])
+
+
+def test_the_defaults_can_be_trained() -> None:
+    check_config(Config())
+
+
+@pytest.mark.parametrize(
+    ("flags", "epochs", "branches", "reason"),
+    [
+        ({"train": {"epochs": 18}}, 18, (), "a branch as long as the training"),
+        ({"train": {"epochs": 3}}, 3, (), "any shorter length"),
+        ({"train": {"epochs": 30}}, 30, (18,), "a branch that fits stays"),
+    ],
+)
+def test_branches_of_the_recipe_that_do_not_fit_are_dropped(
+    flags: dict[str, Any], epochs: int, branches: tuple[int, ...], reason: str
+) -> None:
+    recipe = config_to_dict(load_recipe(RECIPES / "nano.yaml"))
+    changed = config_from_dict({**recipe, "train": {**recipe["train"], **flags["train"]}})
+    config, said = drop_unused(changed, keep={"train.epochs"})
+    assert (config.train.epochs, config.schedule.branch_epochs) == (epochs, branches), reason
+    assert len(said) == (not branches), "one line says so"
+    check_config(config, {"train.epochs"})

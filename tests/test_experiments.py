@@ -1,4 +1,4 @@
-"""Settings that exist for experiments: dropout in the box head, enlarging, normalising twice."""
+"""Settings that exist for experiments: dropout in the box head, and enlarging."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.transforms.v2 import functional
 
 from digitspot.config import InputConfig, ModelConfig
 from digitspot.detector import Detector, build_detector
 from digitspot.images import decode_image, list_images
-from digitspot.preprocess import MEAN, STD, collate, prepare
+from digitspot.preprocess import prepare
 from digitspot.runtime.onnx_runtime import OnnxRuntime
 from digitspot.runtime.torch_runtime import TorchRuntime
 from digitspot.training.loader import TensorBatch
@@ -46,28 +45,22 @@ def _drop(values: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("preset", ["nano", "resnet18_fpn"])
-@pytest.mark.parametrize("place", ["features", "logits"])
-def test_dropout_is_where_it_says(
-    preset: str,
-    place: str,
-    small_detector: Callable[..., Detector],
-    make_batch: Callable[..., TensorBatch],
+def test_dropout_reaches_digits_and_boxes_and_never_proposals(
+    preset: str, small_detector: Callable[..., Detector], make_batch: Callable[..., TensorBatch]
 ) -> None:
-    """On features it reaches digits and boxes, on logits digits only; proposals never."""
-    detector = small_detector(preset=preset, dropout=0.5, dropout_on=place).train()
+    detector = small_detector(preset=preset, dropout=0.5).train()
     one, other = dropped(detector, make_batch(1))
     assert one["loss_objectness"] == other["loss_objectness"]
     assert one["loss_classifier"] != other["loss_classifier"]
-    assert (one["loss_box_reg"] != other["loss_box_reg"]) == (place == "features")
+    assert one["loss_box_reg"] != other["loss_box_reg"]
 
 
 @pytest.mark.parametrize("preset", ["nano", "resnet18_fpn"])
-@pytest.mark.parametrize("place", ["features", "logits"])
 def test_dropout_is_off_in_use_and_has_no_weights(
-    preset: str, place: str, small_detector: Callable[..., Detector]
+    preset: str, small_detector: Callable[..., Detector]
 ) -> None:
     plain = small_detector(preset=preset, min_score=0.0).eval()
-    with_dropout = small_detector(preset=preset, min_score=0.0, dropout=0.9, dropout_on=place)
+    with_dropout = small_detector(preset=preset, min_score=0.0, dropout=0.9)
     with_dropout.load_state_dict(plain.state_dict())
     average = copy.deepcopy(with_dropout).eval()  # beside a copy that is still training
     images = torch.randn(1, 3, 64, 64)
@@ -102,23 +95,9 @@ def test_enlarging_leaves_boxes_in_the_images_pixels() -> None:
     )
 
 
-def test_normalising_twice_is_torchvisions_normalisation_twice() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
-    rule = InputConfig(short_side=16, long_side=24, multiple=8, normalise_twice=True)
-    once = functional.normalize(
-        torch.from_numpy(image).permute(2, 0, 1).float() / 255, MEAN.tolist(), STD.tolist()
-    )
-    twice = functional.normalize(once, MEAN.tolist(), STD.tolist())
-    np.testing.assert_allclose(collate([prepare(image, rule)], rule)[0], twice.numpy(), atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    "rule",
-    [replace(RULE, upscale=2), replace(RULE, upscale=2, normalise_twice=True)],
-    ids=["upscale", "twice"],
-)
-def test_an_export_sees_what_the_model_sees(rule: InputConfig, small_data: Path, tmp_path: Path) -> None:
-    model = make_model(replace(NANO, dropout=0.5, dropout_on="logits"))
+def test_an_export_sees_what_the_model_sees(small_data: Path, tmp_path: Path) -> None:
+    rule = replace(RULE, upscale=2)
+    model = make_model(replace(NANO, dropout=0.5))
     model = replace(model, config=replace(model.config, input=rule))
     exported = OnnxRuntime(export(model, tmp_path / "model.onnx"))
     assert exported.rule == rule

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from digitspot.cli import COMMANDS, run
-from digitspot.config import load_recipe
-from digitspot.training.limits import check_config
+from digitspot.config import check_config, load_recipe, settings_named_in
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,7 +43,7 @@ def test_links_lead_somewhere(target: str) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
 def test_recipes_can_be_trained_and_say_what_they_reach(path: Path) -> None:
-    check_config(load_recipe(path))
+    check_config(load_recipe(path), settings_named_in(path))
     comment = path.read_text(encoding="utf-8").split("\n\n")[0].split("\ninput:")[0].split("\ndata:")[0]
     assert re.search(r"0\.\d+ mAP", comment)
     assert "accuracy" in comment

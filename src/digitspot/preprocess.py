@@ -107,8 +107,6 @@ def collate(images: Sequence[Prepared], rule: InputConfig, out: FloatArray | Non
     """
     batch = np.zeros(collated_shape(images, rule.multiple), np.float32) if out is None else out
     scale, offset = 1 / (255 * STD), MEAN / STD
-    if rule.normalise_twice:
-        scale, offset = scale / STD, (offset + MEAN) / STD
     for row, image in zip(batch, images, strict=True):
         h, w = image.size_hw
         row[:, :h, :w] = (image.pixels * scale - offset).transpose(2, 0, 1)

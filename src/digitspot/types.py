@@ -14,8 +14,6 @@ ImageArray = npt.NDArray[np.uint8]
 """An RGB image, `[H, W, 3]`."""
 
 NUM_DIGITS = 10
-BACKGROUND = 0
-"""The model's index for "no digit"; digit `d` has index `d + 1`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,14 +24,12 @@ class Detections:
         boxes: float32 `[N, 4]`, x1 y1 x2 y2 in pixels of the original image, half-open.
         labels: int64 `[N]`, the model's index: digit + 1, in 1..10.
         scores: float32 `[N]`, in 0..1.
-        class_probs: float32 `[N, 11]`, background first, or None where the detector does not say.
         size_hw: (height, width) of the image, or None where it is not known.
     """
 
     boxes: FloatArray
     labels: IntArray
     scores: FloatArray
-    class_probs: FloatArray | None = None
     size_hw: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -47,12 +43,10 @@ class Detections:
 
     def select(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Detections:
         """Return the rows that a mask or index array names, in its order."""
-        probs = None if self.class_probs is None else self.class_probs[keep]
         return Detections(
             boxes=self.boxes[keep],
             labels=self.labels[keep],
             scores=self.scores[keep],
-            class_probs=probs,
             size_hw=self.size_hw,
         )
 

@@ -190,14 +190,6 @@ def test_ratio_is_height_over_width(small_detector: Build) -> None:
     assert (2 * right, bottom - top) == (8, 32)
 
 
-def test_synchronised_converts_and_the_names_stay(small_detector: Build) -> None:
-    kinds = {type(module) for module in small_detector(batch_norm="synchronised").modules()}
-    assert nn.SyncBatchNorm in kinds
-    assert nn.BatchNorm2d not in kinds
-    live = small_detector(batch_norm="live").state_dict()
-    assert small_detector(batch_norm="synchronised").state_dict().keys() == live.keys()
-
-
 def test_frozen_batch_norms_stay_in_evaluation(small_detector: Build) -> None:
     detector = small_detector(batch_norm="frozen").train()
     norms = [module for module in detector.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -63,7 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     rows = [
         {"kind": "train", "step": i, "images_seen": 32 * i, "seconds": 2.0 * i, "prequential_faded": 3 / i,
-         "rate_factor": 1.0, "memory_mib": 900 + i} for i in range(20, 200, 20)
+         "lr_factor": 1.0, "memory_mib": 900 + i} for i in range(20, 200, 20)
     ]  # fmt: skip
     valid = {
         "kind": "valid",

@@ -75,7 +75,7 @@ def test_what_is_not_finite_is_left_out_and_said(odd: float) -> None:
 
 
 def test_memory_and_rate_go_over_minutes() -> None:
-    found = charts([1.0] * 40, memory_mib=[900 + i for i in range(40)], rate_factor=[1 / 40] * 40)
+    found = charts([1.0] * 40, memory_mib=[900 + i for i in range(40)], lr_factor=[1 / 40] * 40)
     for title in ("Memory of the training and its loader processes", "Learning rate", "Speed"):
         values = found[title].values
         assert values.columns[1] == "minutes of training"

@@ -49,7 +49,7 @@ def test_groups_hold_every_parameter_once(small_detector: Build) -> None:
     for name, parameter in detector.named_parameters():
         group = group_of[id(parameter)]
         rate = 0.001 if name.startswith("backbone.body.") else 0.01
-        assert (group["lr"], group["peak_rate"]) == (pytest.approx(rate), pytest.approx(rate)), name
+        assert (group["lr"], group["peak_lr"]) == (pytest.approx(rate), pytest.approx(rate)), name
         bare = id(parameter) in norms or name.endswith(".bias")
         assert group["weight_decay"] == (0.0 if bare else 0.05), name
 

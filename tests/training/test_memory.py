@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
+from digitspot.config import parse_size
 from digitspot.errors import ConfigError
-from digitspot.training.memory import Memory, can_measure, parse_size, size_text, used_bytes
+from digitspot.training.memory import Memory, can_measure, size_text, used_bytes
 
 needs_linux = pytest.mark.skipif(not can_measure(), reason="needs /proc/self/smaps_rollup")
 

@@ -64,6 +64,8 @@ def _print_each(reader: Reader, options: ReadOptions) -> None:
     errors: list[DataError] = []
     for path, read in zip(options.images, reader.read_each(options.images), strict=True):
         if isinstance(read, DataError):
+            if len(options.images) == 1:
+                raise read
             errors.append(read)
             documents.append({"image": str(path), "error": str(read)})
         else:
@@ -76,8 +78,6 @@ def _print_each(reader: Reader, options: ReadOptions) -> None:
                 _show(path, read)
     if options.json:
         print_json(documents)
-    if len(options.images) == 1 and errors:
-        raise errors[0]
     if errors:
         raise DataError(
             f"{len(errors)} of {len(options.images)} images cannot be read:\n"

@@ -10,8 +10,16 @@ from typing import Annotated
 import tyro
 
 from digitspot.commands.options import parse
-from digitspot.config import Config, load_recipe
+from digitspot.config import (
+    Config,
+    check_config,
+    drop_unused,
+    load_recipe,
+    settings_named_by,
+    settings_named_in,
+)
 from digitspot.errors import ConfigError
+from digitspot.progress import stderr
 from digitspot.training.run import resume_training, start_training
 
 
@@ -49,15 +57,21 @@ def run(arguments: list[str]) -> None:
         print(options.resume)
         return
     if options.recipe is not None:
-        defaults = TrainOptions(**vars(load_recipe(options.recipe)))
-        options = parse(TrainOptions, "train", arguments, defaults)
+        recipe = load_recipe(options.recipe)
+        check_config(recipe, settings_named_in(options.recipe))
+        options = parse(TrainOptions, "train", arguments, TrainOptions(**vars(recipe)))
     if options.dataset is None or options.output is None:
         missing = "--data" if options.dataset is None else "--output"
         raise ConfigError(
             f"{missing} is missing",
             hint="digitspot train RECIPE --data DIR --output RUN, or digitspot train --resume RUN.",
         )
-    start_training(_config(options), options.dataset, options.output)
+    named = settings_named_by(arguments)
+    config, dropped = drop_unused(_config(options), keep=named)
+    for sentence in dropped:
+        stderr().print(sentence, markup=False)
+    check_config(config, named)
+    start_training(config, options.dataset, options.output)
     print(options.output)
 
 

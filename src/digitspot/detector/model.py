@@ -12,7 +12,7 @@ from torchvision.models.detection.image_list import ImageList
 
 from digitspot.errors import ConfigError
 
-BatchNormPolicy = Literal["live", "frozen", "synchronised"]
+BatchNormPolicy = Literal["live", "frozen"]
 
 
 class Detector(nn.Module):
@@ -25,11 +25,9 @@ class Detector(nn.Module):
 
         Args:
             policy: "live" normalises by each batch while training, "frozen" by the statistics as
-                loaded and leaves their scales and offsets alone, "synchronised" by all processes' batches.
+                loaded and leaves their scales and offsets alone.
         """
         self.batch_norm = policy
-        if policy == "synchronised":
-            nn.SyncBatchNorm.convert_sync_batchnorm(self)  # type: ignore[no-untyped-call]
         if policy == "frozen":
             for module in self._batch_norms():
                 module.requires_grad_(False)

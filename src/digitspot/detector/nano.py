@@ -221,12 +221,8 @@ class Nano(Detector):
         """Look at places `[B, K, 4]` again: class logits `[B, K, 11]` and offsets `[B, K, 4]`, in float32."""
         pooled = pool(features, boxes, POOL_STRIDE, POOL_SIZE)
         hidden = self.box_head(pooled.flatten(2))
-        if self.config.dropout_on == "features":
-            hidden = self.dropout(hidden)
-        logits = self.classify(hidden).float()
-        if self.config.dropout_on == "logits":
-            logits = self.dropout(logits)
-        return logits, self.regress(hidden).float()
+        hidden = self.dropout(hidden)
+        return self.classify(hidden).float(), self.regress(hidden).float()
 
     def score_digits(
         self,

@@ -62,24 +62,17 @@ def build_detector(config: ModelConfig, *, load_weights: bool = True) -> Detecto
 
 
 def _set_dropout(network: FasterRCNN, config: ModelConfig) -> None:
-    """Let the box predictor drop some of its inputs, or of its class logits; parameters keep their names."""
+    """Let the box predictor drop some of its inputs; parameters keep their names."""
     if not config.dropout:
         return
     predictor = network.roi_heads.box_predictor
     predictor.dropout = nn.Dropout(config.dropout)
-    if config.dropout_on == "features":
-        predictor.register_forward_pre_hook(_drop_features)
-    else:
-        predictor.register_forward_hook(_drop_logits)
+    predictor.register_forward_pre_hook(_drop_features)
 
 
 # The dropout is that of the module called: an averaged copy has one of its own, in a mode of its own.
 def _drop_features(predictor: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return (predictor.dropout(inputs[0]),)
-
-
-def _drop_logits(predictor: Any, _: tuple[Any, ...], outputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return predictor.dropout(outputs[0]), outputs[1]
 
 
 RESNET_STAGES = ("layer4", "layer3", "layer2", "layer1", "conv1")

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from digitspot.config import Config
+from digitspot.config import Config, check_config, drop_unused
 from digitspot.errors import ConfigError
 from digitspot.experiments.overrides import Overrides, override, read_document, read_recipe
-from digitspot.training.limits import check_config
 
 ANSWER = "answer."
 """Settings with this prefix change how the trained model is used."""
@@ -168,8 +167,8 @@ def _variant(recipe: Config, name: str, overrides: Any, before: Sequence[Variant
                 hint=f"Only settings of {' and '.join(ANSWER_SECTIONS)} can.",
             )
     training = {key: value for key, value in overrides.items() if not key.startswith(ANSWER)}
-    config = override(recipe, training, where)
-    check_config(config)
+    config, _ = drop_unused(override(recipe, training, where), keep=training)
+    check_config(config, named=training)
     if config.train.max_updates is not None or config.schedule.branch_epochs:
         raise ConfigError(f"{where}: trials and branches cannot be compared", hint="Leave them out.")
     check_config(override(config, answering, where))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from digitspot.config import Config, DataConfig
 from digitspot.dataset.sampler import BatchPlan
@@ -66,8 +67,15 @@ def plan_each(configs: Mapping[str, Config], data: Path) -> dict[str, BatchPlan]
 
 def _to_plan(config: Config) -> DataConfig:
     """Return where images are counted: in their files, or in a pack."""
-    strategy = config.data.strategy
-    return replace(config.data, strategy="files" if strategy == "files" else "pack")
+    strategy: Literal["files", "pack"] = "files" if config.data.strategy == "files" else "pack"
+    defaults = DataConfig()
+    return replace(
+        config.data,
+        strategy=strategy,
+        parts=defaults.parts,
+        part_order=defaults.part_order,
+        hold_out=defaults.hold_out,
+    )
 
 
 def length_of(plan: BatchPlan, epochs: int) -> Length:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digitspot.config import Config
+from digitspot.config import Config, check_config, drop_unused
 from digitspot.errors import ConfigError
 from digitspot.experiments.overrides import Overrides, override, read_document, read_recipe, setting
-from digitspot.training.limits import check_config
 
 KEYS = ("recipe", "settings", "search", "images", "budget_images", "prune_after")
 FIXED = {
@@ -108,7 +107,7 @@ class Tuning:
             ConfigError: These values cannot be trained with together.
         """
         length = {} if epochs is None else {"train.epochs": epochs}
-        config = override(self.recipe, {**values, **length}, self.name)
+        config, _ = drop_unused(override(self.recipe, {**values, **length}, self.name))
         check_config(config)
         return config
 
@@ -221,7 +220,7 @@ def _whole(number: float) -> bool:
 
 def _checked(recipe: Config, name: str, value: Any, where: str) -> Any:
     """Return a value as the configuration holds it; alone, it must be one that can be trained with."""
-    config = override(recipe, {name: value}, where)
+    config, _ = drop_unused(override(recipe, {name: value}, where), keep={name})
     try:
         check_config(config)
     except ConfigError as error:

@@ -85,7 +85,7 @@ PLOTS = (
     Plot(
         title="Learning rate",
         label="fraction of its peak",
-        series=[("train", "rate_factor", "lr")],
+        series=[("train", "lr_factor", "lr")],
         over=MINUTES,
         from_zero=True,
     ),

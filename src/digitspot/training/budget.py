@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from digitspot.config import Config
+from digitspot.config import Config, parse_size
 from digitspot.dataset.sampler import Batch
 from digitspot.dataset.samples import Samples
 from digitspot.errors import ConfigError, MemoryBudgetError
 from digitspot.preprocess import input_size
 from digitspot.training.allocator import hand_back_freed_memory
 from digitspot.training.loader import largest_part, plan_batches
-from digitspot.training.memory import can_measure, parse_size, size_text, status_bytes
+from digitspot.training.memory import can_measure, size_text, status_bytes
 from digitspot.training.rehearsal import Trial, rehearse
 
 RESERVE = 0.06

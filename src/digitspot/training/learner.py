@@ -72,7 +72,7 @@ class Learner:
         torch.manual_seed(random_seed(self.config.train.seed, step))
         self.detector.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak_rate"] * factor
+            group["lr"] = group["peak_lr"] * factor
         self.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, float] = {}
         limit, multiple = self.config.train.max_batch_pixels, self.config.input.multiple
@@ -128,7 +128,7 @@ class Learner:
 def build_optimizer(detector: Detector, config: OptimizerConfig) -> torch.optim.Optimizer:
     """Group the parameters: the backbone has its own rate, norms and biases have no decay.
 
-    Each group carries `peak_rate`, which the schedule multiplies.
+    Each group carries `peak_lr`, which the schedule multiplies.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in detector.named_parameters():
@@ -138,7 +138,7 @@ def build_optimizer(detector: Detector, config: OptimizerConfig) -> torch.optim.
         decay = config.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     options = [
-        {"params": parameters, "lr": rate, "peak_rate": rate, "weight_decay": decay}
+        {"params": parameters, "lr": rate, "peak_lr": rate, "weight_decay": decay}
         for (rate, decay), parameters in groups.items()
     ]
     if config.name == "sgd":

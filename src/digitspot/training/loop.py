@@ -6,16 +6,17 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 from types import FrameType
 from typing import Any
 
-from digitspot.config import Config, config_to_dict
+from digitspot.config import Config, config_to_dict, parse_size
 from digitspot.dataset.sampler import Batch, update_groups
 from digitspot.dataset.splits import TrainingData
-from digitspot.detector.trained import Model, save_model
+from digitspot.detector import Detector
+from digitspot.detector.trained import Model, load_model, save_model
 from digitspot.errors import MemoryBudgetError
 from digitspot.labels.labels import CategoryMap
 from digitspot.progress import Update, tracking
@@ -24,9 +25,9 @@ from digitspot.runtime.torch_runtime import TorchRuntime
 from digitspot.training.checkpoint import save_training
 from digitspot.training.learner import Learner
 from digitspot.training.loader import TensorBatch, plan_batches
-from digitspot.training.memory import Memory, parse_size
+from digitspot.training.memory import Memory
 from digitspot.training.runlog import Run
-from digitspot.training.schedule import rate_factor, stale_after
+from digitspot.training.schedule import lr_factor, stale_after
 from digitspot.training.state import TrainState, total_steps, updates_in
 from digitspot.training.validation import Validator, fit_reading, look
 
@@ -131,7 +132,7 @@ class Trainer:
         start = time.monotonic()
         batches = [next(self.batches) for _ in group]
         self._waits = [*([] if first else self._waits), time.monotonic() - start]
-        factor = self._rate_factor()
+        factor = self._lr_factor()
         losses = self.learner.update(batches, factor, self.state.step)
         self.state.update += 1
         self.state.step += 1
@@ -140,7 +141,7 @@ class Trainer:
         self.state.prequential.add(losses["loss"], self.config.train)
         if self.state.step % LOG_EVERY_UPDATES == 0:
             figures = {**losses, **self.state.prequential.figures(), **self.memory.figures()}
-            self._log("train", **figures, rate_factor=factor)
+            self._log("train", **figures, lr_factor=factor)
         return losses
 
     def _begin_round(self, groups: Sequence[Sequence[Batch]], number: int) -> None:
@@ -158,7 +159,10 @@ class Trainer:
             "usual_wait_seconds": median(others or [0.0]),
             "longest_wait_seconds": max(others, default=0.0),
         }
-        self._log("round", part=part, loss=loss, rate_factor=self._rate_factor(), **waits)
+        if self.config.train.select_by == "loss" and -loss > state.best:
+            state.best = -loss
+            self._save_best({"round_loss": loss}, state.reading)
+        self._log("round", part=part, loss=loss, lr_factor=self._lr_factor(), **waits)
         if self.config.counts_rounds:
             improved = state.plateau.observe_round(
                 self.config.schedule, part, loss, self.plan.num_parts, self.config.optimizer.lr
@@ -209,8 +213,8 @@ class Trainer:
         limit = self.config.train.max_updates
         return limit is not None and self.state.step >= limit
 
-    def _rate_factor(self) -> float:
-        return self.state.plateau.scale * rate_factor(self.config.schedule, self.state.step, self.total_steps)
+    def _lr_factor(self) -> float:
+        return self.state.plateau.scale * lr_factor(self.config.schedule, self.state.step, self.total_steps)
 
     def _end_epoch(self) -> None:
         """Validate where it is due; after a stop within the epoch, too."""
@@ -238,6 +242,9 @@ class Trainer:
                 show(done, total)
                 self._watch_memory(begun)
 
+            if self.config.train.select_by == "loss":
+                self._calibrate_best(self.validator, progress)
+                return
             validation = self.validator(self._runtime(), progress)
         score = validation.mean(self.config.train.select_by)
         improved = score > self.state.best
@@ -249,12 +256,19 @@ class Trainer:
             self._save_best(validation.scores, validation.reading)
         self._log("valid", of=self.validator.name, **validation.scores)
 
-    def _runtime(self) -> TorchRuntime:
+    def _calibrate_best(self, validator: Validator, progress: Callable[[int, int], None]) -> None:
+        """Validate the best model so far, which was chosen by its loss, and fit its reader."""
+        best = load_model(self.run.best)
+        validation = validator(self._runtime(best.detector.to(self.learner.device)), progress)
+        save_model(replace(best, reading=validation.reading, scores=validation.scores), self.run.best)
+        self._log("valid", of=validator.name, **validation.scores)
+
+    def _runtime(self, detector: Detector | None = None) -> TorchRuntime:
         """Return the model to use, computing no more pixels at once than an update does."""
         rule, limit = self.config.input, self.config.train.max_batch_pixels
         size = VALIDATION_BATCH if limit is None else limit // (rule.short_side * rule.long_side)
         return TorchRuntime(
-            self.learner.best_model,
+            self.learner.best_model if detector is None else detector,
             rule,
             self.learner.device,
             self.config.train.precision,

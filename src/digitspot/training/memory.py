@@ -4,34 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from digitspot.errors import ConfigError
 from digitspot.training.allocator import hand_back_freed_memory
 
 LOOK_EVERY_SECONDS = 0.5
 """Summing up two gigabytes of pages takes the kernel some ten milliseconds."""
-UNITS = {"": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-
-
-def parse_size(text: str) -> int:
-    """Return the bytes that a setting names.
-
-    Raises:
-        ConfigError: It is no size.
-
-    >>> parse_size("2GiB"), parse_size("1.5 MB")
-    (2147483648, 1500000)
-    """
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*", text)
-    if match is None or match[2].upper() not in UNITS:
-        raise ConfigError(f"{text!r} is no size of memory", hint="Write it as 2GiB or 800MiB.")
-    return round(float(match[1]) * UNITS[match[2].upper()])
 
 
 def size_text(num_bytes: float) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from digitspot.config import Config, load_recipe
+from digitspot.config import Config, check_config, load_recipe
 from digitspot.dataset.sampler import BatchPlan
 from digitspot.dataset.splits import open_training
 from digitspot.detector import build_detector
@@ -23,7 +23,6 @@ from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.budget import describe, fit_to_budget
 from digitspot.training.checkpoint import load_training, stored_config
 from digitspot.training.learner import Learner
-from digitspot.training.limits import check_config
 from digitspot.training.loader import RemainingBatches, plan_batches, start_loading
 from digitspot.training.loop import Trainer
 from digitspot.training.runlog import ENVIRONMENT, Run
@@ -114,7 +113,7 @@ def _claimed(run: Run) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Leg:
+class Stretch:
     """One stretch of training with a run folder of its own: the whole, or a branch of its trunk.
 
     Attributes:
@@ -150,21 +149,21 @@ class Leg:
         )
 
 
-def _legs(config: Config, run: Run) -> list[Leg]:
+def _stretches(config: Config, run: Run) -> list[Stretch]:
     """Return the whole training, then its branches; a trial has none."""
-    legs = [Leg(config, run)]
+    stretches = [Stretch(config, run)]
     for epochs in config.schedule.branch_epochs if config.train.max_updates is None else ():
         branch = replace(
             config,
             train=replace(config.train, epochs=epochs),
             schedule=replace(config.schedule, branch_epochs=()),
         )
-        legs.append(Leg(branch, Run(run.path / f"epochs-{epochs}"), run.path / _trunk(epochs)))
-    return legs
+        stretches.append(Stretch(branch, Run(run.path / f"epochs-{epochs}"), run.path / _trunk(epochs)))
+    return stretches
 
 
 def _train(config: Config, run: Run, data: Path) -> None:
-    """Train one leg after the other; the loader processes start before the network is built."""
+    """Train one stretch after the other; the loader processes start before the network is built."""
     device = pick_device(config.train.device)
     check_writable(run.path)
     opened = open_training(data, config)
@@ -172,30 +171,32 @@ def _train(config: Config, run: Run, data: Path) -> None:
         config = fit_to_budget(config, opened.samples)
     if config.train.memory_budget is not None:
         stderr().print(describe(config, opened.samples))
-    legs = _legs(config, run)
+    stretches = _stretches(config, run)
     samples = opened.samples
     name = "untouched slice of valid" if config.data.merge_valid else "valid"
     indices = opened.valid_indices.tolist()
     validator = Validator(opened.valid, indices, name) if indices else None
     stderr().print(f"digit=category_id: {samples.categories}")
     plan = plan_batches(samples, config)
-    trunks = {branch_step(leg.config, plan): leg.trunk for leg in legs if leg.trunk}
+    trunks = {branch_step(stretch.config, plan): stretch.trunk for stretch in stretches if stretch.trunk}
     if 0 in trunks:
         raise ConfigError(f"{trunks[0]}: the decay would begin before the first update")
-    remaining = [leg.remaining(plan) for leg in legs]
+    remaining = [stretch.remaining(plan) for stretch in stretches]
     batches = start_loading(samples, config, chain.from_iterable(remaining), pin=device.type == "cuda")
     keep_freed_memory()  # not the loader processes, whose images are small
     torch.manual_seed(config.train.seed)
-    learner = Learner(build_detector(config.model, load_weights=legs[0].checkpoint is None), config, device)
-    for leg in legs:
-        if not leg.run.started:
-            leg.run.start(leg.config, data.resolve())
+    learner = Learner(
+        build_detector(config.model, load_weights=stretches[0].checkpoint is None), config, device
+    )
+    for stretch in stretches:
+        if not stretch.run.started:
+            stretch.run.start(stretch.config, data.resolve())
         state = TrainState()
-        if leg.checkpoint is not None:
-            learner.load_state_dict(load_training(leg.checkpoint)["learner"])
-            state = leg.first_state(leg.checkpoint)
-        _drop_later_metrics(leg.run, state)
-        trainer = Trainer(leg.config, leg.run, opened, validator, learner, batches, state, trunks)
+        if stretch.checkpoint is not None:
+            learner.load_state_dict(load_training(stretch.checkpoint)["learner"])
+            state = stretch.first_state(stretch.checkpoint)
+        _drop_later_metrics(stretch.run, state)
+        trainer = Trainer(stretch.config, stretch.run, opened, validator, learner, batches, state, trunks)
         _announce(trainer)
         trainer.train()
 

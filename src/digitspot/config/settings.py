@@ -1,23 +1,9 @@
-"""Every setting of a training, as frozen dataclasses; recipes (YAML) and flags are merged into them.
-
-Defaults < recipe < flags. The attribute docstrings are the command line's help. The resolved
-configuration is written into the run folder and into every checkpoint.
-"""
+"""Every setting of a training. The attribute docstrings are the help of the command line."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import types
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
-
-import yaml
-
-from digitspot.errors import ConfigError
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +15,19 @@ class DataConfig:
     pack_root: str | None = None
     """Folder of the packs; none is $DIGITSPOT_CACHE or the user's cache folder."""
     strategy: Literal["files", "pack", "parts", "prepared"] = "pack"
-    """files decodes each time; pack shuffles all decoded ones; parts trains on a share in memory at a time;
+    """files decodes each time; pack shuffles all decoded ones; parts trains on one part in memory at a time;
     prepared does so with images augmented once, the report's way."""
     parts: int = 10
-    """parts, prepared: shares that the images are dealt into at random; two are in memory at a time."""
+    """parts, prepared: how many parts the images are split into at random; two are in memory at a time."""
     part_order: Literal["each_cycle", "once"] = "each_cycle"
-    """parts, prepared: deal anew when all parts were trained on, or keep them."""
+    """parts, prepared: split anew after each cycle, or keep the same parts in the same order."""
     hold_out: bool = False
     """parts, prepared: leave one part after the other out of a cycle, and score it at the cycle's end."""
     merge_valid: bool = False
     """Train on `valid`, too, but for an untouched slice, which alone is validated and selected by."""
     untouched_fraction: float = 0.1
-    """merge_valid: share of `valid` that stays untouched, the same for every seed. With 0 the last model is
-    kept, and its reader is fitted to a part that was scored in the first cycle."""
+    """merge_valid: fraction of `valid` that stays untouched, the same for every seed. With 0 the last model
+    is kept and calibrated on a part that was scored in the first cycle."""
     images: int | None = None
     """Train on so many images of `train` only, drawn at random, the same for every seed; none is all."""
     also: tuple[str, ...] = ()
@@ -73,8 +59,6 @@ class InputConfig:
     """Shorter sides to draw from, one per batch, while training; empty uses short_side."""
     upscale: int = 1
     """Bicubic enlargement before the size rule, in training and in use: the report's super-resolution."""
-    normalise_twice: bool = False
-    """Normalise the normalised image again, as the report's super-resolution did; for its ablation only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +70,11 @@ class AugmentConfig:
     max_rotation_degrees: float = 5.0
     """photo: largest rotation to either side."""
     max_shift: float = 0.06
-    """photo: largest shift as a share of width and height."""
+    """photo: largest shift as a fraction of width and height."""
     max_zoom_out: float = 2.0
     """photo: the image is shrunk by up to this within its frame, the border continued."""
     zoom_out_probability: float = 0.6
-    """photo: share of images that are zoomed out."""
+    """photo: fraction of images that are zoomed out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +85,8 @@ class ModelConfig:
     """Which network."""
     weights: str = "none"
     """Where to start: "coco" (torchvision's detector), "imagenet" (its backbone), "none", or a file."""
-    batch_norm: Literal["live", "frozen", "synchronised"] = "live"
-    """Batch statistics: of each batch, as loaded, or over all processes of a distributed training."""
+    batch_norm: Literal["live", "frozen"] = "live"
+    """live uses the statistics of each batch; frozen keeps those that were loaded."""
     trainable_stages: int | None = None
     """ResNets: stages of the backbone that learn, from the last (5 with the stem); none is all."""
     nano_widths: tuple[int, ...] = (32, 64, 128, 192)
@@ -116,23 +100,21 @@ class ModelConfig:
     anchor_ratios: tuple[float, ...] | None = None
     """Anchor height over width, on every level; none is the preset's."""
     rpn_pre_nms_train: int = 2000
-    """Proposals for each level before suppression, training."""
+    """Proposals for each level before nms, training."""
     rpn_pre_nms_test: int = 1000
-    """Proposals for each level before suppression, prediction."""
+    """Proposals for each level before nms, prediction."""
     rpn_post_nms_train: int = 2000
-    """Proposals for each image after suppression, training."""
+    """Proposals for each image after nms, training."""
     rpn_post_nms_test: int = 1000
-    """Proposals for each image after suppression, prediction."""
+    """Proposals for each image after nms, prediction."""
     rpn_batch_size_per_image: int = 256
     """Anchors sampled for the proposal loss."""
     box_batch_size_per_image: int = 512
     """Proposals sampled for the box loss."""
     box_positive_fraction: float = 0.25
-    """Share of digits among them."""
+    """Fraction of digits among them."""
     dropout: float = 0.0
-    """Share of values of the box head that an update sets to zero."""
-    dropout_on: Literal["features", "logits"] = "features"
-    """Which values: the features that digits and boxes are told from, or, as the report, the class logits."""
+    """Fraction of the box head's features that an update sets to zero."""
     min_score: float = 0.001
     """Detections below this score are dropped; a ranking wants a low one."""
     max_iou: float = 0.5
@@ -150,7 +132,7 @@ class OptimizerConfig:
     lr: float = 1e-3
     """Peak learning rate."""
     backbone_lr_factor: float = 1.0
-    """The backbone's rate is this times the rate; 0 keeps it as loaded."""
+    """All but nano: the backbone's lr is this times the lr; 0 keeps the backbone as loaded."""
     weight_decay: float = 0.05
     """Decay of weight matrices; norms and biases have none."""
     momentum: float = 0.9
@@ -168,20 +150,22 @@ class ScheduleConfig:
     kind: Literal["constant", "cosine", "plateau", "wsd"] = "cosine"
     """Constant; cosine to zero; halved on plateaus of validation; warm-up, stable, decay."""
     warmup_steps: int = 200
-    """Updates over which the rate rises linearly from 0."""
+    """Updates over which the lr rises linearly from 0."""
     decay_fraction: float = 0.3
-    """wsd: share of the training over which the rate falls (1 - sqrt; Hägele et al. 2024)."""
+    """wsd: fraction of the training over which the lr falls (1 - sqrt; Hägele et al. 2024)."""
     branch_epochs: tuple[int, ...] = ()
     """wsd: shorter lengths whose cool-downs branch off the trunk; each equals a run of that length."""
     plateau_factor: float = 0.5
-    """plateau: the rate is multiplied by this."""
+    """plateau: the lr is multiplied by this."""
     plateau_patience: int = 1
     """plateau: validations without improvement before it is; with parts, rounds."""
-    plateau_compare: Literal["window", "cycle", "literal"] = "window"
-    """plateau with parts, what improves: the mean loss over a cycle's rounds on the lowest before; a part's
-    on its own in the cycle before; or, as in the report's code, each round's on the lowest before."""
+    plateau_compare: Literal["cycle", "round"] = "cycle"
+    """plateau with parts, what must improve. cycle: the mean loss over as many rounds as there are parts.
+    round: the loss of each round, as in the report. Both must fall below the lowest before."""
+    plateau_first_cycle: bool = False
+    """plateau_compare round: let the lr fall in the first cycle, too, as the report's code did."""
     plateau_floor: float = 1e-5
-    """plateau: the rate never falls below this."""
+    """plateau: the lr falls no more once it is at or below this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,8 +188,9 @@ class TrainConfig:
     """"auto", "cpu", "cuda" or "cuda:1"."""
     validate_every_epochs: int = 1
     """Validate after this many epochs, and after the last."""
-    select_by: Literal["accuracy", "map"] = "accuracy"
-    """What the best checkpoint is best in: mean over valid and valid zoomed out."""
+    select_by: Literal["accuracy", "map", "loss"] = "accuracy"
+    """What the best checkpoint is best in. accuracy, map: mean over valid and valid zoomed out.
+    loss: the training loss of a round, as in the report; needs a plateau schedule with parts."""
     early_stopping: int = 0
     """Stop after this many validations without improvement, or rounds of a plateau; 0 never stops early."""
     prequential_fading: float = 0.99
@@ -236,96 +221,5 @@ class Config:
 
     @property
     def counts_rounds(self) -> bool:
-        """Whether the rate falls and the training stops by rounds of parts rather than by validations."""
+        """Whether the lr falls and the training stops by rounds of parts rather than by validations."""
         return self.schedule.kind == "plateau" and self.data.in_parts
-
-
-def load_recipe(path: Path) -> Config:
-    """Read a recipe; what it does not say has its default.
-
-    Raises:
-        ConfigError: The file is missing or not YAML, a key is unknown, a value has a wrong type.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot read recipe {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not text: {error}") from error
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    return config_from_dict({} if values is None else values, where=str(path))
-
-
-def config_from_dict(values: Mapping[str, Any], where: str = "configuration") -> Config:
-    """Build a configuration from nested mappings, checking keys and types."""
-    return typing.cast(Config, _build(Config, values, where))
-
-
-def config_to_dict(config: Config) -> dict[str, Any]:
-    """Return nested plain values that YAML, JSON and `config_from_dict` take."""
-    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
-
-
-def config_to_yaml(config: Config) -> str:
-    """Return the configuration as a recipe."""
-    return yaml.safe_dump(config_to_dict(config), sort_keys=False, default_flow_style=None)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _build(cls: type, values: Any, where: str) -> Any:
-    """Fill a dataclass from a mapping."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where}: expected keys and values, not {values!r}")
-    hints = typing.get_type_hints(cls)
-    arguments = {}
-    for key, value in values.items():
-        if key not in hints:
-            raise ConfigError(f"{where}: unknown key {key!r}", hint=_nearest(str(key), list(hints)))
-        arguments[key] = _convert(hints[key], value, f"{where}: {key}")
-    return cls(**arguments)
-
-
-def _nearest(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    """Turn a YAML value into what the annotation says, or raise."""
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, where)
-    origin, options = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
-        if value is None and type(None) in options:
-            return None
-        return _convert(next(option for option in options if option is not type(None)), value, where)
-    if origin is Literal:
-        if value not in options:
-            raise ConfigError(f"{where} is {value!r}", hint=f"One of: {', '.join(map(str, options))}.")
-        return value
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(options[0], item, where) for item in value)
-    return _convert_scalar(hint, value, where)
-
-
-def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
-    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(hint, type) or not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{where} is {value!r}, expected {getattr(hint, '__name__', hint)}")
-    return value

@@ -1,0 +1,44 @@
+"""Every setting of a training, its range, and which settings apply with which others.
+
+`settings` holds them and their help, `checks` the ranges and rules, `recipes` reads and writes them.
+"""
+
+from digitspot.config.checks import check_config, drop_unused, parse_size
+from digitspot.config.recipes import (
+    config_from_dict,
+    config_to_dict,
+    config_to_yaml,
+    load_recipe,
+    settings_named_by,
+    settings_named_in,
+)
+from digitspot.config.settings import (
+    AugmentConfig,
+    Config,
+    DataConfig,
+    InputConfig,
+    ModelConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "AugmentConfig",
+    "Config",
+    "DataConfig",
+    "InputConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "ScheduleConfig",
+    "TrainConfig",
+    "check_config",
+    "config_from_dict",
+    "config_to_dict",
+    "config_to_yaml",
+    "drop_unused",
+    "load_recipe",
+    "parse_size",
+    "settings_named_by",
+    "settings_named_in",
+]

@@ -1,0 +1,129 @@
+"""Recipes (YAML): settings read from them and written to them. Defaults < recipe < flags."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from digitspot.config.checks import default_of, unused_settings
+from digitspot.config.settings import Config
+from digitspot.errors import ConfigError
+
+
+def load_recipe(path: Path) -> Config:
+    """Read a recipe; what it does not say has its default.
+
+    Raises:
+        ConfigError: The file is missing or not YAML, a key is unknown, a value has a wrong type.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read recipe {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not text: {error}") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    return config_from_dict({} if values is None else values, where=str(path))
+
+
+def config_from_dict(values: Mapping[str, Any], where: str = "configuration") -> Config:
+    """Build a configuration from nested mappings, checking keys and types."""
+    return typing.cast(Config, _build(Config, values, where))
+
+
+def config_to_dict(config: Config) -> dict[str, Any]:
+    """Return nested plain values that YAML, JSON and `config_from_dict` take."""
+    return typing.cast(dict[str, Any], _plain(dataclasses.asdict(config)))
+
+
+def config_to_yaml(config: Config) -> str:
+    """Return the settings that have an effect as a recipe; the others have their defaults."""
+    values = config_to_dict(config)
+    for name in unused_settings(config):
+        section, _, key = name.partition(".")
+        if values[section][key] == _plain(default_of(name)):
+            del values[section][key]
+    return yaml.safe_dump(values, sort_keys=False, default_flow_style=None)
+
+
+def settings_named_in(path: Path) -> frozenset[str]:
+    """Return the dotted names of the settings that a readable recipe gives."""
+    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return frozenset(f"{section}.{key}" for section, keys in values.items() for key in keys or {})
+
+
+def settings_named_by(flags: Sequence[str]) -> frozenset[str]:
+    """Return the dotted names of the settings that command-line flags give.
+
+    >>> sorted(settings_named_by(["recipe.yaml", "--train.batch-size", "4", "--data.no-hold-out"]))
+    ['data.hold_out', 'train.batch_size']
+    """
+    names = {flag[2:].partition("=")[0].replace("-", "_") for flag in flags if flag.startswith("--")}
+    return frozenset(name.replace(".no_", ".") for name in names if "." in name)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _build(cls: type, values: Any, where: str) -> Any:
+    """Fill a dataclass from a mapping."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: expected keys and values, not {values!r}")
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for key, value in values.items():
+        if key not in hints:
+            raise ConfigError(f"{where}: unknown key {key!r}", hint=_nearest(str(key), list(hints)))
+        arguments[key] = _convert(hints[key], value, f"{where}: {key}")
+    return cls(**arguments)
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """Turn a YAML value into what the annotation says, or raise."""
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, where)
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        if value is None and type(None) in options:
+            return None
+        return _convert(next(option for option in options if option is not type(None)), value, where)
+    if origin is Literal:
+        if value not in options:
+            raise ConfigError(f"{where} is {value!r}", hint=f"One of: {', '.join(map(str, options))}.")
+        return value
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(options[0], item, where) for item in value)
+    return _convert_scalar(hint, value, where)
+
+
+def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as a string
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(hint, type) or not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ConfigError(f"{where} is {value!r}, expected {getattr(hint, '__name__', hint)}")
+    return value
