@@ -23,7 +23,7 @@ from digitspot.config import load_recipe
 from digitspot.errors import CheckpointError, ConfigError, DigitspotError
 from digitspot.experiments.ablation import read_study
 from digitspot.experiments.outcome import Outcome
-from digitspot.experiments.overrides import differences, override
+from digitspot.experiments.overrides import differences
 from digitspot.experiments.search import Choices, Tuning, read_tuning
 from digitspot.experiments.study import begun_trial, best_trial, next_trial, open_study, suggest, values_of
 from digitspot.experiments.trainings import Training
@@ -324,16 +324,11 @@ def test_a_training_that_is_killed_is_gone_on_with(tuning: Tuning, data: Path, t
 def test_trials_that_fail_one_after_the_other_end_the_search(
     tuning: Tuning, data: Path, tmp_path: Path
 ) -> None:
-    """Parts that are held out, and no parts: no training is begun."""
-    held_out = override(
-        tuning.recipe,
-        {"data.strategy": "parts", "data.parts": 2, "data.part_order": "once", "data.hold_out": True},
-        "",
-    )
-    broken = replace(tuning, recipe=held_out, search={"data.strategy": Choices(("pack", "files"))})
+    """Values outside their range: no training is begun."""
+    broken = replace(tuning, search={"model.dropout": Choices((2.0, 3.0))})
     study = open_study(tmp_path / "study.sqlite3", broken, "these")
     trials = Trials(study, broken, open_data_set(broken, data), tmp_path / "trials", lambda: None)
-    with pytest.raises(DigitspotError, match=r"3 trials in a row failed, the last one: data.hold_out"):
+    with pytest.raises(DigitspotError, match=r"3 trials in a row failed, the last one: model.dropout is"):
         trials.run()
     assert [each.state for each in study.trials] == [TrialState.FAIL] * 3
     assert trials.spent() == 0
