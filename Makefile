@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 	$(BIN)/digitspot demo --output demo
 
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

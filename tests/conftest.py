@@ -3,8 +3,10 @@
 import signal
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from digitspot.config import ModelConfig
 from digitspot.detector import Detector, build_detector
@@ -14,6 +16,10 @@ from small_training import small_data, small_recipe  # noqa: F401 - fixtures
 
 # A shell's background jobs ignore SIGINT, and so would all commands that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A busy machine is no reason to fail.
+settings.register_profile("no deadlines", deadline=None)
+settings.load_profile("no deadlines")
 
 SMALL = {
     "fpn_channels": 16,
@@ -26,6 +32,12 @@ SMALL = {
     "box_batch_size_per_image": 16,
 }
 """Settings of a `resnet18_fpn` that is quick to build and to run."""
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    """Random numbers that no other test draws from."""
+    return np.random.default_rng(0)
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings, vote
 from digitspot.runtime.several_sizes import SeveralSizes, at_sizes
 
-RANDOM = np.random.default_rng(3)
-IMAGES = [RANDOM.integers(0, 256, (*size, 3), np.uint8) for size in ((40, 60), (90, 50))]
+IMAGES = [np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8) for size in ((40, 60), (90, 50))]
 
 
 def test_sizes_are_fused_in_the_images_own_pixels(nano_onnx: Path) -> None:

@@ -307,3 +307,17 @@ def test_what_is_kept_is_fit_to_train_on(rows: list[tuple[float, ...]]) -> None:
     again, all_kept = keep_visible(boxes, (20, 40))
     assert all_kept.all()
     np.testing.assert_array_equal(again, boxes)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_preset_mirrors(preset: str) -> None:
+    """A mirrored digit is another sign: what is bright at the right and below stays there."""
+    ramp = np.linspace(20, 120, 60)[None, :] + np.linspace(0, 100, 40)[:, None]  # [40, 60]
+    image = np.repeat(ramp[..., None], 3, axis=2).astype(np.uint8)
+    for key in range(200):
+        seen, _ = augment(transform(preset), image, NONE, (0, 0, key))
+        brightness = seen.mean(axis=2)
+        left, right = np.array_split(brightness.mean(axis=0), 2)
+        top, bottom = np.array_split(brightness.mean(axis=1), 2)
+        assert left.mean() < right.mean(), f"mirrored left to right with key {key}"
+        assert top.mean() < bottom.mean(), f"mirrored upside down with key {key}"

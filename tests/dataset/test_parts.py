@@ -52,7 +52,7 @@ def consume(pack: Pack, plan: BatchPlan, epochs: int, ahead: int, skipped: int =
     return [batch.indices for batch in made]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.integers(1, 20), ahead=st.integers(1, 9), size=st.integers(1, 7), skipped=st.integers(0, 11))
 def test_every_batch_finds_its_images(pack: Pack, parts: int, ahead: int, size: int, skipped: int) -> None:
     consume(pack, plan_of(pack, parts, size), epochs=3, ahead=ahead, skipped=skipped)

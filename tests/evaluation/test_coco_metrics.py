@@ -240,7 +240,7 @@ def random_data(
     return truths, results
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32), num_images=st.integers(1, 12), restricted=st.booleans())
 def test_random_data_equals_pycocotools(seed: int, num_images: int, restricted: bool) -> None:
     truths, results = random_data(seed, num_images)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from digitspot.evaluation.mistakes import KINDS, kind_of, list_mistakes
@@ -35,7 +35,6 @@ def test_coverage(
 PAIRS = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=30)
 
 
-@settings(deadline=None)
 @given(PAIRS, st.sampled_from([0.5, 0.9, 0.95]))
 def test_coverage_is_the_best_threshold(pairs: list[tuple[float, bool]], target: float) -> None:
     probabilities, right = np.array([p for p, _ in pairs]), np.array([r for _, r in pairs])

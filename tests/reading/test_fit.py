@@ -11,29 +11,28 @@ from digitspot.reading.likelihood import fit_choice, fit_logistic
 from digitspot.types import Detections
 from reading_layouts import found_in
 
-RANDOM = np.random.default_rng(0)
 TRUE = np.array([1.5, -1.0, 0.5])
 
 
-def test_choice_recovers_the_weights_that_made_it() -> None:
-    features = [RANDOM.normal(size=(RANDOM.integers(2, 20), 3)) for _ in range(4000)]
-    chosen = [RANDOM.choice(len(x), p=softmax(x @ TRUE)) for x in features]
+def test_choice_recovers_the_weights_that_made_it(random: np.random.Generator) -> None:
+    features = [random.normal(size=(random.integers(2, 20), 3)) for _ in range(4000)]
+    chosen = [random.choice(len(x), p=softmax(x @ TRUE)) for x in features]
     right = [np.arange(len(x)) == choice for x, choice in zip(features, chosen, strict=True)]
     assert fit_choice(features, right, np.zeros(3)) == pytest.approx(TRUE, abs=0.1)
 
 
-def test_choice_of_two_is_a_logistic_regression_of_their_difference() -> None:
-    features = [RANDOM.normal(size=(2, 3)) for _ in range(300)]
-    first = RANDOM.random(300) < 0.5
+def test_choice_of_two_is_a_logistic_regression_of_their_difference(random: np.random.Generator) -> None:
+    features = [random.normal(size=(2, 3)) for _ in range(300)]
+    first = random.random(300) < 0.5
     right = [np.array([each, not each]) for each in first]
     differences = np.array([x[0] - x[1] for x in features])
     expected = fit_logistic(differences, first, np.zeros(3), ridge=1.0)
     assert fit_choice(features, right, np.zeros(3), ridge=1.0) == pytest.approx(expected, abs=1e-4)
 
 
-def test_logistic_regression_is_where_the_penalised_gradient_is_zero() -> None:
-    features = RANDOM.normal(size=(200, 3))
-    right = RANDOM.random(200) < sigmoid(features @ TRUE)
+def test_logistic_regression_is_where_the_penalised_gradient_is_zero(random: np.random.Generator) -> None:
+    features = random.normal(size=(200, 3))
+    right = random.random(200) < sigmoid(features @ TRUE)
     prior = np.array([0.5, 0.0, 0.0])
     weights = fit_logistic(features, right, prior, ridge=2.0)
     gradient = features.T @ (sigmoid(features @ weights) - right) + 2.0 * (weights - prior)
@@ -53,9 +52,9 @@ def test_far_apart_scores_do_not_overflow() -> None:
     assert weights[1] > weights[0]
 
 
-def test_what_detectors_miss_is_learnt() -> None:
+def test_what_detectors_miss_is_learnt(random: np.random.Generator) -> None:
     """Boxes of twice the height are never digits here, whatever their score; a threshold cannot know."""
-    samples = [found_in(RANDOM, "straight", num_false=0) for _ in range(400)]
+    samples = [found_in(random, "straight", num_false=0) for _ in range(400)]
     numbers = [number for number, _ in samples]
     images = [_with_a_tall_box(found) for _, found in samples]
     settings, right = fit_settings(images[:300], numbers[:300])
@@ -78,9 +77,9 @@ def _with_a_tall_box(found: Detections) -> Detections:
     )
 
 
-def test_probabilities_mean_what_they_say() -> None:
-    samples = [found_in(RANDOM, "straight", num_false=1) for _ in range(1200)]
-    broken = [_break(found, RANDOM.random() < 0.3) for _, found in samples]
+def test_probabilities_mean_what_they_say(random: np.random.Generator) -> None:
+    samples = [found_in(random, "straight", num_false=1) for _ in range(1200)]
+    broken = [_break(found, random.random() < 0.3) for _, found in samples]
     numbers = [number for number, _ in samples]
     settings, _ = fit_settings(broken[:800], numbers[:800])
     readings = [read_number(found, settings) for found in broken[800:]]
@@ -99,8 +98,8 @@ def _break(found: Detections, wrong: bool) -> Detections:
     return Detections(boxes=found.boxes, labels=labels, scores=scores)
 
 
-def test_views_of_an_image_are_judged_together() -> None:
-    samples = [found_in(RANDOM, "straight", num_false=1) for _ in range(60)]
+def test_views_of_an_image_are_judged_together(random: np.random.Generator) -> None:
+    samples = [found_in(random, "straight", num_false=1) for _ in range(60)]
     detections, numbers = [found for _, found in samples], [number for number, _ in samples]
     one, _ = fit_settings(detections, numbers)
     two, right = fit_settings(detections * 2, numbers * 2, images=[*range(60)] * 2)
@@ -117,8 +116,8 @@ def test_nothing_to_fit_on_leaves_the_prior() -> None:
     assert read_number(Detections.empty(), one).text is None
 
 
-def test_settings_survive_json() -> None:
-    samples = [found_in(RANDOM, "straight", num_false=1) for _ in range(30)]
+def test_settings_survive_json(random: np.random.Generator) -> None:
+    samples = [found_in(random, "straight", num_false=1) for _ in range(30)]
     settings, _ = fit_settings([found for _, found in samples], [number for number, _ in samples])
     assert ReadingSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
 

@@ -6,7 +6,6 @@ import pytest
 from digitspot.reading.style import LabelStyle, fit_style, refine_boxes
 from digitspot.types import Detections, FloatArray
 
-RANDOM = np.random.default_rng(0)
 BOTH = LabelStyle(equal_heights=True, whole_pixels=True)
 
 
@@ -57,24 +56,24 @@ def test_without_a_style_nothing_changes() -> None:
 
 
 @pytest.mark.parametrize("style", [BOTH, LabelStyle(equal_heights=True), LabelStyle(whole_pixels=True)])
-def test_refining_twice_is_refining_once(style: LabelStyle) -> None:
+def test_refining_twice_is_refining_once(style: LabelStyle, random: np.random.Generator) -> None:
     for _ in range(50):
-        before = found(boxes(list(RANDOM.uniform(10, 14, 4)), top=RANDOM.uniform(0, 9)), [0.9, 0.5, 0.3, 0.1])
+        before = found(boxes(list(random.uniform(10, 14, 4)), top=random.uniform(0, 9)), [0.9, 0.5, 0.3, 0.1])
         once = refine_boxes(before, style)
         assert refine_boxes(once, style).boxes == pytest.approx(once.boxes, abs=1e-4)
 
 
-def test_jittered_boxes_come_closer_to_the_labels() -> None:
+def test_jittered_boxes_come_closer_to_the_labels(random: np.random.Generator) -> None:
     errors = np.zeros(2)
     for _ in range(200):
-        true = np.round(boxes([RANDOM.integers(12, 40)] * 3, top=RANDOM.integers(0, 9)))
-        before = found((true + RANDOM.normal(0, 0.8, true.shape)).astype(np.float32), [0.9, 0.8, 0.7])
+        true = np.round(boxes([random.integers(12, 40)] * 3, top=random.integers(0, 9)))
+        before = found((true + random.normal(0, 0.8, true.shape)).astype(np.float32), [0.9, 0.8, 0.7])
         errors += [np.abs(each.boxes - true).sum() for each in (before, refine_boxes(before, BOTH))]
     assert errors[1] < 0.9 * errors[0]
 
 
-def test_labels_of_no_style_leave_boxes_to_the_bit() -> None:
+def test_labels_of_no_style_leave_boxes_to_the_bit(random: np.random.Generator) -> None:
     """Digits whose heights differ within an image, between pixels."""
-    labels = [boxes(list(RANDOM.uniform(10, 20, 3)), top=RANDOM.uniform(0, 9)) for _ in range(200)]
+    labels = [boxes(list(random.uniform(10, 20, 3)), top=random.uniform(0, 9)) for _ in range(200)]
     before = found(labels[0], [0.9, 0.8, 0.7])
     assert refine_boxes(before, fit_style(labels)).boxes is before.boxes
