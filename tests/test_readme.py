@@ -117,3 +117,12 @@ def test_recipes_can_be_trained_and_say_what_they_reach(path: Path) -> None:
     assert re.search(r"0\.\d+ mAP", comment)
     assert "accuracy" in comment
     assert f"recipes/{path.name}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w/]+(?:\.py|/))`", ARCHITECTURE))))
+def test_the_architecture_names_what_is_there(path: str) -> None:
+    folders = [ROOT, ROOT / "src" / "digitspot", ROOT / "src" / "digitspot" / "reading"]
+    assert any((folder / path).exists() for folder in folders)
