@@ -87,7 +87,7 @@ def test_one_broken_image_among_many(
     said = " ".join(capsys.readouterr().err.split())
     assert "1 of 3 images could not be read" in said
     assert "3.png" in said
-    assert "1 files are no images and are skipped: notes.md" in said
+    assert "skipped, since they are no images: 1 (notes.md)" in said
     numbers = read_numbers(tmp_path / "out" / "pred.csv")
     assert list(numbers) == ["1", "2", "3"]
     assert numbers["3"] is None

@@ -39,12 +39,14 @@ def parse(
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table to stdout; control characters, as in file names, are shown as escapes."""
-    table = Table(title=escape(printable(title)), title_justify="left", title_style="bold")
+    table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(escape(printable(cell)) for cell in row))
-    Console().print(table)
+    console = Console()
+    console.print(f"[bold]{escape(printable(title))}[/]", soft_wrap=True)
+    console.print(table)
 
 
 def print_json(document: Any) -> None:

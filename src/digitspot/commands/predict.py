@@ -80,7 +80,7 @@ def run(arguments: list[str]) -> None:
 def _say_what_is_read(images: Images) -> None:
     if images.skipped:
         names = [path.name for path in images.skipped]
-        message = f"{len(names)} files are no images and are skipped: {_listed(names)}"
+        message = f"skipped, since they are no images: {len(names)} ({_listed(names)})"
         stderr().print(printable(message), markup=False)
     if images.numbered:
         stderr().print(f"file names are no ids: ids are counted, see {NAMES}")
