@@ -83,6 +83,8 @@ def run(arguments: list[str]) -> None:
                 hint=f"`digitspot predict` writes {READINGS} beside {RESULTS}.",
             )
         _draw(scores.reliability, options.diagram)
+    if scores.likely_cause:
+        stderr().print(scores.likely_cause, markup=False)
     if options.json:
         print_json(scores.to_dict())
     else:

@@ -11,6 +11,7 @@ import numpy as np
 from digitspot.answers import Answers
 from digitspot.errors import ConfigError
 from digitspot.evaluation.coco_metrics import BoxMetrics, evaluate_boxes
+from digitspot.evaluation.diagnosis import likely_cause
 from digitspot.evaluation.intervals import Interval, MetricIntervals, bootstrap_metrics
 from digitspot.evaluation.mistakes import Kind, Mistake, list_mistakes
 from digitspot.evaluation.number_metrics import NumberMetrics, evaluate_numbers
@@ -28,6 +29,7 @@ class Scores:
         intervals: Of AP and of accuracy; None without resamples.
         reliability: Of the probabilities; None where the answers have none.
         mistakes: Every wrong number, by kind.
+        likely_cause: Why AP is near zero, if it is.
     """
 
     boxes: BoxMetrics
@@ -35,6 +37,7 @@ class Scores:
     intervals: MetricIntervals | None
     reliability: ReliabilityMetrics | None
     mistakes: Mapping[Kind, Sequence[Mistake]]
+    likely_cause: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything for a JSON file."""
@@ -46,6 +49,7 @@ class Scores:
             "intervals": intervals,
             "reliability": reliability,
             "mistakes": {kind: [vars(each) for each in group] for kind, group in self.mistakes.items()},
+            "likely_cause": self.likely_cause,
         }
 
     def box_rows(self) -> list[tuple[str, str]]:
@@ -106,12 +110,14 @@ def evaluate_answers(
         intervals = bootstrap_metrics(
             labels, detections, truth, numbers, image_ids=chosen, num_resamples=num_resamples, level=level
         )
+    boxes = evaluate_boxes(labels, detections, chosen)
     return Scores(
-        boxes=evaluate_boxes(labels, detections, chosen),
+        boxes=boxes,
         numbers=evaluate_numbers(truth, numbers),
         intervals=intervals,
         reliability=None if readings is None else _reliability(truth, readings, num_resamples, level),
         mistakes=list_mistakes(truth, numbers, {key: each[1] for key, each in (readings or {}).items()}),
+        likely_cause=likely_cause(labels, detections, boxes.mean_ap, chosen),
     )
 
 
