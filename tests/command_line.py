@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 
 def command(*arguments: object) -> list[str]:
     """Return the command line that runs digitspot with these arguments."""
@@ -27,6 +29,25 @@ def digitspot(*arguments: object, check: bool = True) -> subprocess.CompletedPro
 def environment() -> dict[str, str]:
     """Return this environment, with one thread: tests run beside others."""
     return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def kill(process: subprocess.Popen[bytes]) -> bool:
+    """Kill a process with SIGKILL; return whether it was still running.
+
+    Raises:
+        AssertionError: Two seconds later, a process that it had started is left.
+    """
+    if process.poll() is not None:
+        return False
+    below = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    _, left = psutil.wait_procs(below, timeout=2)
+    names = [" ".join(each.cmdline()) for each in left if each.is_running()]
+    for each in left:
+        each.kill()
+    assert not names
+    return True
 
 
 HOLD = """

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from command_line import command, digitspot, environment
+from command_line import command, digitspot, environment, kill
 from digitspot.detector.trained import load_model
 from digitspot.training.checkpoint import load_training
 from digitspot.training.runlog import Run
@@ -41,9 +41,7 @@ def kill_and_resume(arguments: list[object], output: Path, delays: list[float], 
         while process.poll() is None and time.monotonic() < deadline and not Run(output).last.exists():
             time.sleep(0.005)
         time.sleep(delay)
-        kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kills += kill(process)
         if not Run(output).last.exists():
             continue
         load_training(Run(output).last)  # loadable, whenever the kill came
@@ -70,11 +68,13 @@ def assert_same(first: Any, second: Any, place: str = "state") -> None:
         assert first == second, place
 
 
+@pytest.mark.parametrize("most_kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_and_resumed_equals_never_stopped(
-    whole: Path, small_recipe: Path, small_data: Path, tmp_path: Path
+    most_kills: int, whole: Path, small_recipe: Path, small_data: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "run"
-    delays = [random.Random(time.time_ns()).uniform(0, 1.5) for _ in range(3)]
+    longest = 3 / most_kills  # seconds; the whole training takes about this long
+    delays = [random.Random(time.time_ns()).uniform(0, longest) for _ in range(most_kills)]
     start = ["train", small_recipe, "--data", small_data, "--output", output]
     # A checkpoint after every update: kills hit the writing of checkpoints, too.
     kills = kill_and_resume([*start, "--train.checkpoint-every-seconds", 0], output, delays)
