@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from digitspot.evaluation.comparison import BETTER, EQUAL, ONE_SEED, WORSE, Trainings, compare, student_t
+from digitspot.evaluation.comparison import BETTER, EQUAL, ONE_SEED, WORSE, Trainings, compare
 from digitspot.evaluation.intervals import accuracy_samples
 from digitspot.types import DoubleArray
 
@@ -83,21 +83,6 @@ def test_many_comparisons_share_what_may_go_wrong() -> None:
     alone, among = compare(one, other).together, compare(one, other, num_comparisons=5).together
     assert among.low < alone.low < alone.high < among.high
     assert among.level == pytest.approx(0.99)
-
-
-@pytest.mark.parametrize(
-    ("level", "freedom", "expected"),
-    [
-        (0.95, 1, 12.706),
-        (0.95, 2, 4.303),
-        (0.95, 4, 2.776),
-        (0.99, 10, 3.169),
-        (0.90, 30, 1.697),
-        (0.95, float("inf"), 1.960),
-    ],
-)
-def test_student_as_tables_have_it(level: float, freedom: float, expected: float) -> None:
-    assert student_t(level, freedom) == pytest.approx(expected, abs=6e-4)
 
 
 def test_intervals_over_seeds_hold_what_they_promise() -> None:

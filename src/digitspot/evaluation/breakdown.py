@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from digitspot.boxes import box_ious
 from digitspot.evaluation.matching import MIN_IOUS, Matches
@@ -18,7 +18,6 @@ from digitspot.types import NUM_DIGITS, Detections, DoubleArray, IntArray
 NOTHING = NUM_DIGITS
 """Row and column of "no digit" in a confusion."""
 CONFUSION_MIN_SCORE, CONFUSION_MIN_IOU = 0.5, 0.5
-NORMAL_95 = 1.959964
 
 
 def precision_recall(matches: Matches, min_iou: float) -> tuple[DoubleArray, DoubleArray]:
@@ -106,11 +105,8 @@ def groups_by(
 
 def group(name: str, right: npt.NDArray[np.bool_]) -> Group:
     """Return a group of at least one image."""
-    num, share = len(right), float(right.mean())
-    z = NORMAL_95**2 / num
-    middle = (share + z / 2) / (1 + z)
-    half = NORMAL_95 / (1 + z) * math.sqrt(share * (1 - share) / num + z / (4 * num))
-    return Group(name, num, share, max(0.0, middle - half), min(1.0, middle + half))
+    interval = stats.binomtest(int(right.sum()), len(right)).proportion_ci(0.95, "wilson")
+    return Group(name, len(right), float(right.mean()), float(interval.low), float(interval.high))
 
 
 def digit_heights(images: Sequence[LabelledImage]) -> DoubleArray:

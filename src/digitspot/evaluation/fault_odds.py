@@ -7,9 +7,10 @@ nearly all of which are right.
 
 from __future__ import annotations
 
-from math import lgamma, log, pi
+from math import log
 
 import numpy as np
+from scipy import stats
 
 from digitspot.evaluation.pairing import Pairs
 from digitspot.reading.certainty import sigmoid
@@ -75,7 +76,7 @@ def location_odds(pairs: Pairs) -> DoubleArray:
     offsets = _offsets(pairs.boxes[rows], pairs.place_boxes[pairs.place[rows]])  # [R, 4]
     scales = _usual_scales(offsets, _scale_features(pairs, rows))
     for column, share in enumerate(OFFSET_SHARES):
-        faulty = log(FAULT_SHARE * share) + _student(offsets[:, column], FAULT_OFFSET, FAULT_TAIL)
+        faulty = log(FAULT_SHARE * share) + stats.t.logpdf(offsets[:, column], FAULT_TAIL, scale=FAULT_OFFSET)
         usual = _usual_density(offsets[:, column], scales[:, column], faulty)
         odds[rows] += np.exp(np.clip(faulty - usual, -50, 50))
     return odds
@@ -134,15 +135,9 @@ def _usual_density(offsets: DoubleArray, scales: DoubleArray, faulty: DoubleArra
     tail must not stretch to explain what is wrong.
     """
     if len(offsets) < MIN_OFFSETS:
-        return _student(offsets, scales, SMALL_TAIL)
-    fits = (_student(offsets, width * scales, tail) for tail in TAILS for width in WIDTHS)
+        return np.asarray(stats.t.logpdf(offsets, SMALL_TAIL, scale=scales))
+    fits = (stats.t.logpdf(offsets, tail, scale=width * scales) for tail in TAILS for width in WIDTHS)
     return max(fits, key=lambda density: float(np.logaddexp(density, faulty).sum()))
-
-
-def _student(values: DoubleArray, scale: DoubleArray | float, tail: float) -> DoubleArray:
-    """Return the logarithm of a Student t density; `tail` is its degrees of freedom."""
-    constant = lgamma((tail + 1) / 2) - lgamma(tail / 2) - log(tail * pi) / 2
-    return np.asarray(constant - np.log(scale) - (tail + 1) / 2 * np.log1p((values / scale) ** 2 / tail))
 
 
 def _row_features(pairs: Pairs) -> DoubleArray:
