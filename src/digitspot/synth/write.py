@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +26,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from digitspot.dataset.pack import SHARD_BYTES, lay_out, pack_index, shard_name, write_index
+from digitspot.dataset.samples import image_bytes
 from digitspot.errors import ConfigError, DataError
 from digitspot.files import write_error, writing_whole
 from digitspot.labels.coco import write_labels
 from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
+from digitspot.processes import die_with_parent
 from digitspot.synth.generate import Subject, make_image, subject_of
-from digitspot.synth.processes import making
-from digitspot.synth.sinks import ImageSink, PackSink, Sink
 from digitspot.synth.typefaces import Typeface, require_typefaces
 
 Progress = Callable[[int, int], None]
@@ -44,37 +48,23 @@ CHUNK = 20
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Row:
-    """An image made, as it travels between processes and stands in the log.
+    """The labels of an image made, as they stand in the log.
 
     Attributes:
         size_hw: (height, width).
         boxes: Left, top, right and bottom of each digit, to a thousandth of a pixel.
         labels: Digit + 1 of each.
-        content: PNG, or raw pixels for a pack; empty once it is written.
         crc: CRC-32 of the raw pixels.
     """
 
     size_hw: tuple[int, int]
     boxes: list[list[float]]
     labels: list[int]
-    content: bytes
     crc: int
 
-    def record(self) -> dict[str, Any]:
-        """Return what the log keeps."""
-        return {"size_hw": self.size_hw, "boxes": self.boxes, "labels": self.labels, "crc": self.crc}
 
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Row:
-        """Read back what the log keeps."""
-        height, width = record["size_hw"]
-        return cls(
-            size_hw=(height, width),
-            boxes=record["boxes"],
-            labels=record["labels"],
-            content=b"",
-            crc=record["crc"],
-        )
+Made = list[tuple[Row, bytes]]
+"""Images of a chunk, each a PNG, or raw pixels for a pack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +204,9 @@ class _Work:
                 break
             if not line.endswith(b"\n"):
                 break
-            self.rows[record["split"]] += map(Row.from_record, record["rows"])
+            self.rows[record["split"]] += [
+                Row(**{**row, "size_hw": tuple(row["size_hw"])}) for row in record["rows"]
+            ]
             kept += len(line)
         if lines:
             with open(path, "r+b") as log:
@@ -231,39 +223,43 @@ class _Work:
             for name, size in self.request.sizes.items()
             for start in range(len(self.rows[name]), size, CHUNK)
         ]
-        with ExitStack() as stack:
-            sinks = {name: stack.enter_context(self._sink(name)) for name in self.request.sizes}
-            log = stack.enter_context(open(self.folder / LOG_FILE, "a", encoding="utf-8"))
-            submit = stack.enter_context(making(workers if len(chunks) > 1 else 0))
-            tasks = ((chunk, submit(make_rows, self.request, *chunk)) for chunk in chunks)
-            for (name, _, _), rows in in_order(tasks, ahead=3 * max(1, workers)):
-                for row in rows:
-                    sinks[name].add(len(self.rows[name]), row.content, row.size_hw)
-                    self.rows[name].append(Row.from_record(row.record()))
-                sinks[name].flush()
-                log.write(json.dumps({"split": name, "rows": [row.record() for row in rows]}) + "\n")
+        writers = {name: self._writer(name) for name in self.request.sizes}
+        with (
+            open(self.folder / LOG_FILE, "a", encoding="utf-8") as log,
+            closing(_make_all(self.request, chunks, workers)) as results,
+        ):
+            for (name, _, _), made in zip(chunks, results, strict=True):
+                for row, content in made:
+                    writers[name](len(self.rows[name]), content)
+                    self.rows[name].append(row)
+                log.write(json.dumps({"split": name, "rows": [asdict(row) for row, _ in made]}) + "\n")
                 log.flush()
-                done += len(rows)
+                done += len(made)
                 if progress is not None:
                     progress(done, total)
 
-    def _sink(self, name: str) -> Sink:
-        sizes = np.array([row.size_hw for row in self.rows[name]], np.int64).reshape(-1, 2)
-        kind = PackSink if self.request.packed else ImageSink
-        return kind(self.folder / (f"{name}.pack" if self.request.packed else name), sizes)
+    def _writer(self, name: str) -> Callable[[int, bytes], object]:
+        """Return what writes image `index` of a split, from 0, as it is encoded."""
+        folder = self.folder / (f"{name}.pack" if self.request.packed else name)
+        folder.mkdir(exist_ok=True)
+        if self.request.packed:
+            return _PackWriter(folder, self.rows[name]).write
+        return lambda index, content: (folder / f"{index + 1}.png").write_bytes(content)
 
     def finish(self) -> dict[str, LabelSet]:
         """Write the labels, and rename the folder."""
         written = {}
         for name, rows in self.rows.items():
             images = tuple(_labelled(number, row) for number, row in enumerate(rows, 1))
-            categories = CategoryMap.homework()
-            written[name] = LabelSet.of(
-                images=images, categories=categories, path=self.output / f"{name}.json"
-            )
-            write_labels(written[name], self.folder / f"{name}.json")
-            crcs = np.array([row.crc for row in rows], np.uint32)
-            self._sink(name).finish(written[name], crcs, self.request.seed)
+            path = self.output / f"{name}.json"
+            labels = LabelSet.of(images=images, categories=CategoryMap.homework(), path=path)
+            write_labels(labels, self.folder / path.name)
+            if self.request.packed:
+                crcs = np.array([row.crc for row in rows], np.uint32)
+                index = pack_index(labels, np.arange(len(labels)), labels.sizes_hw, crcs)
+                folder, seed = self.folder / f"{name}.pack", self.request.seed
+                write_index(folder, index, labels.categories, longest_side=None, seed=seed, source=path.name)
+            written[name] = labels
         (self.folder / LOG_FILE).unlink()
         if self.output.exists():
             self.output.rmdir()
@@ -271,12 +267,65 @@ class _Work:
         return written
 
 
-def make_rows(request: SynthRequest, split: str, start: int, end: int) -> list[Row]:
-    """Make some images of a split, encoded."""
+class _PackWriter:
+    """A pack in the order of the images, cut off behind those that `rows` name."""
+
+    def __init__(self, folder: Path, rows: list[Row]) -> None:
+        sizes = image_bytes(np.array([row.size_hw for row in rows], np.int64).reshape(-1, 2))
+        shard_of, offsets = lay_out(sizes)
+        self.folder = folder
+        self._shard = int(shard_of[-1]) if rows else 0
+        self._end = int(offsets[-1] + sizes[-1]) if rows else 0
+        for path in folder.glob("shard-*.rgb"):
+            if path.name > shard_name(self._shard) or not rows:
+                path.unlink()
+        if rows:
+            os.truncate(folder / shard_name(self._shard), self._end)
+
+    def write(self, index: int, content: bytes) -> None:
+        """Add an image's raw pixels; the shards are those of `lay_out`."""
+        if self._end and self._end + len(content) > SHARD_BYTES:
+            self._shard, self._end = self._shard + 1, 0
+        with open(self.folder / shard_name(self._shard), "ab") as file:
+            file.write(content)
+        self._end += len(content)
+
+
+def _make_all(
+    request: SynthRequest, chunks: list[tuple[str, int, int]], workers: int
+) -> Generator[Made, None, None]:
+    """Make chunks (split, start, end) in their order, here or in `workers` processes.
+
+    Processes are started afresh and not forked, since whoever calls may have threads. At most three chunks
+    a process are begun, so that memory holds no more.
+    """
+    if min(workers, len(chunks)) < 2:
+        yield from (_make_chunk(request, *chunk) for chunk in chunks)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_settle)
+    try:
+        begun: deque[Future[Made]] = deque()
+        for chunk in chunks:
+            begun.append(pool.submit(_make_chunk, request, *chunk))
+            if len(begun) >= 3 * workers:
+                yield begun.popleft().result()
+        yield from (future.result() for future in begun)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _settle() -> None:
+    """Leave Ctrl-C to the parent, and end when it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
+
+
+def _make_chunk(request: SynthRequest, split: str, start: int, end: int) -> Made:
     return [_make_row(request, split, index) for index in range(start, end)]
 
 
-def _make_row(request: SynthRequest, split: str, index: int) -> Row:
+def _make_row(request: SynthRequest, split: str, index: int) -> tuple[Row, bytes]:
     made = make_image(request.seed, split, index, request.subject(split))
     image = np.ascontiguousarray(made.image)
     if request.packed:
@@ -285,30 +334,13 @@ def _make_row(request: SynthRequest, split: str, index: int) -> Row:
         held = io.BytesIO()
         Image.fromarray(image).save(held, "PNG", compress_level=4)
         content = held.getvalue()
-    return Row(
+    row = Row(
         size_hw=(image.shape[0], image.shape[1]),
         boxes=np.round(made.boxes.astype(np.float64), 3).tolist(),
         labels=made.labels.tolist(),
-        content=content,
         crc=zlib.crc32(image.data),
     )
-
-
-Chunk = tuple[str, int, int]
-
-
-def in_order(
-    tasks: Iterable[tuple[Chunk, Future[list[Row]]]], ahead: int
-) -> Iterator[tuple[Chunk, list[Row]]]:
-    """Yield what tasks return, in their order, with at most `ahead` of them begun: memory holds no more."""
-    begun: deque[tuple[Chunk, Future[list[Row]]]] = deque()
-    for task in tasks:
-        begun.append(task)
-        if len(begun) >= ahead:
-            chunk, future = begun.popleft()
-            yield chunk, future.result()
-    for chunk, future in begun:
-        yield chunk, future.result()
+    return row, content
 
 
 def _labelled(number: int, row: Row) -> LabelledImage:
