@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from digitspot.synth.write import SynthRequest, synthesize
+from digitspot.synth.generate import SynthRequest
+from digitspot.synth.write import synthesize
 
 SMALL = {
     "data": {"workers": 1},

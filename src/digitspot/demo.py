@@ -24,7 +24,8 @@ from digitspot.predict import PredictOptions, predict
 from digitspot.progress import tracking
 from digitspot.reader import Reader
 from digitspot.sources import find_images
-from digitspot.synth.write import SynthRequest, synthesize
+from digitspot.synth.generate import SynthRequest
+from digitspot.synth.write import synthesize
 from digitspot.training.run import start_training
 
 NUM_TRAIN, NUM_VALID, NUM_TEST = 1200, 100, 300

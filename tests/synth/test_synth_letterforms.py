@@ -10,6 +10,7 @@ import pytest
 
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.synth import generate
+from digitspot.synth.generate import SynthRequest
 from digitspot.synth.lettering import EM, Face, FontFace, Stencil
 from digitspot.synth.segments import BLANK, DotFace, SegmentFace
 from digitspot.synth.strokes import choose_strokes
@@ -20,7 +21,7 @@ from digitspot.synth.typefaces import (
     font_of_height,
     typefaces_in,
 )
-from digitspot.synth.write import SynthRequest, synthesize
+from digitspot.synth.write import synthesize
 
 DIGITS = "0123456789"
 SEGMENTS = SegmentFace(width=0.5, weight=0.12, gap=0.02, slant=0.1, tails=True)

@@ -15,8 +15,8 @@ from digitspot.dataset.splits import open_split
 from digitspot.errors import ConfigError, DataError
 from digitspot.labels.coco import read_labels
 from digitspot.synth import write
-from digitspot.synth.generate import DOMAINS, make_image, subject_of
-from digitspot.synth.write import LOG_FILE, SynthRequest, synthesize
+from digitspot.synth.generate import DOMAINS, SynthRequest, make_image, subject_of
+from digitspot.synth.write import LOG_FILE, synthesize
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -12,8 +12,9 @@ from digitspot.commands.options import parse
 from digitspot.cores import num_cores
 from digitspot.errors import ConfigError
 from digitspot.progress import tracking
+from digitspot.synth.generate import SynthRequest
 from digitspot.synth.typefaces import typefaces_in
-from digitspot.synth.write import SynthRequest, synthesize
+from digitspot.synth.write import synthesize
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -88,6 +89,67 @@ def subject_of(split: str, domain: str, loose: bool = False) -> Subject:
     """Return what a split shows: `test` is set in typefaces that the others do not show."""
     typefaces = TEST_TYPEFACES if split == "test" else TRAIN_TYPEFACES
     return Subject(domain=domain, typefaces=typefaces, loose=loose)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthRequest:
+    """What is to be generated.
+
+    Attributes:
+        train: Number of images; a split of 0 is not written.
+        valid: Likewise.
+        test: Likewise; in typefaces that the other splits do not show.
+        seed: 0 or more.
+        domain: What the images show, a key of `DOMAINS` or `MIXED`.
+        packed: Write packs, which trainings read, and no image files.
+        loose: Draw boxes as people do, larger than the ink and of one height; else tight around the ink.
+        more_typefaces: For `train` and `valid`, beside those that come with packages.
+
+    Raises:
+        ConfigError: There is no such domain, or a size or the seed is negative.
+    """
+
+    train: int = 600
+    valid: int = 100
+    test: int = 150
+    seed: int = 0
+    domain: str = "houses"
+    packed: bool = False
+    loose: bool = False
+    more_typefaces: tuple[Typeface, ...] = ()
+
+    def __post_init__(self) -> None:
+        sizes = {"train": self.train, "valid": self.valid, "test": self.test}
+        if min(*sizes.values(), self.seed) < 0:
+            raise ConfigError(f"sizes {sizes} and seed {self.seed}: none of them can be negative")
+        self.subject("train")
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of images of each split that is written."""
+        asked = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: size for name, size in asked.items() if size}
+
+    def subject(self, split: str) -> Subject:
+        """Return what a split shows."""
+        subject = subject_of(split, self.domain, self.loose)
+        more = () if split == "test" else self.more_typefaces
+        return replace(subject, typefaces=subject.typefaces + more)
+
+    def about(self) -> dict[str, Any]:
+        """Say what was asked for, with each typeface's licence; two requests of equal words are equal."""
+        faces = {split: self.subject(split).typefaces for split in self.sizes}
+        return {
+            "images": self.sizes,
+            "seed": self.seed,
+            "domain": self.domain,
+            "packed": self.packed,
+            "boxes": "loose" if self.loose else "ink",
+            "typefaces": {
+                split: sorted({f"{face.family}: {face.licence}" for face in typefaces})
+                for split, typefaces in faces.items()
+            },
+        }
 
 
 def make_image(seed: int, split: str, index: int, subject: Subject) -> Generated:

@@ -18,9 +18,8 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +27,13 @@ from PIL import Image
 
 from digitspot.dataset.pack import SHARD_BYTES, lay_out, pack_index, shard_name, write_index
 from digitspot.dataset.samples import image_bytes
-from digitspot.errors import ConfigError, DataError
+from digitspot.errors import DataError
 from digitspot.files import write_error, writing_whole
 from digitspot.labels.coco import write_labels
 from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
 from digitspot.processes import die_with_parent
-from digitspot.synth.generate import Subject, make_image, subject_of
-from digitspot.synth.typefaces import Typeface, require_typefaces
+from digitspot.synth.generate import SynthRequest, make_image
+from digitspot.synth.typefaces import require_typefaces
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number of all."""
@@ -65,67 +64,6 @@ class Row:
 
 Made = list[tuple[Row, bytes]]
 """Images of a chunk, each a PNG, or raw pixels for a pack."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SynthRequest:
-    """What is to be generated.
-
-    Attributes:
-        train: Number of images; a split of 0 is not written.
-        valid: Likewise.
-        test: Likewise; in typefaces that the other splits do not show.
-        seed: 0 or more.
-        domain: What the images show, a key of `DOMAINS` or `MIXED`.
-        packed: Write packs, which trainings read, and no image files.
-        loose: Draw boxes as people do, larger than the ink and of one height; else tight around the ink.
-        more_typefaces: For `train` and `valid`, beside those that come with packages.
-
-    Raises:
-        ConfigError: There is no such domain, or a size or the seed is negative.
-    """
-
-    train: int = 600
-    valid: int = 100
-    test: int = 150
-    seed: int = 0
-    domain: str = "houses"
-    packed: bool = False
-    loose: bool = False
-    more_typefaces: tuple[Typeface, ...] = ()
-
-    def __post_init__(self) -> None:
-        sizes = {"train": self.train, "valid": self.valid, "test": self.test}
-        if min(*sizes.values(), self.seed) < 0:
-            raise ConfigError(f"sizes {sizes} and seed {self.seed}: none of them can be negative")
-        self.subject("train")
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """The number of images of each split that is written."""
-        asked = {"train": self.train, "valid": self.valid, "test": self.test}
-        return {name: size for name, size in asked.items() if size}
-
-    def subject(self, split: str) -> Subject:
-        """Return what a split shows."""
-        subject = subject_of(split, self.domain, self.loose)
-        more = () if split == "test" else self.more_typefaces
-        return replace(subject, typefaces=subject.typefaces + more)
-
-    def about(self) -> dict[str, Any]:
-        """Say what was asked for, with each typeface's licence; two requests of equal words are equal."""
-        faces = {split: self.subject(split).typefaces for split in self.sizes}
-        return {
-            "images": self.sizes,
-            "seed": self.seed,
-            "domain": self.domain,
-            "packed": self.packed,
-            "boxes": "loose" if self.loose else "ink",
-            "typefaces": {
-                split: sorted({f"{face.family}: {face.licence}" for face in typefaces})
-                for split, typefaces in faces.items()
-            },
-        }
 
 
 def synthesize(
