@@ -21,7 +21,7 @@ from digitspot.preprocess import Prepared
 from digitspot.reading import Constraint, ReadingSettings, abstain, read_image, vote
 from digitspot.runtime import Runtime
 from digitspot.runtime.exported import ExportedRuntime
-from digitspot.runtime.several_sizes import at_sizes
+from digitspot.runtime.looks import with_looks
 from digitspot.types import Detections, Reading
 
 RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
@@ -48,12 +48,13 @@ class Reader:
 
     Args:
         runtime: Finds digits, at the model's own input size.
-        settings: How digits become a number, and at which input sizes they are looked for.
+        settings: How digits become a number, and how often and at which sizes they are looked for.
         categories: The category ids of the labels that the model was trained on.
         seen: The images that it was trained on.
 
     Attributes:
         runtime: Finds digits as the settings say.
+        single_look: Finds digits in one look at the model's own input size.
         num_threads: Threads that decode images.
         constraint: What is known of the numbers; None is nothing.
         abstain_below: Readings of a smaller probability are not answered.
@@ -62,8 +63,8 @@ class Reader:
     def __init__(
         self, runtime: Runtime, settings: ReadingSettings, categories: CategoryMap, seen: Seen | None = None
     ) -> None:
-        self.own_size_runtime = runtime
-        self.runtime = at_sizes(runtime, settings.short_sides)
+        self.single_look = runtime
+        self.runtime = with_looks(runtime, settings)
         self.settings = settings
         self.categories = categories
         self.seen = seen or Seen()

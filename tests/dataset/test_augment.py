@@ -15,7 +15,10 @@ from torchvision.transforms import v2
 
 from digitspot.config import AugmentConfig
 from digitspot.dataset.augment import (
+    CROP_MARGINS_X,
+    CROP_MARGINS_Y,
     Blur,
+    CropToNumber,
     RotateAndShift,
     Transform,
     ZoomOut,
@@ -55,11 +58,31 @@ def white(image: ImageArray) -> FloatArray:
     return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
 
 
+def test_a_crop_has_room_around_the_number() -> None:
+    image, boxes = sample(200, 400), np.array([[150, 80, 165, 100], [170, 80, 185, 100]], np.float32)
+    for key in range(25):
+        crop, moved = augment(CropToNumber(1.0), image, boxes, (0, 0, key))
+        height, width = crop.shape[:2]
+        room_x = np.array([moved[0, 0], width - moved[1, 2]]) / 20
+        room_y = np.array([moved[0, 1], height - moved[1, 3]]) / 20
+        for room, (low, high) in ((room_x, CROP_MARGINS_X), (room_y, CROP_MARGINS_Y)):
+            assert ((room >= low - 0.05) & (room <= high + 0.05)).all()
+        left, top = (boxes[0, :2] - moved[0, :2]).astype(int)
+        np.testing.assert_array_equal(crop, image[top : top + height, left : left + width])
+
+
+def test_an_image_without_a_digit_is_not_cropped() -> None:
+    image, boxes = augment(CropToNumber(1.0), sample(), NONE, (0, 0, 0))
+    assert image.shape == sample().shape
+    assert len(boxes) == 0
+
+
 @pytest.mark.parametrize(
     ("shape", "box", "geometry", "reason"),
     [
         ("rectangle", (60, 40, 90, 85), ZoomOut(1.0, 2.0), "zoomed out"),
         ("rectangle", (0, 0, 25, 20), ZoomOut(1.0, 1.001), "hardly zoomed out"),
+        ("rectangle", (60, 60, 75, 85), CropToNumber(1.0), "cropped"),
         ("rectangle", (60, 40, 90, 85), RotateAndShift(0.0, 0.15), "shifted"),
         ("ellipse", (50, 35, 75, 85), RotateAndShift(15.0, 0.1), "rotated and shifted, tall"),
         ("ellipse", (30, 45, 120, 70), RotateAndShift(15.0, 0.1), "rotated and shifted, wide"),

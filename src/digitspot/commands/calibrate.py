@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -23,6 +23,9 @@ from digitspot.reading import ReadingSettings
 from digitspot.reading.selection import select
 
 TARGETS = (0.9, 0.95, 0.98)
+CROP_MARGINS = ((0.6, 0.2), (1.0, 0.3), (1.5, 0.5))
+"""Room around the number that is tried for a second look, in heights of its digits: at the sides, and above
+and below. A network sees a crop best with the room that it was trained with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,8 @@ class CalibrateOptions:
     short_sides: tuple[int, ...] = ()
     """Look at every image at these input sizes, of the shorter side in pixels, and fuse what is found, now
     and whenever the model reads; each costs its share of pixels. None is the model's own size."""
+    looks: Literal[1, 2] = 1
+    """2 looks again at a crop around the number, now and whenever the model reads, in twice the time."""
 
 
 def run(arguments: list[str]) -> None:
@@ -54,15 +59,17 @@ def run(arguments: list[str]) -> None:
     if any(short_side < 16 for short_side in options.short_sides):
         raise ConfigError(f"--short-sides {options.short_sides}: need 16 pixels or more")
     if is_results(options.detector):
-        if options.short_sides:
-            raise ConfigError("--short-sides needs a model", hint="`digitspot fuse` joins results.")
+        if options.short_sides or options.looks > 1:
+            option = "--short-sides" if options.short_sides else "--looks"
+            raise ConfigError(f"{option} needs a model", hint="`digitspot fuse` joins results.")
         if options.output is None:
             raise ConfigError("--output is missing", hint="Results hold no reader; name a file for it.")
         settings, path = calibrate_results(options.detector, options.labels), options.output
         write_settings(settings, path)
     else:
         with tracking("reading") as show:
-            settings = calibrate_model(options.detector, options.labels, show, options.short_sides)
+            margins = CROP_MARGINS if options.looks > 1 else ()
+            settings = calibrate_model(options.detector, options.labels, show, options.short_sides, margins)
         path = store_settings(settings, options.detector, options.output)
     _report(settings)
     print(path)

@@ -75,6 +75,8 @@ class AugmentConfig:
     """photo: the image is shrunk by up to this within its frame, the border continued."""
     zoom_out_probability: float = 0.6
     """photo: fraction of images that are zoomed out."""
+    crop_probability: float = 0.0
+    """photo: fraction of images that are cropped around their number, before any zoom-out."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -133,6 +133,41 @@ def pad_to_zoom(
     return padded, _boxes(moved, padded)
 
 
+CROP_MARGINS_X, CROP_MARGINS_Y = (0.2, 2.0), (0.1, 0.8)
+"""Smallest and largest room around the number of a crop, in heights of its digits."""
+
+
+class CropToNumber(torch.nn.Module):
+    """Cut the image around its digits, as the reader does before it looks a second time.
+
+    The room on each of the four sides is drawn for itself; it ends where the image ends.
+
+    Args:
+        probability: Fraction of images that are cropped; one without a digit never is.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, image: tv_tensors.Image, boxes: tv_tensors.BoundingBoxes) -> Sample:
+        """Return the crop and the boxes moved in it."""
+        if torch.rand(()) >= self.probability or len(boxes) == 0:
+            return image, boxes
+        corners = boxes.as_subclass(torch.Tensor)
+        height = float((corners[:, 3] - corners[:, 1]).mean())
+        low, high = torch.tensor([CROP_MARGINS_X, CROP_MARGINS_Y] * 2).unbind(1)
+        room = (low + (high - low) * torch.rand(4)) * height
+        sides = torch.cat([corners[:, :2].amin(0), corners[:, 2:].amax(0)])
+        left, top, right, bottom = (sides + room * torch.tensor([-1, -1, 1, 1])).round().int().tolist()
+        left, top = max(left, 0), max(top, 0)
+        right, bottom = min(right, image.shape[-1]), min(bottom, image.shape[-2])
+        if right - left < 1 or bottom - top < 1:
+            return image, boxes
+        crop = tv_tensors.wrap(image[:, top:bottom, left:right].contiguous(), like=image)
+        return crop, _boxes(corners - torch.tensor([left, top, left, top]), crop)
+
+
 class RotateAndShift(torch.nn.Module):
     """Rotate a little and shift; what comes in is filled with the image's mean colour.
 
@@ -212,7 +247,9 @@ def build_augmentation(config: AugmentConfig, scale: float = 1.0) -> Transform:
     ]
     if config.preset == "seed":
         return cast(Transform, v2.Compose(seed))
+    crop = [CropToNumber(config.crop_probability)] if config.crop_probability else []
     geometry: list[Any] = [
+        *crop,
         ZoomOut(config.zoom_out_probability, config.max_zoom_out),
         RotateAndShift(config.max_rotation_degrees, config.max_shift),
     ]

@@ -35,6 +35,8 @@ class ReadingSettings:
         risk: How often readings of each probability were wrong, on images that these were fitted without.
         style: How the training labels draw boxes.
         short_sides: Input sizes whose fused detections these were fitted to; empty is the model's own size.
+        crop_margins: Room around the number in a second look that these were fitted to, at the sides and
+            above and below, in heights of the digits; None is without a second look.
         num_fitted: Images that all this was fitted on; 0 means that it was not.
         accuracy: Share of them read right, each by a reader fitted without it; None where none was fitted.
     """
@@ -46,6 +48,7 @@ class ReadingSettings:
     risk: RiskTable = field(default_factory=RiskTable)
     style: LabelStyle = field(default_factory=LabelStyle)
     short_sides: tuple[int, ...] = ()
+    crop_margins: tuple[float, float] | None = None
     num_fitted: int = 0
     accuracy: float | None = None
 
@@ -60,6 +63,7 @@ class ReadingSettings:
         Raises:
             ValueError: Values are missing or unknown: another version of digitspot wrote them.
         """
+        values = {"crop_margins": None, **values}  # models before the second look have none
         weights = {"weights": NAMES, "number_weights": NUMBER_NAMES, "digit_weights": DIGIT_NAMES}
         known = {each.name for each in fields(cls)}
         if set(values) != known or any(len(values[key]) != len(names) for key, names in weights.items()):
@@ -69,6 +73,7 @@ class ReadingSettings:
                 **values,
                 **{key: tuple(map(float, values[key])) for key in weights},
                 "short_sides": tuple(map(int, values["short_sides"])),
+                "crop_margins": tuple(map(float, margins)) if (margins := values["crop_margins"]) else None,
                 "risk": RiskTable.from_dict(values["risk"]),
                 "style": LabelStyle(**values["style"]),
             }

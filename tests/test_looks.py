@@ -11,26 +11,28 @@ import pytest
 from digitspot.answers import read_readings
 from digitspot.calibrate import calibrate_model, read_settings, store_settings, write_settings
 from digitspot.cli import run
+from digitspot.commands.calibrate import CROP_MARGINS
 from digitspot.dataset.seen import Seen
 from digitspot.fusion import fuse
 from digitspot.labels.coco import read_labels, read_results
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings, vote
-from digitspot.runtime.several_sizes import SeveralSizes, at_sizes
+from digitspot.runtime.looks import Looks, join_looks, region_of_number, with_looks
+from digitspot.types import Detections
 
 IMAGES = [np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8) for size in ((40, 60), (90, 50))]
 
 
 def test_sizes_are_fused_in_the_images_own_pixels(nano_onnx: Path) -> None:
     alone = Reader.load(nano_onnx).runtime
-    both = SeveralSizes(alone, (32, 64)).detect(IMAGES)
+    both = Looks(alone, (32, 64)).detect(IMAGES)
     for image, found in zip(IMAGES, both, strict=True):
         sizes = [alone.detect_prepared([alone.prepare(image, side)])[0] for side in (32, 64)]
         expected = fuse(sizes)
         assert found.labels.tolist() == expected.labels.tolist()
         assert found.scores == pytest.approx(expected.scores, abs=1e-4)
         assert found.size_hw == image.shape[:2]
-    assert at_sizes(alone, ()) is alone
+    assert with_looks(alone, ReadingSettings()) is alone
 
 
 def test_sizes_travel_with_the_reader_that_was_fitted_at_them(
@@ -39,11 +41,68 @@ def test_sizes_travel_with_the_reader_that_was_fitted_at_them(
     settings = calibrate_model(nano_onnx, small_data / "valid.json", short_sides=(32, 48))
     stored = store_settings(settings, nano_onnx, tmp_path / "two.onnx")
     reader = Reader.load(stored)
-    assert isinstance(reader.runtime, SeveralSizes)
+    assert isinstance(reader.runtime, Looks)
     assert reader.runtime.short_sides == (32, 48)
     again = calibrate_model(stored, small_data / "valid.json")
     assert again.short_sides == ()
     assert [each.text for each in reader.read_many(IMAGES)] == [reader.read(each).text for each in IMAGES]
+
+
+def found_at(*rows: tuple[float, float, float, float, int, float]) -> Detections:
+    """Detections of rows x1, y1, x2, y2, digit, score."""
+    table = np.array(rows, np.float32).reshape(-1, 6)
+    labels = table[:, 4].astype(np.int64) + 1
+    return Detections(boxes=table[:, :4], labels=labels, scores=table[:, 5], size_hw=(100, 200))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (found_at(), None),  # nothing to look at
+        (found_at((80, 40, 90, 60, 3, 0.1)), None),  # too weak to be a number
+        (found_at((80, 40, 90, 60, 3, 0.9)), (60, 34, 110, 66)),
+        (found_at((80, 40, 90, 60, 3, 0.9), (92, 40, 102, 60, 1, 0.9)), (60, 34, 122, 66)),
+        (found_at((2, 2, 12, 22, 3, 0.9)), (0, 0, 32, 28)),  # cut at the image's border
+        (found_at((10, 5, 100, 95, 3, 0.9), (105, 5, 190, 95, 1, 0.9)), None),  # the whole image
+        (found_at((80, 40, 81, 40.5, 3, 0.9)), None),  # smaller than any crop
+    ],
+)
+def test_the_region_of_a_second_look(found: Detections, expected: tuple[int, int, int, int] | None) -> None:
+    assert region_of_number(found, (100, 200), (1.0, 0.3)) == expected
+
+
+def test_joined_looks_take_the_digits_of_the_second_inside_its_region() -> None:
+    first = found_at(
+        (40, 20, 50, 40, 3, 0.6), (60, 20, 70, 40, 1, 0.9), (150, 20, 160, 40, 5, 0.8)
+    )  # the last is outside
+    second = found_at((12, 10, 22, 30, 3, 0.6), (45, 10, 55, 30, 7, 0.5))
+    joined = join_looks(first, second, (30, 10, 110, 60))
+    assert joined.boxes.tolist() == [[41, 20, 51, 40], [75, 20, 85, 40], [150, 20, 160, 40]]
+    assert (joined.labels - 1).tolist() == [3, 7, 5]
+    assert joined.scores == pytest.approx([0.6, 0.5, 0.8])
+    assert joined.size_hw == (100, 200)
+    for one, other in ((first, found_at()), (found_at(), second), (found_at(), found_at())):
+        assert len(join_looks(one, other, (0, 0, 200, 100))) == len(other)
+
+
+def test_a_second_look_does_not_depend_on_the_other_images(nano_onnx: Path) -> None:
+    looks = Looks(Reader.load(nano_onnx).single_look, (), (1.0, 0.3))
+    together = looks.detect(IMAGES)
+    for image, found in zip(IMAGES, together, strict=True):
+        [alone] = looks.detect([image])
+        assert alone.boxes == pytest.approx(found.boxes, abs=1e-3)
+        assert alone.labels.tolist() == found.labels.tolist()
+
+
+def test_a_second_look_travels_with_the_model(nano_onnx: Path, small_data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "twice.onnx"
+    labels = str(small_data / "valid.json")
+    arguments = ["calibrate", str(nano_onnx), "--labels", labels, "--looks", "2", "--output", str(output)]
+    assert run(arguments) == 0
+    reader = Reader.load(output)
+    assert isinstance(reader.runtime, Looks)
+    assert reader.settings.crop_margins in CROP_MARGINS
+    assert Reader.load(nano_onnx).settings.crop_margins is None
 
 
 @pytest.mark.parametrize(
@@ -53,6 +112,10 @@ def test_sizes_travel_with_the_reader_that_was_fitted_at_them(
         (
             ["calibrate", "{answers}/pred.json", "--labels", "{labels}", "--short-sides", "32"],
             "needs a model",
+        ),
+        (
+            ["calibrate", "{answers}/pred.json", "--labels", "{labels}", "--looks", "2"],
+            "--looks needs a model",
         ),
         (["fuse", "{answers}", "--labels", "{labels}", "--output", "{tmp}"], "two answers"),
         (["fuse", "a", "b", "--labels", "c", "--output", "{tmp}", "--min-iou", "1"], "between 0 and 1"),
