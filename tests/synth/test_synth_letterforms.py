@@ -10,17 +10,11 @@ import pytest
 
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.synth import generate
+from digitspot.synth.displays import BLANK, DotFace, SegmentFace
 from digitspot.synth.generate import SynthRequest
 from digitspot.synth.lettering import EM, Face, FontFace, Stencil
-from digitspot.synth.segments import BLANK, DotFace, SegmentFace
 from digitspot.synth.strokes import choose_strokes
-from digitspot.synth.typefaces import (
-    TEST_TYPEFACES,
-    TRAIN_TYPEFACES,
-    Typeface,
-    font_of_height,
-    typefaces_in,
-)
+from digitspot.synth.typefaces import TEST_TYPEFACES, TRAIN_TYPEFACES, Typeface, font_of_height, typefaces_in
 from digitspot.synth.write import synthesize
 
 DIGITS = "0123456789"

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from digitspot.synth import lettering
-from digitspot.synth.camera import Bend, choose_viewpoint
 from digitspot.synth.displays import DISPLAY_FRAMING, draw_display
 from digitspot.synth.generate import DOMAINS, make_image, subject_of
 from digitspot.synth.houses import choose_number, draw_house
 from digitspot.synth.lettering import FontFace
 from digitspot.synth.meters import METER_FRAMING, draw_meter
-from digitspot.synth.scene import CLOSE, WIDE, Framing, Scene
+from digitspot.synth.scene import CLOSE, WIDE, Bend, Framing, Scene, choose_viewpoint
 from digitspot.synth.typefaces import TRAIN_TYPEFACES
 from digitspot.types import FloatArray
 

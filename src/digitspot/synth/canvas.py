@@ -14,8 +14,8 @@ from digitspot.types import DoubleArray, FloatArray
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in the scene's unit, a digit's height."""
-Colour = npt.NDArray[np.float32]
-"""`[3]` or `[H, W, 3]`, in 0..255."""
+Colour = tuple[int, int, int]
+"""Red, green and blue in 0..255."""
 
 
 class Canvas:
@@ -122,8 +122,8 @@ class Canvas:
         from_mask = np.array([[1, 0, glyph.shape.left], [0, 1, glyph.shape.top], [0, 0, 1]])
         return np.asarray(to_canvas @ to_scene @ from_mask, np.float64)
 
-    def paint(self, cover: FloatArray, colour: Colour, opacity: float = 1.0) -> None:
-        """Lay a colour over what `cover`, `[H, W]`, says."""
+    def paint(self, cover: FloatArray, colour: FloatArray, opacity: float = 1.0) -> None:
+        """Lay a colour, `[3]` or `[H, W, 3]`, over what `cover`, `[H, W]`, says."""
         rows, columns = np.flatnonzero(cover.max(axis=1)), np.flatnonzero(cover.max(axis=0))
         if not len(rows):
             return
@@ -187,3 +187,19 @@ def inset(box: Box, by: float) -> Box:
 
 def _coverage(layer: Image.Image) -> FloatArray:
     return np.asarray(np.asarray(layer, np.float32) / 255, np.float32)
+
+
+def vary(rng: np.random.Generator, colour: Colour, spread: float = 12) -> FloatArray:
+    """Return a colour near the one given, float32 `[3]` in 0..255: brighter or darker, slightly tinted."""
+    varied = np.array(colour, np.float32) + rng.normal(0, spread) + rng.normal(0, spread / 3, 3)
+    return np.asarray(np.clip(varied, 0, 255), np.float32)
+
+
+def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 12) -> FloatArray:
+    """Choose one of some colours and vary it."""
+    return vary(rng, colours[int(rng.integers(len(colours)))], spread)
+
+
+def luma(colour: npt.NDArray[np.floating]) -> float:
+    """Return the brightness of a colour in 0..255 (ITU-R BT.601)."""
+    return float(colour @ np.array([0.299, 0.587, 0.114]))

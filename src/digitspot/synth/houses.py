@@ -9,26 +9,31 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from digitspot.synth import lettering
-from digitspot.synth.camera import Bend, choose_viewpoint
-from digitspot.synth.canvas import Box, Canvas, corners_of
-from digitspot.synth.colours import ink_on, luma
+from digitspot.synth.canvas import Box, Canvas, corners_of, luma
 from digitspot.synth.lettering import Face, FontFace, Glyph, extent, moved, scaled, set_line
-from digitspot.synth.mounting import Mounting, emboss, outline, paint_on, screw_on
 from digitspot.synth.plates import (
     OUTLINE_PROBABILITIES,
     OUTLINES,
+    Mounting,
     choose_colours,
+    emboss,
     hang_plate,
     hang_tiles,
+    ink_on,
+    outline,
+    paint_on,
     plate_around,
+    screw_on,
 )
 from digitspot.synth.scene import (
+    Bend,
     Framing,
     Scene,
     canvas_of,
     choose_face,
     choose_font,
     choose_pixels,
+    choose_viewpoint,
     frame,
     numbered,
 )

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from digitspot.synth import lettering
-from digitspot.synth.camera import Bend, choose_viewpoint
-from digitspot.synth.canvas import Canvas
-from digitspot.synth.colours import Colour, luma, pick, vary
+from digitspot.synth.canvas import Canvas, Colour, luma, pick, vary
 from digitspot.synth.lettering import FontFace, Glyph, extent, moved, scaled, set_line
 from digitspot.synth.scene import (
+    Bend,
     Framing,
     Scene,
     canvas_of,
     choose_face,
     choose_font,
     choose_pixels,
+    choose_viewpoint,
     frame,
 )
 from digitspot.synth.scenery import WORDS

@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from digitspot.synth.camera import choose_viewpoint
-from digitspot.synth.canvas import Box, Canvas, corners_of, inset
-from digitspot.synth.colours import pick, vary
+from digitspot.synth.canvas import Box, Canvas, corners_of, inset, pick, vary
 from digitspot.synth.lettering import EM, Face, FontFace, Glyph, make_shape, moved, scaled, set_line
 from digitspot.synth.scene import (
     Framing,
@@ -19,6 +17,7 @@ from digitspot.synth.scene import (
     choose_face,
     choose_font,
     choose_pixels,
+    choose_viewpoint,
     frame,
 )
 from digitspot.synth.surfaces import clouds, metal, plain

@@ -1,17 +1,35 @@
-"""Plates behind numbers: their outline, rim, gloss, screws, rust and dirt."""
+"""What numbers stand on and how they are fixed to it: plates and tiles; painted, screwed on, embossed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from digitspot.synth.canvas import Box, Canvas, inset
-from digitspot.synth.colours import PLATE_COLOURS, vary
+from digitspot.synth.canvas import Box, Canvas, Colour, inset, luma, pick, vary
 from digitspot.synth.lettering import Glyph, extent
 from digitspot.synth.surfaces import clouds, streaks
 from digitspot.types import FloatArray
+
+PLATE_COLOURS: tuple[tuple[Colour, Colour], ...] = (
+    ((24, 48, 128), (240, 240, 236)), ((236, 236, 230), (24, 24, 26)), ((240, 238, 228), (26, 44, 110)),
+    ((28, 28, 30), (236, 234, 228)), ((30, 28, 26), (208, 168, 84)), ((190, 152, 78), (40, 30, 20)),
+    ((172, 176, 180), (26, 26, 30)), ((22, 78, 50), (236, 236, 230)), ((150, 28, 32), (240, 238, 232)),
+    ((70, 76, 82), (214, 216, 218)), ((232, 220, 186), (92, 48, 30)), ((228, 190, 50), (24, 24, 24)),
+    ((34, 52, 116), (236, 238, 240)), ((30, 42, 96), (240, 240, 240)), ((240, 240, 238), (20, 20, 22)),
+    ((226, 226, 222), (60, 62, 70)), ((120, 92, 62), (44, 32, 22)), ((206, 200, 186), (36, 34, 30)),
+    ((236, 232, 220), (160, 36, 30)), ((52, 48, 46), (196, 190, 180)), ((200, 196, 190), (20, 60, 120)),
+    ((96, 70, 48), (232, 226, 210)), ((16, 16, 18), (200, 200, 204)), ((238, 236, 232), (96, 90, 84)),
+)  # fmt: skip
+"""Face and ink of plates: enamel blue and white, brass, aluminium, slate, house green, wood and so on."""
+
+INK_COLOURS: tuple[Colour, ...] = (
+    (22, 22, 24), (240, 240, 236), (196, 158, 82), (188, 192, 196), (74, 46, 28), (30, 44, 96), (150, 34, 30),
+    (18, 18, 20), (30, 28, 28), (226, 226, 222), (120, 96, 60), (100, 100, 104), (236, 236, 232),
+    (52, 44, 40),
+)  # fmt: skip
+"""Digits without a plate: black iron, white, brass, steel, bronze, painted blue and red."""
 
 OUTLINES = ("square", "rounded", "ellipse", "arch", "notched")
 OUTLINE_PROBABILITIES = (0.42, 0.33, 0.1, 0.1, 0.05)
@@ -128,3 +146,79 @@ def _age(rng: np.random.Generator, canvas: Canvas, body: FloatArray) -> None:
     if rng.random() < 0.5:
         dirt = streaks(rng, canvas.size_hw, canvas.scale)[..., 0] * body
         canvas.paint(np.asarray(np.clip(dirt, 0, 1), np.float32), vary(rng, (80, 72, 62), 10), 0.35)
+
+
+def ink_on(rng: np.random.Generator, ground: FloatArray, min_contrast: float) -> FloatArray:
+    """Choose a colour for digits that stands out from the ground, `[3]`, by `min_contrast` of brightness."""
+    behind = luma(ground)
+    for _ in range(12):
+        colour = pick(rng, INK_COLOURS)
+        if abs(luma(colour) - behind) >= min_contrast:
+            return colour
+    return np.full(3, 232.0 if behind < 128 else 26.0, np.float32)
+
+
+def paint_on(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: FloatArray) -> None:
+    """Paint or print digits; old paint wears off in patches."""
+    ink = canvas.ink(glyphs)
+    if rng.random() < 0.22:
+        worn = clouds(rng, canvas.size_hw, canvas.scale * rng.uniform(0.08, 0.4))[..., 0]
+        ink = ink * np.clip(1.2 - rng.uniform(0.2, 0.8) * np.clip(worn, 0, 2), 0.15, 1)
+    if rng.random() < 0.12:
+        edge = np.clip(canvas.softened(canvas.ink(glyphs), 0.035) * 2.4, 0, 1)
+        canvas.paint(edge, _opposite(rng, colour))
+    canvas.paint(np.asarray(ink, np.float32), colour, float(rng.uniform(0.75, 1.0)))
+
+
+def screw_on(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: FloatArray) -> None:
+    """Mount digits of some thickness, each by itself: a shadow, sides, and light on the edges."""
+    ink = canvas.ink(glyphs)
+    if rng.random() < 0.75:
+        distance = rng.uniform(0.03, 0.14)
+        canvas.cast(ink, rng.uniform(0.25, 0.7), distance, rng.uniform(0.2, 0.7))
+    depth = rng.uniform(0.0, 0.07)
+    if depth > 0.02:
+        steps = max(1, round(depth * canvas.scale))
+        for step in range(steps, 0, -1):
+            canvas.paint(canvas.shifted(ink, depth * step / steps), colour * rng.uniform(0.35, 0.6))
+    canvas.paint(ink, _sheen(rng, canvas, colour))
+    light = canvas.relief(ink, rng.uniform(0.015, 0.045)) * ink
+    canvas.pixels += (light * rng.uniform(5, 70))[..., None]
+
+
+def emboss(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: FloatArray) -> None:
+    """Press or carve digits into the ground: only light and shadow, with or without a little paint."""
+    ink = canvas.ink(glyphs)
+    raised = 1 if rng.random() < 0.5 else -1
+    if rng.random() < 0.75:
+        canvas.paint(ink, colour, float(rng.uniform(0.3, 0.9)))
+    else:
+        canvas.shade(ink, float(rng.uniform(0.2, 0.45)))
+    light = canvas.relief(ink, rng.uniform(0.03, 0.06))
+    canvas.pixels += (light * raised * rng.uniform(35, 90))[..., None]
+
+
+def outline(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: FloatArray) -> None:
+    """Draw hollow digits: their edge in one colour, their inside in another or none."""
+    ink = canvas.ink(glyphs)
+    soft = canvas.softened(ink, rng.uniform(0.02, 0.035))
+    canvas.paint(np.asarray(np.clip(soft * 3.0, 0, 1), np.float32), colour)
+    inner = np.asarray(np.clip(soft * 4 - 2.9, 0, 1), np.float32)
+    canvas.paint(inner, _opposite(rng, colour), float(rng.uniform(0.4, 1)))
+
+
+Mounting = Callable[[np.random.Generator, Canvas, Sequence[Glyph], FloatArray], None]
+
+
+def _sheen(rng: np.random.Generator, canvas: Canvas, colour: FloatArray) -> FloatArray:
+    """Return a colour that runs from top to bottom and in patches, as on metal, `[H, W, 3]`."""
+    height = canvas.size_hw[0]
+    run = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None] * rng.uniform(-22, 22)
+    patches = clouds(rng, canvas.size_hw, canvas.scale * rng.uniform(0.3, 1.2)) * rng.uniform(0, 14)
+    return np.asarray(colour + run + patches, np.float32)
+
+
+def _opposite(rng: np.random.Generator, colour: FloatArray) -> FloatArray:
+    """Return white for dark colours and dark for bright ones, roughly."""
+    tone = rng.uniform(170, 245) if colour.mean() < 128 else rng.uniform(10, 70)
+    return np.full(3, tone, np.float32)

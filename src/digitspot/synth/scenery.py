@@ -6,10 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from digitspot.synth.canvas import Box, Canvas, inset
-from digitspot.synth.colours import WALL_COLOURS, WOOD_COLOURS, luma, pick, vary
+from digitspot.synth.canvas import Box, Canvas, inset, luma, pick, vary
 from digitspot.synth.lettering import Face, extent, moved, scaled, set_line
-from digitspot.synth.surfaces import Texture, foliage, glass, metal, pavement, plain, plaster, sky
+from digitspot.synth.surfaces import (
+    WALL_COLOURS,
+    WOOD_COLOURS,
+    Texture,
+    foliage,
+    glass,
+    metal,
+    pavement,
+    plain,
+    plaster,
+    sky,
+)
 from digitspot.types import FloatArray
 
 WORDS = (

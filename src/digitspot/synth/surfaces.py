@@ -11,11 +11,30 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from digitspot.synth.colours import BRICK_COLOURS, LEAF_COLOURS, WALL_COLOURS, WOOD_COLOURS, pick, vary
+from digitspot.synth.canvas import Colour, pick, vary
 from digitspot.types import FloatArray
 
 Size = tuple[int, int]
 Texture = Callable[[np.random.Generator, Size, float], FloatArray]
+
+WALL_COLOURS: tuple[Colour, ...] = (
+    (205, 196, 178), (226, 222, 214), (150, 146, 140), (186, 160, 122), (112, 116, 120), (212, 206, 196),
+    (44, 66, 54), (36, 44, 72), (92, 34, 32), (98, 68, 44), (38, 36, 36), (120, 138, 150), (170, 120, 84),
+    (234, 232, 228), (188, 178, 160), (160, 148, 130), (206, 184, 150), (84, 82, 80), (60, 58, 60),
+    (200, 170, 110), (140, 160, 180), (122, 104, 88), (216, 190, 172), (176, 182, 178), (30, 34, 40),
+)  # fmt: skip
+"""Plaster, white paint, concrete, sandstone, grey metal; doors in green, navy, red, wood, black."""
+
+BRICK_COLOURS: tuple[Colour, ...] = (
+    (142, 72, 54), (164, 92, 66), (120, 62, 52), (176, 140, 104), (128, 112, 100), (96, 58, 50),
+    (110, 84, 72), (190, 160, 124), (86, 74, 70), (150, 106, 84), (74, 48, 44),
+)  # fmt: skip
+
+WOOD_COLOURS: tuple[Colour, ...] = (
+    (120, 82, 52), (156, 112, 70), (92, 60, 40), (70, 46, 34), (176, 138, 96), (110, 98, 86), (64, 50, 44),
+)  # fmt: skip
+
+LEAF_COLOURS: tuple[Colour, ...] = ((62, 84, 40), (88, 104, 50), (48, 62, 38), (120, 120, 60), (70, 92, 64))
 
 
 def draw_wall(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
