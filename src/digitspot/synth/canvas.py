@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from digitspot.synth.lettering import Glyph
-from digitspot.types import DoubleArray, FloatArray
+from digitspot.types import DoubleArray
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in the scene's unit, a digit's height."""
+Field = npt.NDArray[np.floating]
+"""Colours or coverage, `[H, W, 3]`, `[H, W]` or `[3]`."""
 Colour = tuple[int, int, int]
 """Red, green and blue in 0..255."""
+T = TypeVar("T")
+
+
+def one_of(rng: np.random.Generator, items: Sequence[T]) -> T:
+    """Choose one of some things, each as often as any other."""
+    return items[int(rng.integers(len(items)))]
 
 
 class Canvas:
@@ -40,7 +49,7 @@ class Canvas:
     ) -> None:
         self.corner, self.scale, self.light = corner, scale, light
         self.size_hw = (math.ceil(size[1] * scale) + 1, math.ceil(size[0] * scale) + 1)
-        self.pixels: FloatArray = np.zeros((*self.size_hw, 3), np.float32)
+        self.pixels: Field = np.zeros((*self.size_hw, 3), np.float32)
 
     @property
     def box(self) -> Box:
@@ -48,7 +57,7 @@ class Canvas:
         height, width = self.size_hw
         return (*self.corner, self.corner[0] + width / self.scale, self.corner[1] + height / self.scale)
 
-    def rectangle(self, box: Box, radius: float = 0.0, line: float | None = None) -> FloatArray:
+    def rectangle(self, box: Box, radius: float = 0.0, line: float | None = None) -> Field:
         """Return the coverage `[H, W]` of a rectangle with round corners, or of its outline `line` wide."""
         layer = Image.new("L", self.size_hw[::-1])
         pixel_box = self._pixels(box)
@@ -61,7 +70,7 @@ class Canvas:
             draw.rounded_rectangle(pixel_box, corner, outline=255, width=max(1, round(line * self.scale)))
         return _coverage(layer)
 
-    def ellipse(self, box: Box, line: float | None = None) -> FloatArray:
+    def ellipse(self, box: Box, line: float | None = None) -> Field:
         """Return the coverage `[H, W]` of an ellipse, or of its outline `line` wide."""
         layer = Image.new("L", self.size_hw[::-1])
         pixel_box = self._pixels(box)
@@ -71,7 +80,7 @@ class Canvas:
             ImageDraw.Draw(layer).ellipse(pixel_box, fill=fill, outline=255, width=width)
         return _coverage(layer)
 
-    def polygon(self, points: Sequence[tuple[float, float]], line: float | None = None) -> FloatArray:
+    def polygon(self, points: Sequence[tuple[float, float]], line: float | None = None) -> Field:
         """Return the coverage `[H, W]` of a polygon, or of the open line through its points."""
         layer = Image.new("L", self.size_hw[::-1])
         pixels = [self.to_pixel(x, y) for x, y in points]
@@ -81,7 +90,7 @@ class Canvas:
             ImageDraw.Draw(layer).line(pixels, 255, max(1, round(line * self.scale)), joint="curve")
         return _coverage(layer)
 
-    def ink(self, glyphs: Sequence[Glyph]) -> FloatArray:
+    def ink(self, glyphs: Sequence[Glyph]) -> Field:
         """Return the coverage `[H, W]` of characters."""
         layer = Image.new("L", self.size_hw[::-1])
         for glyph in glyphs:
@@ -122,8 +131,9 @@ class Canvas:
         from_mask = np.array([[1, 0, glyph.shape.left], [0, 1, glyph.shape.top], [0, 0, 1]])
         return np.asarray(to_canvas @ to_scene @ from_mask, np.float64)
 
-    def paint(self, cover: FloatArray, colour: FloatArray, opacity: float = 1.0) -> None:
+    def paint(self, cover: Field, colour: Field, opacity: float = 1.0) -> None:
         """Lay a colour, `[3]` or `[H, W, 3]`, over what `cover`, `[H, W]`, says."""
+        cover, colour = np.asarray(cover, np.float32), np.asarray(colour, np.float32)
         rows, columns = np.flatnonzero(cover.max(axis=1)), np.flatnonzero(cover.max(axis=0))
         if not len(rows):
             return
@@ -132,15 +142,15 @@ class Canvas:
         over = colour[part] if colour.ndim == 3 else colour
         below += (over - below) * (cover[part] * opacity)[..., None]
 
-    def shade(self, cover: FloatArray, strength: float) -> None:
+    def shade(self, cover: Field, strength: float) -> None:
         """Darken by this fraction where `cover`, `[H, W]`, says; a negative strength brightens."""
         self.pixels *= 1 - strength * cover[..., None]
 
-    def cast(self, cover: FloatArray, strength: float, distance: float, softness: float = 0.5) -> None:
+    def cast(self, cover: Field, strength: float, distance: float, softness: float = 0.5) -> None:
         """Let a thing cast a shadow, `distance` away from the light."""
         self.shade(self.softened(self.shifted(cover, distance), distance * softness), strength)
 
-    def shifted(self, cover: FloatArray, distance: float) -> FloatArray:
+    def shifted(self, cover: Field, distance: float) -> Field:
         """Move a cover away from the light; what comes in is empty."""
         dx, dy = (-round(part * distance * self.scale) for part in self.light)
         height, width = cover.shape
@@ -151,7 +161,7 @@ class Canvas:
             ]
         return result
 
-    def softened(self, cover: FloatArray, sigma: float) -> FloatArray:
+    def softened(self, cover: Field, sigma: float) -> Field:
         """Blur a cover; sigma in the scene's unit."""
         radius = sigma * self.scale
         if radius < 0.3:
@@ -159,10 +169,10 @@ class Canvas:
         image = Image.fromarray((np.clip(cover, 0, 1) * 255).astype(np.uint8))
         return _coverage(image.filter(ImageFilter.GaussianBlur(radius)))
 
-    def relief(self, cover: FloatArray, depth: float) -> FloatArray:
+    def relief(self, cover: Field, depth: float) -> Field:
         """Return how much the edges of a raised shape face the light, `[H, W]`, about -1..1."""
         soft = self.softened(cover, depth)
-        return np.asarray(self.shifted(soft, -depth) - self.shifted(soft, depth), np.float32)
+        return self.shifted(soft, -depth) - self.shifted(soft, depth)
 
     def to_pixel(self, x: float, y: float) -> tuple[float, float]:
         """Return a point of the scene in pixels of the canvas."""
@@ -185,19 +195,19 @@ def inset(box: Box, by: float) -> Box:
     return box[0] + by, box[1] + by, box[2] - by, box[3] - by
 
 
-def _coverage(layer: Image.Image) -> FloatArray:
-    return np.asarray(np.asarray(layer, np.float32) / 255, np.float32)
+def _coverage(layer: Image.Image) -> Field:
+    return np.asarray(layer, np.float32) / 255
 
 
-def vary(rng: np.random.Generator, colour: Colour, spread: float = 12) -> FloatArray:
+def vary(rng: np.random.Generator, colour: Colour, spread: float = 12) -> Field:
     """Return a colour near the one given, float32 `[3]` in 0..255: brighter or darker, slightly tinted."""
     varied = np.array(colour, np.float32) + rng.normal(0, spread) + rng.normal(0, spread / 3, 3)
     return np.asarray(np.clip(varied, 0, 255), np.float32)
 
 
-def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 12) -> FloatArray:
+def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 12) -> Field:
     """Choose one of some colours and vary it."""
-    return vary(rng, colours[int(rng.integers(len(colours)))], spread)
+    return vary(rng, one_of(rng, colours), spread)
 
 
 def luma(colour: npt.NDArray[np.floating]) -> float:

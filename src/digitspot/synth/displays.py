@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from digitspot.synth.canvas import Box, Canvas, corners_of, inset, pick, vary
+from digitspot.synth.canvas import Box, Canvas, Field, corners_of, inset, one_of, pick
 from digitspot.synth.lettering import (
     EM,
     Face,
@@ -21,19 +21,9 @@ from digitspot.synth.lettering import (
     scaled,
     set_line,
 )
-from digitspot.synth.scene import (
-    Framing,
-    Scene,
-    canvas_of,
-    choose_font,
-    choose_pixels,
-    choose_viewpoint,
-    frame,
-    numbered,
-)
+from digitspot.synth.scene import Framing, Scene, choose_font, choose_pixels, numbered, stage
 from digitspot.synth.surfaces import clouds, draw_wall
 from digitspot.synth.typefaces import Typeface
-from digitspot.types import FloatArray
 
 DISPLAY_FRAMING = Framing(digit_height=32, around=0.9, around_spread=0.7, aspect=2.2)
 
@@ -178,8 +168,7 @@ def draw_display(rng: np.random.Generator, typefaces: Sequence[Typeface], framin
     pixels = choose_pixels(rng, framing)
     pane = inset(extent(rows.blanks), -float(rng.uniform(0.12, 0.45)))
     points = np.concatenate([corners_of(pane), *(glyph.outline for glyph in rows.digits)])
-    view = frame(rng, choose_viewpoint(rng, pixels, tilt=0.9), points, framing)
-    canvas = canvas_of(rng, view, pixels)
+    view, canvas = stage(rng, framing, pixels, points, tilt=0.9)
     _case(rng, canvas, pane, choose_font(rng, typefaces))
     if rng.random() < 0.62:
         _light_up(rng, canvas, pane, rows)
@@ -288,7 +277,7 @@ def _case(rng: np.random.Generator, canvas: Canvas, pane: Box, font: FontFace) -
             canvas.paint(key, pick(rng, ((180, 40, 40), (30, 30, 30), (200, 200, 200), (50, 80, 150))))
     if rng.random() < 0.4:
         words = ("KG", "TEMP", "TARA", "MAX", "KW", "ZERO", "NET", "TARE", "PUMP", "HEAT", "GUEST", "HOME")
-        word = words[int(rng.integers(len(words)))]
+        word = one_of(rng, words)
         size = rng.uniform(0.2, 0.4)
         line = [moved(scaled(glyph, size), 0.0, pane[1] - size) for glyph in set_line(font, word)]
         tone = 225.0 if canvas.pixels.mean() < 110 else 40.0
@@ -301,23 +290,23 @@ def _centred_x(glyphs: Sequence[Glyph]) -> list[Glyph]:
     return [moved(glyph, -(left + right) / 2) for glyph in glyphs]
 
 
-def _dots(canvas: Canvas, rows: _Rows) -> FloatArray:
+def _dots(canvas: Canvas, rows: _Rows) -> Field:
     cover = np.zeros(canvas.size_hw, np.float32)
     for x, y in rows.points:
         cover = np.maximum(cover, canvas.ellipse((x - 0.06, y - 0.06, x + 0.06, y + 0.06)))
-    return np.asarray(cover, np.float32)
+    return cover
 
 
 def _light_up(rng: np.random.Generator, canvas: Canvas, pane: Box, rows: _Rows) -> None:
     """Show bright digits on a dark pane; they glow, and what is not lit can just be seen."""
-    colour = vary(rng, LIGHTS[int(rng.integers(len(LIGHTS)))], 10)
+    colour = pick(rng, LIGHTS, 10)
     tint = colour * rng.uniform(0.0, 0.08) + rng.uniform(8, 40)
-    canvas.paint(canvas.rectangle(pane, 0.03), np.asarray(tint, np.float32))
+    canvas.paint(canvas.rectangle(pane, 0.03), tint)
     if rng.random() < 0.6:
-        canvas.paint(canvas.ink(rows.blanks), np.asarray(tint + colour * 0.1, np.float32), 0.7)
+        canvas.paint(canvas.ink(rows.blanks), tint + colour * 0.1, 0.7)
     lit = np.maximum(canvas.ink(rows.digits), _dots(canvas, rows))
     strength = rng.uniform(0.6, 1.1)
-    canvas.paint(np.asarray(lit, np.float32), colour * strength)
+    canvas.paint(lit, colour * strength)
     core = canvas.softened(lit, 0.02) * lit
     canvas.pixels += (core * rng.uniform(0, 110))[..., None]  # overexposed in the middle
     glow = canvas.softened(lit, rng.uniform(0.04, 0.16)) * rng.uniform(0.1, 0.75)
@@ -328,11 +317,11 @@ def _darken(rng: np.random.Generator, canvas: Canvas, pane: Box, rows: _Rows) ->
     """Show dark digits on liquid crystal, with their shadow on the ground of it, or the other way round."""
     ground = pick(rng, CRYSTALS)
     cover = canvas.rectangle(pane, 0.03)
-    canvas.paint(cover, np.asarray(ground + clouds(rng, canvas.size_hw, canvas.scale * 2) * 5, np.float32))
+    canvas.paint(cover, ground + clouds(rng, canvas.size_hw, canvas.scale * 2) * 5)
     ink = ground * rng.uniform(0.1, 0.4)
     if rng.random() < 0.7:
         canvas.paint(canvas.ink(rows.blanks), ink, float(rng.uniform(0.02, 0.12)))
-    lit = np.asarray(np.maximum(canvas.ink(rows.digits), _dots(canvas, rows)), np.float32)
+    lit = np.maximum(canvas.ink(rows.digits), _dots(canvas, rows))
     canvas.shade(canvas.shifted(lit, rng.uniform(0.02, 0.06)), rng.uniform(0.05, 0.25))
-    canvas.paint(lit, np.asarray(ink, np.float32), float(rng.uniform(0.7, 1.0)))
+    canvas.paint(lit, ink, float(rng.uniform(0.7, 1.0)))
     canvas.shade(canvas.softened(canvas.rectangle(pane, 0.03, 0.08), 0.06), rng.uniform(0.1, 0.4))

@@ -7,11 +7,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from digitspot.synth.canvas import Field
 from digitspot.synth.surfaces import grain
-from digitspot.types import FloatArray, ImageArray
+from digitspot.types import ImageArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def expose(rng: np.random.Generator, scene: Image.Image, digit_height: float, ho
     return _capture(rng, image, digit_height, how)
 
 
-def _light(rng: np.random.Generator, scene: FloatArray, digit_height: float, amount: float) -> FloatArray:
+def _light(rng: np.random.Generator, scene: Field, digit_height: float, amount: float) -> Field:
     """Let the light fall off to one side, shadows lie across, and something glare."""
     size_hw = (scene.shape[0], scene.shape[1])
     light = 1 + rng.uniform(0, 0.2) * amount * _ramp(size_hw, rng.uniform(0, 2 * math.pi))
@@ -65,21 +65,21 @@ def _light(rng: np.random.Generator, scene: FloatArray, digit_height: float, amo
     return np.asarray(image, np.float32)
 
 
-def _ramp(size_hw: tuple[int, int], direction: float) -> npt.NDArray[np.float64]:
+def _ramp(size_hw: tuple[int, int], direction: float) -> Field:
     """Return a plane that rises in a direction from about -1 to 1, `[H, W]`."""
     ys = np.linspace(-1, 1, size_hw[0])[:, None]
     xs = np.linspace(-1, 1, size_hw[1])[None, :]
     return xs * math.cos(direction) + ys * math.sin(direction)
 
 
-def _glare(rng: np.random.Generator, size_hw: tuple[int, int]) -> npt.NDArray[np.float64]:
+def _glare(rng: np.random.Generator, size_hw: tuple[int, int]) -> Field:
     """Return a soft bright spot, `[H, W]` in 0..1."""
     ys = np.linspace(-1, 1, size_hw[0])[:, None] - rng.uniform(-1, 1)
     xs = np.linspace(-1, 1, size_hw[1])[None, :] - rng.uniform(-1, 1)
     return np.exp(-(xs**2 * rng.uniform(2, 20) + ys**2 * rng.uniform(1, 8)))
 
 
-def _develop(rng: np.random.Generator, image: FloatArray) -> FloatArray:
+def _develop(rng: np.random.Generator, image: Field) -> Field:
     """Choose exposure, contrast, saturation and white balance; haze lifts the dark parts."""
     grey = image @ np.array([0.299, 0.587, 0.114], np.float32)
     image = grey[..., None] + (image - grey[..., None]) * rng.uniform(0.5, 1.4)
@@ -92,7 +92,7 @@ def _develop(rng: np.random.Generator, image: FloatArray) -> FloatArray:
     return np.asarray(np.where(image > 215, 215 + (image - 215) * 0.55, image), np.float32)
 
 
-def _capture(rng: np.random.Generator, image: FloatArray, digit_height: float, how: Exposure) -> ImageArray:
+def _capture(rng: np.random.Generator, image: Field, digit_height: float, how: Exposure) -> ImageArray:
     """Pass through lens and sensor at the camera's own resolution, then enlarge to the image's.
 
     Street cameras see a digit some 8 to 15 pixels high, and what is published was enlarged, with the noise
@@ -133,13 +133,13 @@ def _fringe(rng: np.random.Generator, pil: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(shifted, 0, 255).astype(np.uint8))
 
 
-def _shift(band: FloatArray, dx: float, dy: float) -> FloatArray:
+def _shift(band: Field, dx: float, dy: float) -> Field:
     """Move a band `[H, W]` by at most a pixel, between its pixels; the border is repeated."""
     padded = np.pad(band, 1, mode="edge")
     for axis, part in ((0, dy), (1, dx)):
         other = np.roll(padded, 1 if part > 0 else -1, axis)
         padded = padded * (1 - abs(part)) + other * abs(part)
-    return np.asarray(padded[1:-1, 1:-1], np.float32)
+    return padded[1:-1, 1:-1]
 
 
 def _move(rng: np.random.Generator, pil: Image.Image, length: float) -> Image.Image:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from digitspot.errors import ConfigError
+from digitspot.synth.canvas import one_of
 from digitspot.synth.displays import DISPLAY_FRAMING, draw_display
 from digitspot.synth.exposure import INDOORS, NEAR, STREET, Exposure, expose
 from digitspot.synth.houses import draw_house, draw_plate
@@ -156,7 +157,7 @@ def make_image(seed: int, split: str, index: int, subject: Subject) -> Generated
     """Generate image `index` (from 0) of a split: the same arguments, the same image."""
     rng = np.random.default_rng((seed, zlib.crc32(split.encode()), index))
     domain = DOMAINS[_MIXTURE[index % len(_MIXTURE)] if subject.domain == MIXED else subject.domain]
-    framing = domain.framings[int(rng.integers(len(domain.framings)))]
+    framing = one_of(rng, domain.framings)
     scene = domain.draw(rng, subject.typefaces, framing)
     flat = scene.view.image(scene.canvas)
     image = expose(rng, flat, scene.digit_height, domain.exposure)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from digitspot.synth import lettering
-from digitspot.synth.canvas import Box, Canvas, corners_of, luma
+from digitspot.synth.canvas import Box, Canvas, Field, corners_of, luma, one_of
 from digitspot.synth.lettering import Face, FontFace, Glyph, extent, moved, scaled, set_line
 from digitspot.synth.plates import (
     OUTLINE_PROBABILITIES,
@@ -29,18 +29,15 @@ from digitspot.synth.scene import (
     Bend,
     Framing,
     Scene,
-    canvas_of,
     choose_face,
     choose_font,
     choose_pixels,
-    choose_viewpoint,
-    frame,
     numbered,
+    stage,
 )
 from digitspot.synth.scenery import furnish, write_word
 from digitspot.synth.surfaces import draw_wall
 from digitspot.synth.typefaces import Typeface
-from digitspot.types import FloatArray
 
 LENGTH_PROBABILITIES = (0.15, 0.56, 0.24, 0.045, 0.005)
 """How often a number has 1 to 5 digits; between SVHN's train and test."""
@@ -104,10 +101,10 @@ def _draw(rng: np.random.Generator, typefaces: Sequence[Typeface], framing: Fram
     if glyphs and isinstance(face, FontFace) and rng.random() < LETTER_SHARE * style.unusual:
         glyphs = _with_letter(rng, face, glyphs)
     pixels = choose_pixels(rng, framing)
-    view = choose_viewpoint(rng, pixels, tilt=style.tilt, bend=_round(rng, style))
-    points = [glyph.outline for glyph in glyphs] or [corners_of(extent(glyphs))]
-    view = frame(rng, view, np.concatenate(points), framing)
-    canvas = canvas_of(rng, view, pixels)
+    # one wall in twenty is round: a post, a bin, a pillar
+    bend = Bend(sag=float(rng.normal(0, 0.03))) if rng.random() < 0.05 * style.unusual else None
+    points = np.concatenate([glyph.outline for glyph in glyphs] or [corners_of(extent(glyphs))])
+    view, canvas = stage(rng, framing, pixels, points, tilt=style.tilt, bend=bend)
     canvas.pixels[:] = draw_wall(rng, canvas.size_hw, canvas.scale)
     plated = rng.random() < style.plated
     shape = OUTLINES[int(rng.choice(len(OUTLINES), p=OUTLINE_PROBABILITIES))]
@@ -163,7 +160,7 @@ def _arrange(rng: np.random.Generator, face: Face, number: str, style: Style) ->
 
 def _with_letter(rng: np.random.Generator, face: Face, glyphs: Sequence[Glyph]) -> list[Glyph]:
     """Add a letter behind a number, as high or smaller; rarely before it."""
-    word = set_line(face, LETTERS[int(rng.integers(len(LETTERS)))])
+    word = set_line(face, one_of(rng, LETTERS))
     size = float(rng.choice([1.0, rng.uniform(0.4, 0.8)]))
     word = [replace(scaled(glyph, size), is_labelled=False) for glyph in word]
     left, _, right, _ = extent(glyphs)
@@ -186,11 +183,6 @@ def _two_numbers(
         gap = float(rng.uniform(0.6, 1.5))
         second = [moved(glyph, dx=extent(first)[2] - extent(second)[0] + gap) for glyph in second]
     return lettering.centred([*first, *numbered(second, 1)])
-
-
-def _round(rng: np.random.Generator, style: Style) -> Bend | None:
-    """Bend one wall in twenty: a post, a bin, a pillar."""
-    return Bend(sag=float(rng.normal(0, 0.03))) if rng.random() < 0.05 * style.unusual else None
 
 
 def _fix(
@@ -218,7 +210,7 @@ def _fix(
     kind(rng, canvas, glyphs, ink)
 
 
-def _mean_colour(canvas: Canvas, glyphs: Sequence[Glyph]) -> FloatArray:
+def _mean_colour(canvas: Canvas, glyphs: Sequence[Glyph]) -> Field:
     """Return the mean colour behind characters, `[3]`."""
     cover = canvas.rectangle(extent(glyphs)) > 0
     return np.asarray(canvas.pixels[cover].mean(axis=0), np.float32)

@@ -7,23 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from digitspot.synth import lettering
-from digitspot.synth.canvas import Canvas, Colour, luma, pick, vary
+from digitspot.synth.canvas import Canvas, Colour, Field, luma, one_of, pick, vary
 from digitspot.synth.lettering import FontFace, Glyph, extent, moved, scaled, set_line
-from digitspot.synth.scene import (
-    Bend,
-    Framing,
-    Scene,
-    canvas_of,
-    choose_face,
-    choose_font,
-    choose_pixels,
-    choose_viewpoint,
-    frame,
-)
+from digitspot.synth.scene import Bend, Framing, Scene, choose_face, choose_font, choose_pixels, stage
 from digitspot.synth.scenery import WORDS
 from digitspot.synth.surfaces import clouds, foliage, grain, plain
 from digitspot.synth.typefaces import Typeface
-from digitspot.types import FloatArray
 
 JERSEY_FRAMING = Framing(digit_height=34, around=0.95, around_spread=0.5, aspect=0.95)
 
@@ -47,11 +36,11 @@ def draw_jersey(rng: np.random.Generator, typefaces: Sequence[Typeface], framing
         (float(abs(rng.normal(0, 0.025)) / frequency), float(frequency * 2.5), float(rng.uniform(0, 6)))
         for frequency in rng.uniform(0.6, 2.5, int(rng.integers(1, 4)))
     )
-    view = choose_viewpoint(rng, pixels, tilt=1.6, bend=Bend(sag=float(rng.normal(0, 0.04)), folds=folds))
-    view = frame(rng, view, np.concatenate([glyph.outline for glyph in line]), framing)
-    canvas = canvas_of(rng, view, pixels)
+    points = np.concatenate([glyph.outline for glyph in line])
+    bend = Bend(sag=float(rng.normal(0, 0.04)), folds=folds)
+    view, canvas = stage(rng, framing, pixels, points, tilt=1.6, bend=bend)
     _field(rng, canvas)
-    cloth = vary(rng, TEAM_COLOURS[int(rng.integers(len(TEAM_COLOURS)))], 10)
+    cloth = pick(rng, TEAM_COLOURS, 10)
     body = _player(rng, canvas, cloth)
     ink = _other(rng, cloth)
     if rng.random() < 0.3:
@@ -64,10 +53,10 @@ def draw_jersey(rng: np.random.Generator, typefaces: Sequence[Typeface], framing
     return Scene(canvas=canvas, view=view, glyphs=tuple(line), digit_height=pixels)
 
 
-def _other(rng: np.random.Generator, colour: FloatArray) -> FloatArray:
+def _other(rng: np.random.Generator, colour: Field) -> Field:
     """Choose a team colour that stands out from another."""
     for _ in range(12):
-        other = vary(rng, TEAM_COLOURS[int(rng.integers(len(TEAM_COLOURS)))], 8)
+        other = pick(rng, TEAM_COLOURS, 8)
         if abs(luma(other) - luma(colour)) > 70:
             return other
     return np.full(3, 238.0 if luma(colour) < 128 else 22.0, np.float32)
@@ -97,16 +86,14 @@ def _ground(rng: np.random.Generator, canvas: Canvas) -> None:
     far, edge = 60.0, float(rng.uniform(-1, 2.5))
     ground = vary(rng, (84, 122, 58) if rng.random() < 0.7 else (170, 120, 76), 14)
     field = canvas.softened(canvas.rectangle((-far, edge, far, far)), 0.08)
-    canvas.paint(field, np.asarray(ground + grain(rng, canvas.size_hw, canvas.scale * 0.6) * 6, np.float32))
+    canvas.paint(field, ground + grain(rng, canvas.size_hw, canvas.scale * 0.6) * 6)
     if rng.random() < 0.6:
         boards = canvas.softened(canvas.rectangle((-far, edge - rng.uniform(0.4, 1.2), far, edge)), 0.08)
-        colour = vary(rng, TEAM_COLOURS[int(rng.integers(len(TEAM_COLOURS)))], 10)
-        canvas.paint(
-            boards, np.asarray(colour + clouds(rng, canvas.size_hw, canvas.scale * 0.7) * 24, np.float32)
-        )
+        colour = pick(rng, TEAM_COLOURS, 10)
+        canvas.paint(boards, colour + clouds(rng, canvas.size_hw, canvas.scale * 0.7) * 24)
 
 
-def _player(rng: np.random.Generator, canvas: Canvas, cloth: FloatArray) -> FloatArray:
+def _player(rng: np.random.Generator, canvas: Canvas, cloth: Field) -> Field:
     """Draw shoulders, arms, neck and head; return where the cloth is, `[H, W]`."""
     half, top = rng.uniform(1.25, 1.8), -rng.uniform(1.1, 1.6)
     skin, far = pick(rng, SKIN), 60.0
@@ -121,20 +108,20 @@ def _player(rng: np.random.Generator, canvas: Canvas, cloth: FloatArray) -> Floa
         [(-0.45, top), (0.45, top), (half, top + 0.45), (half * 0.93, top + 2.5), (half * 0.9, far),
          (-half * 0.9, far), (-half * 0.93, top + 2.5), (-half, top + 0.45)]
     )  # fmt: skip
-    body = np.asarray(np.maximum(np.maximum(torso, left_sleeve), right_sleeve), np.float32)
+    body = np.maximum(np.maximum(torso, left_sleeve), right_sleeve)
     canvas.paint(body, cloth)
     if rng.random() < 0.5:
         other = _other(rng, cloth)
-        canvas.paint(np.asarray(np.maximum(left_sleeve, right_sleeve) * (1 - torso), np.float32), other)
+        canvas.paint(np.maximum(left_sleeve, right_sleeve) * (1 - torso), other)
     collar = canvas.ellipse((-0.44, top - 0.14, 0.44, top + 0.16))
     canvas.paint(collar, _other(rng, cloth) if rng.random() < 0.5 else cloth * 0.8)
     _limb(rng, canvas, canvas.rectangle((-0.34, top - 0.7, 0.34, top + 0.07), 0.1), skin * 0.85)
-    hair = np.asarray(pick(rng, HAIR) + clouds(rng, canvas.size_hw, canvas.scale * 0.12) * 12, np.float32)
+    hair = pick(rng, HAIR) + clouds(rng, canvas.size_hw, canvas.scale * 0.12) * 12
     _limb(rng, canvas, canvas.ellipse((-0.6, top - 1.9, 0.6, top - 0.3)), hair)
     return body
 
 
-def _limb(rng: np.random.Generator, canvas: Canvas, cover: FloatArray, colour: FloatArray) -> None:
+def _limb(rng: np.random.Generator, canvas: Canvas, cover: Field, colour: Field) -> None:
     """Paint a part of the body, round: lit from one side, darker towards its edges."""
     canvas.paint(canvas.softened(cover, 0.05), colour)
     inner = np.clip(canvas.softened(cover, 0.3) * 2 - 1, 0, 1)
@@ -142,33 +129,33 @@ def _limb(rng: np.random.Generator, canvas: Canvas, cover: FloatArray, colour: F
     canvas.pixels += (canvas.relief(cover, 0.25) * cover * rng.uniform(5, 30))[..., None]
 
 
-def _sleeve(canvas: Canvas, side: int, half: float, top: float) -> FloatArray:
+def _sleeve(canvas: Canvas, side: int, half: float, top: float) -> Field:
     return canvas.polygon(
         [(side * 0.45, top), (side * half, top + 0.4), (side * (half + 0.5), top + 1.4),
          (side * (half - 0.15), top + 1.65), (side * half * 0.8, top + 1.0)]
     )  # fmt: skip
 
 
-def _stripes(rng: np.random.Generator, canvas: Canvas, body: FloatArray, colour: FloatArray) -> None:
+def _stripes(rng: np.random.Generator, canvas: Canvas, body: Field, colour: Field) -> None:
     """Put stripes on the cloth, upright or level."""
     height, width = canvas.size_hw
     step = canvas.scale * rng.uniform(0.4, 1.0)
     along = np.arange(width)[None, :] if rng.random() < 0.6 else np.arange(height)[:, None]
     cover = body * ((along / step) % 2 < rng.uniform(0.4, 1.2))
-    canvas.paint(np.asarray(cover, np.float32), colour)
+    canvas.paint(cover, colour)
 
 
-def _panel(rng: np.random.Generator, canvas: Canvas, line: Sequence[Glyph], cloth: FloatArray) -> None:
+def _panel(rng: np.random.Generator, canvas: Canvas, line: Sequence[Glyph], cloth: Field) -> None:
     """Keep striped cloth plain behind the number."""
     left, top, right, bottom = extent(line)
     canvas.paint(canvas.rectangle((left - 0.25, top - 0.2, right + 0.25, bottom + 0.2), 0.05), cloth)
 
 
 def _name(
-    rng: np.random.Generator, canvas: Canvas, font: FontFace, line: Sequence[Glyph], colour: FloatArray
+    rng: np.random.Generator, canvas: Canvas, font: FontFace, line: Sequence[Glyph], colour: Field
 ) -> None:
     """Write a name above the number, on an arc as they are."""
-    word = WORDS[int(rng.integers(len(WORDS)))]
+    word = one_of(rng, WORDS)
     size = float(rng.uniform(0.2, 0.34))
     letters = [scaled(glyph, size) for glyph in set_line(font, word, tracking=0.05)]
     if rng.random() < 0.5:
@@ -177,18 +164,16 @@ def _name(
     canvas.paint(canvas.ink([moved(glyph, 0.0, top) for glyph in letters]), colour)
 
 
-def _print(
-    rng: np.random.Generator, canvas: Canvas, line: Sequence[Glyph], ink: FloatArray, trim: FloatArray
-) -> None:
+def _print(rng: np.random.Generator, canvas: Canvas, line: Sequence[Glyph], ink: Field, trim: Field) -> None:
     """Print the number, often with a trim around it."""
     cover = canvas.ink(line)
     if rng.random() < 0.5:
         wide = np.clip(canvas.softened(cover, rng.uniform(0.025, 0.06)) * 4, 0, 1)
-        canvas.paint(np.asarray(wide, np.float32), trim)
+        canvas.paint(wide, trim)
     canvas.paint(cover, ink, float(rng.uniform(0.85, 1)))
 
 
-def _crease(rng: np.random.Generator, canvas: Canvas, body: FloatArray) -> None:
+def _crease(rng: np.random.Generator, canvas: Canvas, body: Field) -> None:
     """Shade the folds of the cloth and the sides of the body."""
     height, width = canvas.size_hw
     cell = canvas.scale * rng.uniform(0.5, 1.1)

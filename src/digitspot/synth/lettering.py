@@ -217,6 +217,10 @@ def extent(glyphs: Sequence[Glyph]) -> tuple[float, float, float, float]:
     """Return left, top, right and bottom of what is there; where nothing is, two digits' worth."""
     if not glyphs:
         return -0.6, -0.5, 0.6, 0.5
-    points = np.concatenate([glyph.outline for glyph in glyphs])
+    return box_around(np.concatenate([glyph.outline for glyph in glyphs]))
+
+
+def box_around(points: DoubleArray) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of points `[N, 2]`."""
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     return left, top, right, bottom

@@ -8,21 +8,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from digitspot.synth.canvas import Box, Canvas, corners_of, inset, pick, vary
+from digitspot.synth.canvas import Box, Canvas, Field, corners_of, inset, one_of, pick, vary
 from digitspot.synth.lettering import EM, Face, FontFace, Glyph, make_shape, moved, scaled, set_line
-from digitspot.synth.scene import (
-    Framing,
-    Scene,
-    canvas_of,
-    choose_face,
-    choose_font,
-    choose_pixels,
-    choose_viewpoint,
-    frame,
-)
+from digitspot.synth.scene import Framing, Scene, choose_face, choose_font, choose_pixels, stage
 from digitspot.synth.surfaces import clouds, metal, plain
 from digitspot.synth.typefaces import Typeface
-from digitspot.types import FloatArray
 
 METER_FRAMING = Framing(digit_height=27, around=1.2, around_spread=0.7, aspect=2.6)
 
@@ -79,8 +69,7 @@ def draw_meter(rng: np.random.Generator, typefaces: Sequence[Typeface], framing:
     squeeze = _fit(face, register.pitch * 0.78)
     pixels = choose_pixels(rng, framing)
     window = register.window
-    view = frame(rng, choose_viewpoint(rng, pixels, tilt=0.8), corners_of(inset(window, -0.15)), framing)
-    canvas = canvas_of(rng, view, pixels)
+    view, canvas = stage(rng, framing, pixels, corners_of(inset(window, -0.15)), tilt=0.8)
     _dial(rng, canvas, window, choose_font(rng, typefaces))
     glyphs = _turn_wheels(rng, canvas, register, face, squeeze)
     return Scene(canvas=canvas, view=view, glyphs=tuple(glyphs), digit_height=pixels)
@@ -117,7 +106,7 @@ def _dial(rng: np.random.Generator, canvas: Canvas, window: Box, font: FontFace)
         radius = (window[2] - window[0]) * rng.uniform(0.6, 0.9)
         y = rng.uniform(-0.2, 0.5) * radius
         outside = 1 - canvas.ellipse((-radius, y - radius, radius, y + radius))
-        canvas.paint(np.asarray(outside, np.float32), pick(rng, ((40, 60, 90), (30, 30, 32), (150, 120, 70))))
+        canvas.paint(outside, pick(rng, ((40, 60, 90), (30, 30, 32), (150, 120, 70))))
         canvas.shade(canvas.softened(outside, 0.15), -0.15)
     for y, size in ((window[1] - 0.6, 0.4), (window[3] + 0.5, 0.35), (window[3] + 1.1, 0.25)):
         if rng.random() < 0.6:
@@ -129,11 +118,11 @@ def _dial(rng: np.random.Generator, canvas: Canvas, window: Box, font: FontFace)
 
 
 def _print(
-    rng: np.random.Generator, canvas: Canvas, font: FontFace, y: float, size: float, colour: FloatArray
+    rng: np.random.Generator, canvas: Canvas, font: FontFace, y: float, size: float, colour: Field
 ) -> None:
     """Print a unit somewhere at a height."""
     x = float(rng.normal(0, 0.8))
-    text = UNITS[int(rng.integers(len(UNITS)))]
+    text = one_of(rng, UNITS)
     line = [moved(scaled(glyph, size), x, y) for glyph in set_line(font, text)]
     canvas.paint(canvas.ink(line), colour, 0.85)
 
@@ -150,7 +139,7 @@ def _bar_code(rng: np.random.Generator, canvas: Canvas, window: Box) -> None:
         x += wide + rng.uniform(0.02, 0.08)
 
 
-def _pointer(rng: np.random.Generator, canvas: Canvas, x: float, y: float, colour: FloatArray) -> None:
+def _pointer(rng: np.random.Generator, canvas: Canvas, x: float, y: float, colour: Field) -> None:
     """Draw a small dial with a red hand."""
     radius = rng.uniform(0.25, 0.5)
     canvas.paint(canvas.ellipse((x - radius, y - radius, x + radius, y + radius), 0.03), colour)
@@ -191,7 +180,7 @@ def _turn_wheels(
     return glyphs
 
 
-def _wheel_colours(rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def _wheel_colours(rng: np.random.Generator) -> tuple[Field, Field]:
     if rng.random() < 0.65:
         return vary(rng, (30, 30, 32), 8), vary(rng, (232, 230, 224), 10)
     return vary(rng, (232, 230, 222), 10), vary(rng, (30, 30, 34), 8)
@@ -229,7 +218,7 @@ def _round_off(rng: np.random.Generator, canvas: Canvas, window: Box) -> None:
     ys = np.arange(canvas.size_hw[0], dtype=np.float32) / canvas.scale + canvas.corner[1]
     bow = np.clip(np.abs(ys) / window[3], 0, 1) ** rng.uniform(2, 5) * rng.uniform(0.3, 0.8)
     cover = canvas.rectangle(window)
-    canvas.shade(np.asarray(cover * bow[:, None], np.float32), 1.0)
+    canvas.shade(cover * bow[:, None], 1.0)
     if rng.random() < 0.4:
         gleam = np.clip(clouds(rng, canvas.size_hw, canvas.scale * 2)[..., 0], 0, 2)
         canvas.pixels += (gleam * rng.uniform(8, 36))[..., None]

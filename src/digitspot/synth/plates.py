@@ -7,10 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from digitspot.synth.canvas import Box, Canvas, Colour, inset, luma, pick, vary
+from digitspot.synth.canvas import Box, Canvas, Colour, Field, inset, luma, one_of, pick, vary
 from digitspot.synth.lettering import Glyph, extent
 from digitspot.synth.surfaces import clouds, streaks
-from digitspot.types import FloatArray
 
 PLATE_COLOURS: tuple[tuple[Colour, Colour], ...] = (
     ((24, 48, 128), (240, 240, 236)), ((236, 236, 230), (24, 24, 26)), ((240, 238, 228), (26, 44, 110)),
@@ -35,9 +34,9 @@ OUTLINES = ("square", "rounded", "ellipse", "arch", "notched")
 OUTLINE_PROBABILITIES = (0.42, 0.33, 0.1, 0.1, 0.05)
 
 
-def choose_colours(rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def choose_colours(rng: np.random.Generator) -> tuple[Field, Field]:
     """Choose the colours of a plate's face and ink."""
-    face, ink = PLATE_COLOURS[int(rng.integers(len(PLATE_COLOURS)))]
+    face, ink = one_of(rng, PLATE_COLOURS)
     return vary(rng, face, 9), vary(rng, ink, 9)
 
 
@@ -56,14 +55,14 @@ def plate_around(rng: np.random.Generator, glyphs: Sequence[Glyph], outline: str
 
 
 def hang_plate(
-    rng: np.random.Generator, canvas: Canvas, box: Box, outline: str, face: FloatArray, ink: FloatArray
+    rng: np.random.Generator, canvas: Canvas, box: Box, outline: str, face: Field, ink: Field
 ) -> None:
     """Draw a plate in the colours of its face and its ink."""
     body = _body(canvas, box, outline)
     thick = rng.uniform(0.02, 0.12)
     canvas.cast(body, rng.uniform(0.2, 0.65), thick, rng.uniform(0.3, 0.8))
     sheen = clouds(rng, canvas.size_hw, canvas.scale * rng.uniform(1, 4)) * rng.uniform(1, 9)
-    canvas.paint(body, np.asarray(face + sheen, np.float32))
+    canvas.paint(body, face + sheen)
     if rng.random() < 0.45:
         _rim(rng, canvas, box, outline, ink)
     if rng.random() < 0.5:
@@ -75,7 +74,7 @@ def hang_plate(
         _age(rng, canvas, body)
 
 
-def hang_tiles(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], face: FloatArray) -> Box:
+def hang_tiles(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], face: Field) -> Box:
     """Put each digit on a tile of its own; return the extent of all."""
     left, top, right, bottom = extent(glyphs)
     gap = rng.uniform(0.01, 0.06)
@@ -96,7 +95,7 @@ def hang_tiles(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph]
     return left - side, top - above, right + side, bottom + above
 
 
-def _body(canvas: Canvas, box: Box, outline: str) -> FloatArray:
+def _body(canvas: Canvas, box: Box, outline: str) -> Field:
     left, top, right, bottom = box
     short = min(right - left, bottom - top)
     if outline == "ellipse":
@@ -110,11 +109,11 @@ def _body(canvas: Canvas, box: Box, outline: str) -> FloatArray:
             canvas.rectangle((left + cut, top, right - cut, bottom)),
             canvas.rectangle((left, top + cut, right, bottom - cut)),
         )
-        return np.asarray(whole, np.float32)
+        return whole
     return canvas.rectangle(box, short * (0.16 if outline == "rounded" else 0.01))
 
 
-def _rim(rng: np.random.Generator, canvas: Canvas, box: Box, outline: str, ink: FloatArray) -> None:
+def _rim(rng: np.random.Generator, canvas: Canvas, box: Box, outline: str, ink: Field) -> None:
     """Draw a line along the edge."""
     inner, line = inset(box, rng.uniform(0.0, 0.08)), rng.uniform(0.025, 0.07)
     if outline == "ellipse":
@@ -138,17 +137,17 @@ def _screws(rng: np.random.Generator, canvas: Canvas, box: Box) -> None:
             canvas.paint(canvas.ellipse((x - radius, y - radius, x + radius, y + radius)), metal)
 
 
-def _age(rng: np.random.Generator, canvas: Canvas, body: FloatArray) -> None:
+def _age(rng: np.random.Generator, canvas: Canvas, body: Field) -> None:
     """Let a plate rust, chip or get dirty."""
     patches = clouds(rng, canvas.size_hw, canvas.scale * rng.uniform(0.3, 1.0))[..., 0]
     cover = np.clip((patches - rng.uniform(0.6, 1.5)) * 2, 0, 1) * body
-    canvas.paint(np.asarray(cover, np.float32), vary(rng, (116, 72, 44), 14), float(rng.uniform(0.3, 0.8)))
+    canvas.paint(cover, vary(rng, (116, 72, 44), 14), float(rng.uniform(0.3, 0.8)))
     if rng.random() < 0.5:
         dirt = streaks(rng, canvas.size_hw, canvas.scale)[..., 0] * body
-        canvas.paint(np.asarray(np.clip(dirt, 0, 1), np.float32), vary(rng, (80, 72, 62), 10), 0.35)
+        canvas.paint(np.clip(dirt, 0, 1), vary(rng, (80, 72, 62), 10), 0.35)
 
 
-def ink_on(rng: np.random.Generator, ground: FloatArray, min_contrast: float) -> FloatArray:
+def ink_on(rng: np.random.Generator, ground: Field, min_contrast: float) -> Field:
     """Choose a colour for digits that stands out from the ground, `[3]`, by `min_contrast` of brightness."""
     behind = luma(ground)
     for _ in range(12):
@@ -158,7 +157,7 @@ def ink_on(rng: np.random.Generator, ground: FloatArray, min_contrast: float) ->
     return np.full(3, 232.0 if behind < 128 else 26.0, np.float32)
 
 
-def paint_on(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: FloatArray) -> None:
+def paint_on(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
     """Paint or print digits; old paint wears off in patches."""
     ink = canvas.ink(glyphs)
     if rng.random() < 0.22:
@@ -167,10 +166,10 @@ def paint_on(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], 
     if rng.random() < 0.12:
         edge = np.clip(canvas.softened(canvas.ink(glyphs), 0.035) * 2.4, 0, 1)
         canvas.paint(edge, _opposite(rng, colour))
-    canvas.paint(np.asarray(ink, np.float32), colour, float(rng.uniform(0.75, 1.0)))
+    canvas.paint(ink, colour, float(rng.uniform(0.75, 1.0)))
 
 
-def screw_on(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: FloatArray) -> None:
+def screw_on(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
     """Mount digits of some thickness, each by itself: a shadow, sides, and light on the edges."""
     ink = canvas.ink(glyphs)
     if rng.random() < 0.75:
@@ -186,7 +185,7 @@ def screw_on(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], 
     canvas.pixels += (light * rng.uniform(5, 70))[..., None]
 
 
-def emboss(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: FloatArray) -> None:
+def emboss(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
     """Press or carve digits into the ground: only light and shadow, with or without a little paint."""
     ink = canvas.ink(glyphs)
     raised = 1 if rng.random() < 0.5 else -1
@@ -198,19 +197,19 @@ def emboss(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], co
     canvas.pixels += (light * raised * rng.uniform(35, 90))[..., None]
 
 
-def outline(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: FloatArray) -> None:
+def outline(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
     """Draw hollow digits: their edge in one colour, their inside in another or none."""
     ink = canvas.ink(glyphs)
     soft = canvas.softened(ink, rng.uniform(0.02, 0.035))
-    canvas.paint(np.asarray(np.clip(soft * 3.0, 0, 1), np.float32), colour)
-    inner = np.asarray(np.clip(soft * 4 - 2.9, 0, 1), np.float32)
+    canvas.paint(np.clip(soft * 3.0, 0, 1), colour)
+    inner = np.clip(soft * 4 - 2.9, 0, 1)
     canvas.paint(inner, _opposite(rng, colour), float(rng.uniform(0.4, 1)))
 
 
-Mounting = Callable[[np.random.Generator, Canvas, Sequence[Glyph], FloatArray], None]
+Mounting = Callable[[np.random.Generator, Canvas, Sequence[Glyph], Field], None]
 
 
-def _sheen(rng: np.random.Generator, canvas: Canvas, colour: FloatArray) -> FloatArray:
+def _sheen(rng: np.random.Generator, canvas: Canvas, colour: Field) -> Field:
     """Return a colour that runs from top to bottom and in patches, as on metal, `[H, W, 3]`."""
     height = canvas.size_hw[0]
     run = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None] * rng.uniform(-22, 22)
@@ -218,7 +217,7 @@ def _sheen(rng: np.random.Generator, canvas: Canvas, colour: FloatArray) -> Floa
     return np.asarray(colour + run + patches, np.float32)
 
 
-def _opposite(rng: np.random.Generator, colour: FloatArray) -> FloatArray:
+def _opposite(rng: np.random.Generator, colour: Field) -> Field:
     """Return white for dark colours and dark for bright ones, roughly."""
     tone = rng.uniform(170, 245) if colour.mean() < 128 else rng.uniform(10, 70)
     return np.full(3, tone, np.float32)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from digitspot.boxes import clip_boxes
-from digitspot.synth.canvas import Box, Canvas
-from digitspot.synth.lettering import Face, FontFace, Glyph, Stencil
+from digitspot.synth.canvas import Box, Canvas, one_of
+from digitspot.synth.lettering import Face, FontFace, Glyph, Stencil, box_around
 from digitspot.synth.strokes import choose_strokes
 from digitspot.synth.typefaces import Typeface
 from digitspot.types import DoubleArray, FloatArray, IntArray
@@ -73,8 +73,7 @@ class Viewpoint:
         """Return the part of the scene that the image shows, with a little around."""
         height, width = self.size_hw
         xs, ys = np.meshgrid(np.linspace(0, width, 13), np.linspace(0, height, 5))
-        points = self.find(np.stack([xs.ravel(), ys.ravel()], axis=1))
-        (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        left, top, right, bottom = box_around(self.find(np.stack([xs.ravel(), ys.ravel()], axis=1)))
         spare = 0.03 * (bottom - top) + 0.05
         return left - spare, top - spare, right + spare, bottom + spare
 
@@ -211,7 +210,7 @@ class Scene:
     @property
     def boxes(self) -> FloatArray:
         """The tight box of each labelled digit's ink, float32 `[N, 4]`, in pixels of the image."""
-        boxes = [tight_box(self.view.look(glyph.outline)) for glyph in self.labelled]
+        boxes = [box_around(self.view.look(glyph.outline)) for glyph in self.labelled]
         return np.array(boxes, np.float32).reshape(-1, 4)
 
     @property
@@ -239,16 +238,27 @@ def _loosened(boxes: FloatArray) -> FloatArray:
     return np.stack(grown, axis=1).astype(np.float32)
 
 
-def tight_box(points: DoubleArray) -> tuple[float, float, float, float]:
-    """Return the box around points `[N, 2]`."""
-    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    return left, top, right, bottom
-
-
 def choose_pixels(rng: np.random.Generator, framing: Framing) -> float:
     """Choose how many pixels high a digit is."""
     height = framing.digit_height * math.exp(rng.normal(0, framing.height_spread))
     return float(np.clip(height, 11, 130))
+
+
+def stage(
+    rng: np.random.Generator,
+    framing: Framing,
+    pixels: float,
+    points: DoubleArray,
+    *,
+    tilt: float,
+    bend: Bend | None = None,
+) -> tuple[Viewpoint, Canvas]:
+    """Choose a view that holds points of the scene, `[N, 2]`, and return it with an empty canvas.
+
+    The arguments are those of `choose_viewpoint` and `frame`.
+    """
+    view = frame(rng, choose_viewpoint(rng, pixels, tilt=tilt, bend=bend), points, framing)
+    return view, canvas_of(rng, view, pixels)
 
 
 def frame(rng: np.random.Generator, view: Viewpoint, points: DoubleArray, framing: Framing) -> Viewpoint:
@@ -256,7 +266,7 @@ def frame(rng: np.random.Generator, view: Viewpoint, points: DoubleArray, framin
 
     The number is near the middle, as in SVHN.
     """
-    left, top, right, bottom = tight_box(view.look(points))
+    left, top, right, bottom = box_around(view.look(points))
     wide, tall = right - left, bottom - top
     more = math.exp(math.log(framing.around) + rng.normal(0, framing.around_spread))
     height = tall * (1.1 + min(more, 7.0))
@@ -288,9 +298,9 @@ def choose_face(rng: np.random.Generator, typefaces: Sequence[Typeface], drawn: 
 def choose_font(rng: np.random.Generator, typefaces: Sequence[Typeface]) -> FontFace:
     """Choose one of the typefaces, every family as often as any other."""
     families = sorted({typeface.family for typeface in typefaces})
-    family = families[int(rng.integers(len(families)))]
+    family = one_of(rng, families)
     members = [typeface for typeface in typefaces if typeface.family == family]
-    return FontFace(members[int(rng.integers(len(members)))], int(rng.choice([0, 0, 0, 2, 4])))
+    return FontFace(one_of(rng, members), int(rng.choice([0, 0, 0, 2, 4])))
 
 
 def numbered(glyphs: Sequence[Glyph], number: int) -> list[Glyph]:

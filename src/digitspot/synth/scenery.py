@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from digitspot.synth.canvas import Box, Canvas, inset, luma, pick, vary
+from digitspot.synth.canvas import Box, Canvas, Field, inset, luma, one_of, pick, vary
 from digitspot.synth.lettering import Face, extent, moved, scaled, set_line
 from digitspot.synth.surfaces import (
     WALL_COLOURS,
@@ -20,7 +20,6 @@ from digitspot.synth.surfaces import (
     plaster,
     sky,
 )
-from digitspot.types import FloatArray
 
 WORDS = (
     "RUE", "WAY", "FARM", "PARK", "NEW", "YARD", "MAYFAIR", "MAKER", "FUMER", "THE", "HEATHER", "VERTE",
@@ -53,8 +52,8 @@ def furnish(rng: np.random.Generator, canvas: Canvas, keep: Box, lettering: Face
         _cable(rng, canvas, keep)
 
 
-def _texture(rng: np.random.Generator, canvas: Canvas, textures: tuple[Texture, ...]) -> FloatArray:
-    return textures[int(rng.integers(len(textures)))](rng, canvas.size_hw, canvas.scale)
+def _texture(rng: np.random.Generator, canvas: Canvas, textures: tuple[Texture, ...]) -> Field:
+    return one_of(rng, textures)(rng, canvas.size_hw, canvas.scale)
 
 
 def _divide(rng: np.random.Generator, canvas: Canvas, keep: Box) -> None:
@@ -63,7 +62,7 @@ def _divide(rng: np.random.Generator, canvas: Canvas, keep: Box) -> None:
     far = 50.0
     sides = ("left", "right", "left", "right", "top", "bottom")
     for _ in range(1 + int(rng.random() < 0.35)):
-        side = sides[int(rng.integers(len(sides)))]
+        side = one_of(rng, sides)
         near = 0.08 + abs(rng.normal(0, 0.9))
         if side == "left":
             edge = min(keep[0] - near, left + 0.75 * max(0.0, keep[0] - left))
@@ -192,7 +191,7 @@ def _bush(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float
     cover = canvas.ellipse(_away((-half_x, -half_y, half_x, half_y), position))
     texture = foliage(rng, canvas.size_hw, canvas.scale)
     ragged = np.clip(canvas.softened(cover, 0.3) * 2 - 0.7 + (texture[..., 1] - 90) / 200, 0, 1)
-    canvas.paint(np.asarray(np.round(ragged), np.float32), texture)
+    canvas.paint(np.round(ragged), texture)
 
 
 def _poster(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
@@ -231,7 +230,7 @@ def write_word(
     rng: np.random.Generator, canvas: Canvas, face: Face, keep: Box | None = None, size: float = 0.8
 ) -> None:
     """Write a word without look-alikes of digits, in the middle or on one side of what is kept free."""
-    word = WORDS[int(rng.integers(len(WORDS)))]
+    word = one_of(rng, WORDS)
     line = [scaled(glyph, size) for glyph in set_line(face, word, tracking=float(rng.uniform(0, 0.1)))]
     if keep is not None:
         half_x, half_y = extent(line)[2] + 0.25, extent(line)[3] + 0.1

@@ -11,11 +11,10 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from digitspot.synth.canvas import Colour, pick, vary
-from digitspot.types import FloatArray
+from digitspot.synth.canvas import Colour, Field, one_of, pick, vary
 
 Size = tuple[int, int]
-Texture = Callable[[np.random.Generator, Size, float], FloatArray]
+Texture = Callable[[np.random.Generator, Size, float], Field]
 
 WALL_COLOURS: tuple[Colour, ...] = (
     (205, 196, 178), (226, 222, 214), (150, 146, 140), (186, 160, 122), (112, 116, 120), (212, 206, 196),
@@ -37,7 +36,7 @@ WOOD_COLOURS: tuple[Colour, ...] = (
 LEAF_COLOURS: tuple[Colour, ...] = ((62, 84, 40), (88, 104, 50), (48, 62, 38), (120, 120, 60), (70, 92, 64))
 
 
-def draw_wall(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def draw_wall(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Draw one of the walls, stained."""
     kind = WALLS[rng.choice(len(WALLS), p=WALL_PROBABILITIES)]
     wall = kind(rng, size_hw, scale)
@@ -48,9 +47,7 @@ def draw_wall(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArr
     return np.asarray(wall, np.float32)
 
 
-def clouds(
-    rng: np.random.Generator, size_hw: Size, cell: float, cell_across: float | None = None
-) -> FloatArray:
+def clouds(rng: np.random.Generator, size_hw: Size, cell: float, cell_across: float | None = None) -> Field:
     """Return smooth noise of mean 0 and deviation about 1, `[H, W, 1]`.
 
     Args:
@@ -66,7 +63,7 @@ def clouds(
     return np.asarray(smooth, np.float32)[..., None]
 
 
-def grain(rng: np.random.Generator, size_hw: Size, cell: float, octaves: int = 3) -> FloatArray:
+def grain(rng: np.random.Generator, size_hw: Size, cell: float, octaves: int = 3) -> Field:
     """Return noise of several sizes at once, the largest `cell` pixels wide, `[H, W, 1]`."""
     field = clouds(rng, size_hw, cell)
     for octave in range(1, octaves):
@@ -74,10 +71,10 @@ def grain(rng: np.random.Generator, size_hw: Size, cell: float, octaves: int = 3
         if size < 1:
             break
         field = field + clouds(rng, size_hw, size) * 0.65**octave
-    return np.asarray(field, np.float32)
+    return field
 
 
-def streaks(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def streaks(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Return what rain leaves, `[H, W, 1]` in 0..1: stripes that run down and fade."""
     height = size_hw[0]
     across = clouds(rng, size_hw, height, scale * rng.uniform(0.15, 0.6))
@@ -85,7 +82,7 @@ def streaks(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray
     return np.asarray(np.clip(across - 0.3, 0, 1.2) * along, np.float32)
 
 
-def plain(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def plain(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Paint, running a little from one shade into another."""
     height, width = size_hw
     ys, xs = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None, :]
@@ -93,22 +90,22 @@ def plain(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
     return np.asarray(pick(rng, WALL_COLOURS) + slope[..., None], np.float32)
 
 
-def plaster(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def plaster(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Rough plaster lit from the side."""
     bumps = grain(rng, size_hw, max(1.5, scale * rng.uniform(0.05, 0.3)), octaves=4)
     lit = bumps - np.roll(bumps, (1, 1), (0, 1))
     field = pick(rng, WALL_COLOURS) + lit * rng.uniform(3, 14) + bumps * rng.uniform(0, 4)
-    return np.asarray(field, np.float32)
+    return field
 
 
-def pebbledash(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def pebbledash(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Pebbles of two colours thrown at a wall."""
     speck = clouds(rng, size_hw, max(1.2, scale * rng.uniform(0.02, 0.05)))
     base, other = pick(rng, WALL_COLOURS), rng.normal(0, 15)
     return np.asarray(base + np.clip(speck, -1.5, 1.5) * other + rng.normal(0, 4, 3) * speck, np.float32)
 
 
-def concrete(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def concrete(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Concrete or old render: patches, pores, now and then a crack."""
     shade = float(rng.uniform(70, 200))
     field = vary(rng, (int(shade + 4), int(shade), int(shade - 8)), 6) + grain(rng, size_hw, scale * 1.5) * 7
@@ -130,7 +127,7 @@ def _crack(rng: np.random.Generator, draw: ImageDraw.ImageDraw, size_hw: Size, s
     draw.line(points, 255, max(1, round(scale * 0.03)))
 
 
-def bricks(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def bricks(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Courses of bricks, each of its own shade; sometimes all of them painted over."""
     course, ratio = scale * rng.uniform(0.38, 1.0), rng.uniform(2.0, 3.3)
     base = pick(rng, BRICK_COLOURS)
@@ -144,7 +141,7 @@ def bricks(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
     )
 
 
-def blocks(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def blocks(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Large stones with thin joints."""
     base = pick(rng, WALL_COLOURS[:4] + WALL_COLOURS[14:17])
     course = scale * rng.uniform(1.4, 3.5)
@@ -152,12 +149,12 @@ def blocks(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
     return _courses(rng, size_hw, course, course * rng.uniform(1.2, 2.4), joint, base, base - 45, 7.0)
 
 
-def tiles(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def tiles(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Ceramic tiles, joint above joint."""
     side, base = scale * rng.uniform(0.6, 2.2), pick(rng, WALL_COLOURS)
     joint, mortar = scale * rng.uniform(0.03, 0.08), base + rng.choice([-40, 40])
     field = _courses(rng, size_hw, side, side * rng.uniform(0.8, 2), joint, base, mortar, 4.0, bond=0.0)
-    return np.asarray(field + clouds(rng, size_hw, scale * 3) * 8, np.float32)
+    return field + clouds(rng, size_hw, scale * 3) * 8
 
 
 def _courses(
@@ -166,11 +163,11 @@ def _courses(
     course: float,
     brick: float,
     joint: float,
-    base: FloatArray,
-    mortar: FloatArray,
+    base: Field,
+    mortar: Field,
     spread: float,
     bond: float = 0.5,
-) -> FloatArray:
+) -> Field:
     """Lay bricks of the given sizes in pixels, every other course shifted by `bond` of a brick."""
     height, width = size_hw
     course, brick, joint = max(3.0, course), max(6.0, brick), max(0.6, joint)
@@ -195,7 +192,7 @@ def _courses(
     return np.asarray(field + rough, np.float32)
 
 
-def boards(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def boards(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Boards side by side: siding with a shadow below each, or planks with grain."""
     height, width = size_hw
     upright = rng.random() < 0.4
@@ -214,7 +211,7 @@ def boards(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
     return np.asarray(field.transpose(1, 0, 2) if upright else field, np.float32)
 
 
-def metal(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def metal(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Sheet metal: brushed, or folded into ribs like a garage door."""
     height, width = size_hw
     tone = float(rng.uniform(60, 210))
@@ -230,7 +227,7 @@ def metal(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
     return np.asarray(field, np.float32)
 
 
-def foliage(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def foliage(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Leaves, lit and in the shade of others."""
     colour = pick(rng, LEAF_COLOURS)
     leaf = max(1.5, scale * rng.uniform(0.12, 0.35))
@@ -242,7 +239,7 @@ def foliage(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray
     return np.asarray(field, np.float32)
 
 
-def glass(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def glass(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """A window: dark, with what it reflects, or lit."""
     colour = vary(rng, (48, 56, 64) if rng.random() < 0.75 else (150, 160, 170), 18)
     field = colour + clouds(rng, size_hw, scale * rng.uniform(1, 3)) * rng.uniform(4, 24)
@@ -253,7 +250,7 @@ def glass(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
     )
 
 
-def sky(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def sky(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Sky, brighter towards the bottom, with clouds."""
     top, bottom = vary(rng, (150, 178, 214), 20), vary(rng, (216, 222, 230), 14)
     along = np.linspace(0, 1, size_hw[0])[:, None, None]
@@ -262,16 +259,16 @@ def sky(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
     return np.asarray(field + (240 - field) * cover, np.float32)
 
 
-def pavement(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def pavement(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """Asphalt or gravel."""
     tone = float(rng.uniform(70, 150))
     field = vary(rng, (int(tone), int(tone), int(tone)), 5) + grain(rng, size_hw, max(1.3, scale * 0.1)) * 7
-    return np.asarray(field, np.float32)
+    return field
 
 
-def bars(rng: np.random.Generator, size_hw: Size, scale: float) -> FloatArray:
+def bars(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     """A fence or a gate: bars before something dark or green."""
-    behind = (foliage, glass, plain)[rng.integers(3)](rng, size_hw, scale) * rng.uniform(0.35, 0.9)
+    behind = one_of(rng, (foliage, glass, plain))(rng, size_hw, scale) * rng.uniform(0.35, 0.9)
     step = max(4.0, scale * rng.uniform(0.5, 1.6))
     position = (np.arange(size_hw[1]) + rng.uniform(0, step)) % step / step
     bar = ((position < rng.uniform(0.12, 0.5)) * 1.0)[None, :, None]
@@ -286,6 +283,6 @@ WALLS: tuple[Texture, ...] = (
 WALL_PROBABILITIES = (0.26, 0.15, 0.04, 0.08, 0.2, 0.05, 0.02, 0.11, 0.05, 0.01, 0.03)
 
 
-def _rgb(colour: FloatArray) -> tuple[int, int, int]:
+def _rgb(colour: Field) -> tuple[int, int, int]:
     red, green, blue = np.clip(colour, 0, 255).astype(int).tolist()
     return red, green, blue
