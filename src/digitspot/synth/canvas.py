@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
 from digitspot.synth.lettering import Glyph
@@ -22,7 +23,7 @@ Colour = tuple[int, int, int]
 T = TypeVar("T")
 
 
-def one_of(rng: np.random.Generator, items: Sequence[T]) -> T:
+def one_of(rng: Generator, items: Sequence[T]) -> T:
     """Choose one of some things, each as often as any other."""
     return items[int(rng.integers(len(items)))]
 
@@ -57,17 +58,22 @@ class Canvas:
         height, width = self.size_hw
         return (*self.corner, self.corner[0] + width / self.scale, self.corner[1] + height / self.scale)
 
+    @property
+    def from_scene(self) -> DoubleArray:
+        """The matrix `[3, 3]` from the scene to pixels of the canvas."""
+        (x, y), scale = self.corner, self.scale
+        return np.array([[scale, 0, -x * scale], [0, scale, -y * scale], [0, 0, 1]])
+
     def rectangle(self, box: Box, radius: float = 0.0, line: float | None = None) -> Field:
         """Return the coverage `[H, W]` of a rectangle with round corners, or of its outline `line` wide."""
         layer = Image.new("L", self.size_hw[::-1])
         pixel_box = self._pixels(box)
-        if pixel_box[2] <= pixel_box[0] or pixel_box[3] <= pixel_box[1]:
-            return _coverage(layer)
-        draw, corner = ImageDraw.Draw(layer), max(0.0, radius) * self.scale
-        if line is None:
-            draw.rounded_rectangle(pixel_box, corner, fill=255)
-        else:
-            draw.rounded_rectangle(pixel_box, corner, outline=255, width=max(1, round(line * self.scale)))
+        if pixel_box[2] > pixel_box[0] and pixel_box[3] > pixel_box[1]:
+            draw, corner = ImageDraw.Draw(layer), max(0.0, radius) * self.scale
+            if line is None:
+                draw.rounded_rectangle(pixel_box, corner, fill=255)
+            else:
+                draw.rounded_rectangle(pixel_box, corner, outline=255, width=self._width(line))
         return _coverage(layer)
 
     def ellipse(self, box: Box, line: float | None = None) -> Field:
@@ -75,7 +81,7 @@ class Canvas:
         layer = Image.new("L", self.size_hw[::-1])
         pixel_box = self._pixels(box)
         if pixel_box[2] > pixel_box[0] and pixel_box[3] > pixel_box[1]:
-            width = 1 if line is None else max(1, round(line * self.scale))
+            width = 1 if line is None else self._width(line)
             fill = 255 if line is None else None
             ImageDraw.Draw(layer).ellipse(pixel_box, fill=fill, outline=255, width=width)
         return _coverage(layer)
@@ -87,7 +93,7 @@ class Canvas:
         if line is None:
             ImageDraw.Draw(layer).polygon(pixels, fill=255)
         else:
-            ImageDraw.Draw(layer).line(pixels, 255, max(1, round(line * self.scale)), joint="curve")
+            ImageDraw.Draw(layer).line(pixels, 255, self._width(line), joint="curve")
         return _coverage(layer)
 
     def ink(self, glyphs: Sequence[Glyph]) -> Field:
@@ -121,15 +127,8 @@ class Canvas:
     def _shape_to_pixels(self, glyph: Glyph) -> DoubleArray:
         """Return the matrix `[3, 3]` from a mask's pixels to the canvas's."""
         to_scene = np.vstack([glyph.transform, [0, 0, 1]])
-        to_canvas = np.array(
-            [
-                [self.scale, 0, -self.corner[0] * self.scale],
-                [0, self.scale, -self.corner[1] * self.scale],
-                [0, 0, 1],
-            ]
-        )
         from_mask = np.array([[1, 0, glyph.shape.left], [0, 1, glyph.shape.top], [0, 0, 1]])
-        return np.asarray(to_canvas @ to_scene @ from_mask, np.float64)
+        return np.asarray(self.from_scene @ to_scene @ from_mask, np.float64)
 
     def paint(self, cover: Field, colour: Field, opacity: float = 1.0) -> None:
         """Lay a colour, `[3]` or `[H, W, 3]`, over what `cover`, `[H, W]`, says."""
@@ -169,14 +168,22 @@ class Canvas:
         image = Image.fromarray((np.clip(cover, 0, 1) * 255).astype(np.uint8))
         return _coverage(image.filter(ImageFilter.GaussianBlur(radius)))
 
-    def relief(self, cover: Field, depth: float) -> Field:
-        """Return how much the edges of a raised shape face the light, `[H, W]`, about -1..1."""
+    def edge_light(self, cover: Field, depth: float, strength: float, *, inside: bool = False) -> None:
+        """Brighten the edges of a raised shape that face the light, and darken the others."""
         soft = self.softened(cover, depth)
-        return self.shifted(soft, -depth) - self.shifted(soft, depth)
+        relief = self.shifted(soft, -depth) - self.shifted(soft, depth)
+        self.pixels += ((relief * cover if inside else relief) * strength)[..., None]
+
+    def disc(self, x: float, y: float, radius: float, line: float | None = None) -> Field:
+        """Return the coverage `[H, W]` of a circle, or of its outline `line` wide."""
+        return self.ellipse((x - radius, y - radius, x + radius, y + radius), line)
 
     def to_pixel(self, x: float, y: float) -> tuple[float, float]:
         """Return a point of the scene in pixels of the canvas."""
         return (x - self.corner[0]) * self.scale, (y - self.corner[1]) * self.scale
+
+    def _width(self, line: float) -> int:
+        return max(1, round(line * self.scale))
 
     def _pixels(self, box: Box) -> tuple[int, int, int, int]:
         left, top = self.to_pixel(box[0], box[1])
@@ -199,13 +206,13 @@ def _coverage(layer: Image.Image) -> Field:
     return np.asarray(layer, np.float32) / 255
 
 
-def vary(rng: np.random.Generator, colour: Colour, spread: float = 12) -> Field:
+def vary(rng: Generator, colour: Colour, spread: float = 12) -> Field:
     """Return a colour near the one given, float32 `[3]` in 0..255: brighter or darker, slightly tinted."""
     varied = np.array(colour, np.float32) + rng.normal(0, spread) + rng.normal(0, spread / 3, 3)
     return np.asarray(np.clip(varied, 0, 255), np.float32)
 
 
-def pick(rng: np.random.Generator, colours: tuple[Colour, ...], spread: float = 12) -> Field:
+def pick(rng: Generator, colours: tuple[Colour, ...], spread: float = 12) -> Field:
     """Choose one of some colours and vary it."""
     return vary(rng, one_of(rng, colours), spread)
 

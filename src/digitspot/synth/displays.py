@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageDraw
 
 from digitspot.synth.canvas import Box, Canvas, Field, corners_of, inset, one_of, pick
@@ -21,7 +22,7 @@ from digitspot.synth.lettering import (
     scaled,
     set_line,
 )
-from digitspot.synth.scene import Framing, Scene, choose_font, choose_pixels, numbered, stage
+from digitspot.synth.scene import Framing, Scene, choose_font, choose_pixels, stage
 from digitspot.synth.surfaces import clouds, draw_wall
 from digitspot.synth.typefaces import Typeface
 
@@ -148,20 +149,14 @@ class DotFace:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Rows:
-    """What stands on a display.
-
-    Attributes:
-        digits: Of all rows.
-        blanks: Every segment or dot of every slot.
-        points: Where points and colons are, `[N, 2]`.
-    """
+    """What stands on a display: digits, all that could light up in each slot, and points `[N, 2]`."""
 
     digits: list[Glyph]
     blanks: list[Glyph]
     points: list[tuple[float, float]]
 
 
-def draw_display(rng: np.random.Generator, typefaces: Sequence[Typeface], framing: Framing) -> Scene:
+def draw_display(rng: Generator, typefaces: Sequence[Typeface], framing: Framing) -> Scene:
     """Draw one or two numbers on a display."""
     face = _choose_face(rng)
     rows = _choose_rows(rng, face)
@@ -180,7 +175,7 @@ def draw_display(rng: np.random.Generator, typefaces: Sequence[Typeface], framin
     return Scene(canvas=canvas, view=view, glyphs=tuple(rows.digits), digit_height=pixels)
 
 
-def _choose_face(rng: np.random.Generator) -> Face:
+def _choose_face(rng: Generator) -> Face:
     if rng.random() < 0.7:
         return SegmentFace(
             width=float(rng.uniform(0.42, 0.66)),
@@ -192,7 +187,7 @@ def _choose_face(rng: np.random.Generator) -> Face:
     return DotFace(fill=float(rng.uniform(0.6, 1.0)), is_round=bool(rng.random() < 0.7))
 
 
-def _choose_rows(rng: np.random.Generator, face: Face) -> _Rows:
+def _choose_rows(rng: Generator, face: Face) -> _Rows:
     """Choose a number, a time, or two numbers in two rows or side by side."""
     kind = int(rng.choice(4, p=(0.55, 0.2, 0.15, 0.1)))
     texts = [_reading(rng)]
@@ -200,30 +195,26 @@ def _choose_rows(rng: np.random.Generator, face: Face) -> _Rows:
         texts = [f"{rng.integers(0, 24):02d}:{rng.integers(0, 60):02d}"]
     elif kind >= 2:
         texts.append(_reading(rng))
-    digits: list[Glyph] = []
-    blanks: list[Glyph] = []
-    points: list[tuple[float, float]] = []
+    rows = _Rows(digits=[], blanks=[], points=[])
     x = y = 0.0
     leading, apart = float(rng.uniform(1.25, 1.7)), float(rng.uniform(0.5, 1.2))
     for number, text in enumerate(texts):
-        row = _row(face, text, x, y)
-        digits += numbered(row.digits, number)
-        blanks += row.blanks
-        points += row.points
+        before = len(rows.blanks)
+        _add_row(rows, face, text, number, x, y)
         if kind == 2:
             y += leading
         else:
-            x = extent(row.blanks)[2] + apart
-    left, top, right, bottom = extent(blanks)
+            x = extent(rows.blanks[before:])[2] + apart
+    left, top, right, bottom = extent(rows.blanks)
     dx, dy = -(left + right) / 2, -(top + bottom) / 2
     return _Rows(
-        digits=[moved(glyph, dx, dy) for glyph in digits],
-        blanks=[moved(glyph, dx, dy) for glyph in blanks],
-        points=[(px + dx, py + dy) for px, py in points],
+        digits=[moved(glyph, dx, dy) for glyph in rows.digits],
+        blanks=[moved(glyph, dx, dy) for glyph in rows.blanks],
+        points=[(px + dx, py + dy) for px, py in rows.points],
     )
 
 
-def _reading(rng: np.random.Generator) -> str:
+def _reading(rng: Generator) -> str:
     digits = "".join(str(digit) for digit in rng.integers(0, 10, int(rng.integers(1, 6))))
     if len(digits) > 2 and rng.random() < 0.4:
         point = int(rng.integers(1, len(digits)))
@@ -231,33 +222,28 @@ def _reading(rng: np.random.Generator) -> str:
     return digits
 
 
-def _row(face: Face, text: str, x: float, y: float) -> _Rows:
-    """Set a row from `x` on, its middle at `y`; a point takes no slot, a colon a third of one."""
-    digits: list[Glyph] = []
-    blanks: list[Glyph] = []
-    points: list[tuple[float, float]] = []
-    step = face.shape(BLANK).advance / 128
+def _add_row(rows: _Rows, face: Face, text: str, number: int, x: float, y: float) -> None:
+    """Set a number from `x` on, its middle at `y`; a point takes no slot, a colon a third of one."""
+    step = face.shape(BLANK).advance / EM
     for character in text:
         if character == ".":
-            points.append((x - step * 0.1, y + 0.46))
+            rows.points.append((x - step * 0.1, y + 0.46))
         elif character == ":":
-            points += [(x + step * 0.08, y - 0.2), (x + step * 0.08, y + 0.2)]
+            rows.points.extend([(x + step * 0.08, y - 0.2), (x + step * 0.08, y + 0.2)])
             x += step * 0.35
         else:
-            digits.append(_glyph_at(face, character, x, y))
-            blanks.append(_glyph_at(face, BLANK, x, y))
+            rows.digits.append(_glyph_at(face, character, number, x, y))
+            rows.blanks.append(_glyph_at(face, BLANK, number, x, y))
             x += step
-    return _Rows(digits=digits, blanks=blanks, points=points)
 
 
-def _glyph_at(face: Face, character: str, x: float, y: float) -> Glyph:
+def _glyph_at(face: Face, character: str, number: int, x: float, y: float) -> Glyph:
     """Place one character with its pen at `x` and its middle at `y`."""
-    shape = face.shape(character)
-    transform = np.array([[1 / 128, 0, x], [0, 1 / 128, y - 0.5]])
-    return Glyph(character=character, shape=shape, transform=transform)
+    transform = np.array([[1 / EM, 0, x], [0, 1 / EM, y - 0.5]])
+    return Glyph(character=character, shape=face.shape(character), transform=transform, number=number)
 
 
-def _case(rng: np.random.Generator, canvas: Canvas, pane: Box, font: FontFace) -> None:
+def _case(rng: Generator, canvas: Canvas, pane: Box, font: FontFace) -> None:
     """Draw the device around the pane, before a wall."""
     canvas.pixels[:] = draw_wall(rng, canvas.size_hw, canvas.scale * 0.7)
     case = (
@@ -267,13 +253,13 @@ def _case(rng: np.random.Generator, canvas: Canvas, pane: Box, font: FontFace) -
     cover = canvas.rectangle(case, rng.uniform(0, 0.3))
     canvas.cast(cover, 0.5, 0.15)
     canvas.paint(cover, pick(rng, CASES))
-    canvas.pixels += (canvas.relief(cover, 0.08) * rng.uniform(10, 50))[..., None]
+    canvas.edge_light(cover, 0.08, rng.uniform(10, 50))
     rim = canvas.rectangle(inset(pane, -0.06), 0.04)
-    canvas.pixels += (canvas.relief(rim, 0.05) * rng.uniform(-60, -10))[..., None]
+    canvas.edge_light(rim, 0.05, rng.uniform(-60, -10))
     for _ in range(int(rng.integers(0, 4))):
         x, y, radius = rng.uniform(case[0], case[2]), case[3] - 0.3, rng.uniform(0.08, 0.2)
         if y - radius > pane[3]:
-            key = canvas.ellipse((x - radius, y - radius, x + radius, y + radius))
+            key = canvas.disc(x, y, radius)
             canvas.paint(key, pick(rng, ((180, 40, 40), (30, 30, 30), (200, 200, 200), (50, 80, 150))))
     if rng.random() < 0.4:
         words = ("KG", "TEMP", "TARA", "MAX", "KW", "ZERO", "NET", "TARE", "PUMP", "HEAT", "GUEST", "HOME")
@@ -293,11 +279,11 @@ def _centred_x(glyphs: Sequence[Glyph]) -> list[Glyph]:
 def _dots(canvas: Canvas, rows: _Rows) -> Field:
     cover = np.zeros(canvas.size_hw, np.float32)
     for x, y in rows.points:
-        cover = np.maximum(cover, canvas.ellipse((x - 0.06, y - 0.06, x + 0.06, y + 0.06)))
+        cover = np.maximum(cover, canvas.disc(x, y, 0.06))
     return cover
 
 
-def _light_up(rng: np.random.Generator, canvas: Canvas, pane: Box, rows: _Rows) -> None:
+def _light_up(rng: Generator, canvas: Canvas, pane: Box, rows: _Rows) -> None:
     """Show bright digits on a dark pane; they glow, and what is not lit can just be seen."""
     colour = pick(rng, LIGHTS, 10)
     tint = colour * rng.uniform(0.0, 0.08) + rng.uniform(8, 40)
@@ -313,7 +299,7 @@ def _light_up(rng: np.random.Generator, canvas: Canvas, pane: Box, rows: _Rows) 
     canvas.pixels += glow[..., None] * colour
 
 
-def _darken(rng: np.random.Generator, canvas: Canvas, pane: Box, rows: _Rows) -> None:
+def _darken(rng: Generator, canvas: Canvas, pane: Box, rows: _Rows) -> None:
     """Show dark digits on liquid crystal, with their shadow on the ground of it, or the other way round."""
     ground = pick(rng, CRYSTALS)
     cover = canvas.rectangle(pane, 0.03)

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageFilter
 
 from digitspot.synth.canvas import Field
@@ -34,7 +35,7 @@ INDOORS = Exposure(blur=0.8, light=0.5)
 NEAR = Exposure(blur=0.4, noise=0.7, light=0.8)
 
 
-def expose(rng: np.random.Generator, scene: Image.Image, digit_height: float, how: Exposure) -> ImageArray:
+def expose(rng: Generator, scene: Image.Image, digit_height: float, how: Exposure) -> ImageArray:
     """Image a scene: light, exposure, lens, sensor, JPEG.
 
     Args:
@@ -48,7 +49,7 @@ def expose(rng: np.random.Generator, scene: Image.Image, digit_height: float, ho
     return _capture(rng, image, digit_height, how)
 
 
-def _light(rng: np.random.Generator, scene: Field, digit_height: float, amount: float) -> Field:
+def _light(rng: Generator, scene: Field, digit_height: float, amount: float) -> Field:
     """Let the light fall off to one side, shadows lie across, and something glare."""
     size_hw = (scene.shape[0], scene.shape[1])
     light = 1 + rng.uniform(0, 0.2) * amount * _ramp(size_hw, rng.uniform(0, 2 * math.pi))
@@ -72,14 +73,14 @@ def _ramp(size_hw: tuple[int, int], direction: float) -> Field:
     return xs * math.cos(direction) + ys * math.sin(direction)
 
 
-def _glare(rng: np.random.Generator, size_hw: tuple[int, int]) -> Field:
+def _glare(rng: Generator, size_hw: tuple[int, int]) -> Field:
     """Return a soft bright spot, `[H, W]` in 0..1."""
     ys = np.linspace(-1, 1, size_hw[0])[:, None] - rng.uniform(-1, 1)
     xs = np.linspace(-1, 1, size_hw[1])[None, :] - rng.uniform(-1, 1)
     return np.exp(-(xs**2 * rng.uniform(2, 20) + ys**2 * rng.uniform(1, 8)))
 
 
-def _develop(rng: np.random.Generator, image: Field) -> Field:
+def _develop(rng: Generator, image: Field) -> Field:
     """Choose exposure, contrast, saturation and white balance; haze lifts the dark parts."""
     grey = image @ np.array([0.299, 0.587, 0.114], np.float32)
     image = grey[..., None] + (image - grey[..., None]) * rng.uniform(0.5, 1.4)
@@ -92,7 +93,7 @@ def _develop(rng: np.random.Generator, image: Field) -> Field:
     return np.asarray(np.where(image > 215, 215 + (image - 215) * 0.55, image), np.float32)
 
 
-def _capture(rng: np.random.Generator, image: Field, digit_height: float, how: Exposure) -> ImageArray:
+def _capture(rng: Generator, image: Field, digit_height: float, how: Exposure) -> ImageArray:
     """Pass through lens and sensor at the camera's own resolution, then enlarge to the image's.
 
     Street cameras see a digit some 8 to 15 pixels high, and what is published was enlarged, with the noise
@@ -123,7 +124,7 @@ def _capture(rng: np.random.Generator, image: Field, digit_height: float, how: E
     return np.asarray(pil, np.uint8)
 
 
-def _fringe(rng: np.random.Generator, pil: Image.Image) -> Image.Image:
+def _fringe(rng: Generator, pil: Image.Image) -> Image.Image:
     """Shift red against blue by a part of a pixel, as cheap lenses do: edges get coloured seams."""
     dx, dy = np.clip(rng.normal(0, 0.32, 2), -1, 1).tolist()
     pixels = np.asarray(pil, np.float32)
@@ -142,24 +143,20 @@ def _shift(band: Field, dx: float, dy: float) -> Field:
     return padded[1:-1, 1:-1]
 
 
-def _move(rng: np.random.Generator, pil: Image.Image, length: float) -> Image.Image:
+def _move(rng: Generator, pil: Image.Image, length: float) -> Image.Image:
     """Move the camera during the exposure, by `length` pixels in any direction."""
     angle, steps = rng.uniform(0, math.pi), 5
     pixels = np.asarray(pil, np.float32)
+    padded = np.pad(pixels, ((4, 4), (4, 4), (0, 0)), mode="edge")
     total = np.zeros_like(pixels)
     for step in np.linspace(-0.5, 0.5, steps):
-        dx, dy = round(math.cos(angle) * length * step), round(math.sin(angle) * length * step)
-        total += np.pad(pixels, ((4, 4), (4, 4), (0, 0)), mode="edge")[
-            4 + _near(dy) : 4 + _near(dy) + pixels.shape[0], 4 + _near(dx) : 4 + _near(dx) + pixels.shape[1]
-        ]
+        x = 4 + max(-4, min(4, round(math.cos(angle) * length * step)))
+        y = 4 + max(-4, min(4, round(math.sin(angle) * length * step)))
+        total += padded[y : y + pixels.shape[0], x : x + pixels.shape[1]]
     return Image.fromarray((total / steps).astype(np.uint8))
 
 
-def _near(shift: int) -> int:
-    return max(-4, min(4, shift))
-
-
-def _add_noise(rng: np.random.Generator, pil: Image.Image, amount: float) -> Image.Image:
+def _add_noise(rng: Generator, pil: Image.Image, amount: float) -> Image.Image:
     """Add the sensor's noise, more of it in brightness than in colour, and more in the dark."""
     pixels = np.asarray(pil, np.float32)
     strength = abs(rng.normal(0, 4.0)) * amount

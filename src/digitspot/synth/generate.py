@@ -5,22 +5,24 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from digitspot.errors import ConfigError
 from digitspot.synth.canvas import one_of
 from digitspot.synth.displays import DISPLAY_FRAMING, draw_display
 from digitspot.synth.exposure import INDOORS, NEAR, STREET, Exposure, expose
-from digitspot.synth.houses import draw_house, draw_plate
+from digitspot.synth.houses import PLATES, draw_house
 from digitspot.synth.jerseys import JERSEY_FRAMING, draw_jersey
 from digitspot.synth.meters import METER_FRAMING, draw_meter
 from digitspot.synth.scene import CLOSE, WIDE, Framing, Scene
 from digitspot.synth.typefaces import TEST_TYPEFACES, TRAIN_TYPEFACES, Typeface
 from digitspot.types import FloatArray, ImageArray, IntArray
 
-Draw = Callable[[np.random.Generator, Sequence[Typeface], Framing], Scene]
+Draw = Callable[[Generator, Sequence[Typeface], Framing], Scene]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,13 +31,11 @@ class Generated:
 
     Attributes:
         image: uint8 `[H, W, 3]`.
-        numbers: What can be read, the digits of each in its order; empty where there is no number.
         boxes: float32 `[N, 4]` of each digit, number after number.
         labels: int64 `[N]`, digit + 1.
     """
 
     image: ImageArray
-    numbers: tuple[str, ...]
     boxes: FloatArray
     labels: IntArray
 
@@ -60,7 +60,7 @@ DOMAINS = {
     "meters": Domain(draw=draw_meter, framings=(METER_FRAMING,), exposure=INDOORS),
     "displays": Domain(draw=draw_display, framings=(DISPLAY_FRAMING,), exposure=INDOORS),
     "jerseys": Domain(draw=draw_jersey, framings=(JERSEY_FRAMING,), exposure=STREET),
-    "plates": Domain(draw=draw_plate, framings=(CLOSE,), exposure=NEAR),
+    "plates": Domain(draw=partial(draw_house, style=PLATES), framings=(CLOSE,), exposure=NEAR),
 }
 MIXED = "mixed"
 """The name for houses, meters, displays and jerseys in turn."""
@@ -162,12 +162,4 @@ def make_image(seed: int, split: str, index: int, subject: Subject) -> Generated
     flat = scene.view.image(scene.canvas)
     image = expose(rng, flat, scene.digit_height, domain.exposure)
     boxes = scene.loose_boxes if subject.loose else scene.boxes
-    return Generated(image=image, numbers=numbers_of(scene), boxes=boxes, labels=scene.labels)
-
-
-def numbers_of(scene: Scene) -> tuple[str, ...]:
-    """Return the numbers that a scene shows."""
-    texts: dict[int, str] = {}
-    for glyph in scene.labelled:
-        texts[glyph.number] = texts.get(glyph.number, "") + glyph.character
-    return tuple(texts.values())
+    return Generated(image=image, boxes=boxes, labels=scene.labels)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.random import Generator
 
 from digitspot.synth import lettering
 from digitspot.synth.canvas import Box, Canvas, Field, corners_of, luma, one_of
@@ -84,17 +85,10 @@ PLATES = Style(
 """Numbers in type, in a line, mostly on plates: learnt in minutes, for trying things out."""
 
 
-def draw_house(rng: np.random.Generator, typefaces: Sequence[Typeface], framing: Framing) -> Scene:
+def draw_house(
+    rng: Generator, typefaces: Sequence[Typeface], framing: Framing, style: Style = STREETS
+) -> Scene:
     """Draw a house number, or in a few images a word or nothing."""
-    return _draw(rng, typefaces, framing, STREETS)
-
-
-def draw_plate(rng: np.random.Generator, typefaces: Sequence[Typeface], framing: Framing) -> Scene:
-    """Draw a house number that is easy to read."""
-    return _draw(rng, typefaces, framing, PLATES)
-
-
-def _draw(rng: np.random.Generator, typefaces: Sequence[Typeface], framing: Framing, style: Style) -> Scene:
     number = choose_number(rng)
     face = choose_face(rng, typefaces, style.drawn)
     glyphs = [] if number is None else _arrange(rng, face, number, style)
@@ -118,7 +112,7 @@ def _draw(rng: np.random.Generator, typefaces: Sequence[Typeface], framing: Fram
     return Scene(canvas=canvas, view=view, glyphs=tuple(glyphs), digit_height=pixels)
 
 
-def choose_number(rng: np.random.Generator) -> str | None:
+def choose_number(rng: Generator) -> str | None:
     """Choose a number of one to five digits, or none; low ones are common, as short streets are."""
     if rng.random() < NO_NUMBER_SHARE:
         return None
@@ -131,7 +125,7 @@ def choose_number(rng: np.random.Generator) -> str | None:
     return str(int(rng.integers(low, high)))
 
 
-def _arrange(rng: np.random.Generator, face: Face, number: str, style: Style) -> list[Glyph]:
+def _arrange(rng: Generator, face: Face, number: str, style: Style) -> list[Glyph]:
     """Set a number: nearly always in a line."""
     layout = "line"
     if rng.random() < style.unusual:
@@ -158,7 +152,7 @@ def _arrange(rng: np.random.Generator, face: Face, number: str, style: Style) ->
     return lettering.centred(line)
 
 
-def _with_letter(rng: np.random.Generator, face: Face, glyphs: Sequence[Glyph]) -> list[Glyph]:
+def _with_letter(rng: Generator, face: Face, glyphs: Sequence[Glyph]) -> list[Glyph]:
     """Add a letter behind a number, as high or smaller; rarely before it."""
     word = set_line(face, one_of(rng, LETTERS))
     size = float(rng.choice([1.0, rng.uniform(0.4, 0.8)]))
@@ -170,9 +164,7 @@ def _with_letter(rng: np.random.Generator, face: Face, glyphs: Sequence[Glyph]) 
     return lettering.centred([*glyphs, *(moved(glyph, x, y) for glyph in word)])
 
 
-def _two_numbers(
-    rng: np.random.Generator, face: Face, number: str, squeeze: float, below: bool
-) -> list[Glyph]:
+def _two_numbers(rng: Generator, face: Face, number: str, squeeze: float, below: bool) -> list[Glyph]:
     """Set two numbers, one below the other or beside it."""
     first = lettering.set_line(face, number, squeeze=squeeze)
     other = str(int(rng.integers(1, 10 ** int(rng.integers(1, 4)))))
@@ -186,7 +178,7 @@ def _two_numbers(
 
 
 def _fix(
-    rng: np.random.Generator,
+    rng: Generator,
     canvas: Canvas,
     glyphs: Sequence[Glyph],
     plate: tuple[Box, str] | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.random import Generator
 
 from digitspot.synth import lettering
 from digitspot.synth.canvas import Canvas, Colour, Field, luma, one_of, pick, vary
@@ -25,7 +26,7 @@ SKIN: tuple[Colour, ...] = ((224, 178, 148), (196, 140, 104), (140, 92, 64), (88
 HAIR: tuple[Colour, ...] = ((40, 30, 26), (90, 62, 40), (170, 130, 80), (24, 22, 22))
 
 
-def draw_jersey(rng: np.random.Generator, typefaces: Sequence[Typeface], framing: Framing) -> Scene:
+def draw_jersey(rng: Generator, typefaces: Sequence[Typeface], framing: Framing) -> Scene:
     """Draw a player's number."""
     number = str(int(rng.integers(0, 100))) if rng.random() < 0.97 else "00"
     face = choose_face(rng, typefaces, drawn=0.5)
@@ -53,7 +54,7 @@ def draw_jersey(rng: np.random.Generator, typefaces: Sequence[Typeface], framing
     return Scene(canvas=canvas, view=view, glyphs=tuple(line), digit_height=pixels)
 
 
-def _other(rng: np.random.Generator, colour: Field) -> Field:
+def _other(rng: Generator, colour: Field) -> Field:
     """Choose a team colour that stands out from another."""
     for _ in range(12):
         other = pick(rng, TEAM_COLOURS, 8)
@@ -62,7 +63,7 @@ def _other(rng: np.random.Generator, colour: Field) -> Field:
     return np.full(3, 238.0 if luma(colour) < 128 else 22.0, np.float32)
 
 
-def _field(rng: np.random.Generator, canvas: Canvas) -> None:
+def _field(rng: Generator, canvas: Canvas) -> None:
     """Draw grass, a crowd or a hall, out of focus."""
     kind = int(rng.choice(3, p=(0.45, 0.3, 0.25)))
     if kind == 0:
@@ -81,7 +82,7 @@ def _field(rng: np.random.Generator, canvas: Canvas) -> None:
         canvas.pixels[:] = (plain if rng.random() < 0.7 else foliage)(rng, canvas.size_hw, canvas.scale * 2)
 
 
-def _ground(rng: np.random.Generator, canvas: Canvas) -> None:
+def _ground(rng: Generator, canvas: Canvas) -> None:
     """Put the field before the crowd, with boards along its edge."""
     far, edge = 60.0, float(rng.uniform(-1, 2.5))
     ground = vary(rng, (84, 122, 58) if rng.random() < 0.7 else (170, 120, 76), 14)
@@ -93,7 +94,7 @@ def _ground(rng: np.random.Generator, canvas: Canvas) -> None:
         canvas.paint(boards, colour + clouds(rng, canvas.size_hw, canvas.scale * 0.7) * 24)
 
 
-def _player(rng: np.random.Generator, canvas: Canvas, cloth: Field) -> Field:
+def _player(rng: Generator, canvas: Canvas, cloth: Field) -> Field:
     """Draw shoulders, arms, neck and head; return where the cloth is, `[H, W]`."""
     half, top = rng.uniform(1.25, 1.8), -rng.uniform(1.1, 1.6)
     skin, far = pick(rng, SKIN), 60.0
@@ -121,12 +122,12 @@ def _player(rng: np.random.Generator, canvas: Canvas, cloth: Field) -> Field:
     return body
 
 
-def _limb(rng: np.random.Generator, canvas: Canvas, cover: Field, colour: Field) -> None:
+def _limb(rng: Generator, canvas: Canvas, cover: Field, colour: Field) -> None:
     """Paint a part of the body, round: lit from one side, darker towards its edges."""
     canvas.paint(canvas.softened(cover, 0.05), colour)
     inner = np.clip(canvas.softened(cover, 0.3) * 2 - 1, 0, 1)
     canvas.pixels *= (1 - cover * (1 - inner) * rng.uniform(0.2, 0.45))[..., None]
-    canvas.pixels += (canvas.relief(cover, 0.25) * cover * rng.uniform(5, 30))[..., None]
+    canvas.edge_light(cover, 0.25, rng.uniform(5, 30), inside=True)
 
 
 def _sleeve(canvas: Canvas, side: int, half: float, top: float) -> Field:
@@ -136,7 +137,7 @@ def _sleeve(canvas: Canvas, side: int, half: float, top: float) -> Field:
     )  # fmt: skip
 
 
-def _stripes(rng: np.random.Generator, canvas: Canvas, body: Field, colour: Field) -> None:
+def _stripes(rng: Generator, canvas: Canvas, body: Field, colour: Field) -> None:
     """Put stripes on the cloth, upright or level."""
     height, width = canvas.size_hw
     step = canvas.scale * rng.uniform(0.4, 1.0)
@@ -145,15 +146,13 @@ def _stripes(rng: np.random.Generator, canvas: Canvas, body: Field, colour: Fiel
     canvas.paint(cover, colour)
 
 
-def _panel(rng: np.random.Generator, canvas: Canvas, line: Sequence[Glyph], cloth: Field) -> None:
+def _panel(rng: Generator, canvas: Canvas, line: Sequence[Glyph], cloth: Field) -> None:
     """Keep striped cloth plain behind the number."""
     left, top, right, bottom = extent(line)
     canvas.paint(canvas.rectangle((left - 0.25, top - 0.2, right + 0.25, bottom + 0.2), 0.05), cloth)
 
 
-def _name(
-    rng: np.random.Generator, canvas: Canvas, font: FontFace, line: Sequence[Glyph], colour: Field
-) -> None:
+def _name(rng: Generator, canvas: Canvas, font: FontFace, line: Sequence[Glyph], colour: Field) -> None:
     """Write a name above the number, on an arc as they are."""
     word = one_of(rng, WORDS)
     size = float(rng.uniform(0.2, 0.34))
@@ -164,7 +163,7 @@ def _name(
     canvas.paint(canvas.ink([moved(glyph, 0.0, top) for glyph in letters]), colour)
 
 
-def _print(rng: np.random.Generator, canvas: Canvas, line: Sequence[Glyph], ink: Field, trim: Field) -> None:
+def _print(rng: Generator, canvas: Canvas, line: Sequence[Glyph], ink: Field, trim: Field) -> None:
     """Print the number, often with a trim around it."""
     cover = canvas.ink(line)
     if rng.random() < 0.5:
@@ -173,7 +172,7 @@ def _print(rng: np.random.Generator, canvas: Canvas, line: Sequence[Glyph], ink:
     canvas.paint(cover, ink, float(rng.uniform(0.85, 1)))
 
 
-def _crease(rng: np.random.Generator, canvas: Canvas, body: Field) -> None:
+def _crease(rng: Generator, canvas: Canvas, body: Field) -> None:
     """Shade the folds of the cloth and the sides of the body."""
     height, width = canvas.size_hw
     cell = canvas.scale * rng.uniform(0.5, 1.1)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageChops, ImageDraw
 
 from digitspot.synth.typefaces import Typeface, font_of_height
@@ -161,17 +162,15 @@ def set_stack(face: Face, text: str, *, squeeze: float = 1.0, leading: float = 1
 
 def bent(glyphs: Sequence[Glyph], radius: float) -> list[Glyph]:
     """Lay a line on an arc: with a positive radius the middle is highest."""
-
-    def on_arc(glyph: Glyph) -> Glyph:
-        outline = glyph.outline
-        middle = float(outline[:, 0].min() + outline[:, 0].max()) / 2
-        angle = middle / radius
-        return turned(moved(glyph, dx=-middle), angle, (0.0, radius))
-
-    return [on_arc(glyph) for glyph in glyphs]
+    result = []
+    for glyph in glyphs:
+        xs = glyph.outline[:, 0]
+        middle = float(xs.min() + xs.max()) / 2
+        result.append(turned(moved(glyph, dx=-middle), middle / radius, (0.0, radius)))
+    return result
 
 
-def uneven(rng: np.random.Generator, glyphs: Sequence[Glyph], amount: float) -> list[Glyph]:
+def uneven(rng: Generator, glyphs: Sequence[Glyph], amount: float) -> list[Glyph]:
     """Shift, turn and scale each character by itself, as nails and hands do; `amount` is about 0 to 1."""
     result = []
     for glyph in glyphs:

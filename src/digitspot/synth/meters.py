@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.random import Generator
 
 from digitspot.synth.canvas import Box, Canvas, Field, corners_of, inset, one_of, pick, vary
 from digitspot.synth.lettering import EM, Face, FontFace, Glyph, make_shape, moved, scaled, set_line
@@ -28,15 +29,7 @@ UNITS = ("KWH", "CUM", "MWH", "KW", "M")
 
 @dataclass(frozen=True, kw_only=True)
 class _Register:
-    """The row of wheels.
-
-    Attributes:
-        digits: What it reads.
-        decimals: How many of them are behind the comma.
-        turn: How far the last wheel has turned to the next digit.
-        pitch: Distance of two wheels.
-        half_height: Of the window.
-    """
+    """The row of wheels: how far the last has turned, the distance of two, and the window's half height."""
 
     digits: str
     decimals: int
@@ -62,7 +55,7 @@ class _Register:
         return turns[::-1]
 
 
-def draw_meter(rng: np.random.Generator, typefaces: Sequence[Typeface], framing: Framing) -> Scene:
+def draw_meter(rng: Generator, typefaces: Sequence[Typeface], framing: Framing) -> Scene:
     """Draw the register of a meter in its face."""
     register = _choose_register(rng)
     face = choose_face(rng, typefaces, drawn=0.35)
@@ -75,7 +68,7 @@ def draw_meter(rng: np.random.Generator, typefaces: Sequence[Typeface], framing:
     return Scene(canvas=canvas, view=view, glyphs=tuple(glyphs), digit_height=pixels)
 
 
-def _choose_register(rng: np.random.Generator) -> _Register:
+def _choose_register(rng: Generator) -> _Register:
     num = int(rng.integers(4, 9))
     digits = "".join(str(digit) for digit in rng.integers(0, 10, num))
     if rng.random() < 0.5:  # a young meter has zeros in front
@@ -96,7 +89,7 @@ def _fit(face: Face, width: float) -> float:
     return min(1.1, width / widest)
 
 
-def _dial(rng: np.random.Generator, canvas: Canvas, window: Box, font: FontFace) -> None:
+def _dial(rng: Generator, canvas: Canvas, window: Box, font: FontFace) -> None:
     """Draw the face of the meter with what is printed on it."""
     texture = (plain, metal)[int(rng.random() < 0.25)](rng, canvas.size_hw, canvas.scale)
     colour = pick(rng, DIALS)
@@ -117,9 +110,7 @@ def _dial(rng: np.random.Generator, canvas: Canvas, window: Box, font: FontFace)
         _pointer(rng, canvas, float(rng.uniform(-2, 2)), window[3] + float(rng.uniform(0.9, 1.8)), dark)
 
 
-def _print(
-    rng: np.random.Generator, canvas: Canvas, font: FontFace, y: float, size: float, colour: Field
-) -> None:
+def _print(rng: Generator, canvas: Canvas, font: FontFace, y: float, size: float, colour: Field) -> None:
     """Print a unit somewhere at a height."""
     x = float(rng.normal(0, 0.8))
     text = one_of(rng, UNITS)
@@ -127,7 +118,7 @@ def _print(
     canvas.paint(canvas.ink(line), colour, 0.85)
 
 
-def _bar_code(rng: np.random.Generator, canvas: Canvas, window: Box) -> None:
+def _bar_code(rng: Generator, canvas: Canvas, window: Box) -> None:
     """Stick a label with a bar code above the window."""
     left, top = window[0] + rng.uniform(-0.5, 2), window[1] - rng.uniform(1.2, 1.8)
     label = canvas.rectangle((left - 0.1, top - 0.05, left + 2.1, top + 0.6))
@@ -139,23 +130,23 @@ def _bar_code(rng: np.random.Generator, canvas: Canvas, window: Box) -> None:
         x += wide + rng.uniform(0.02, 0.08)
 
 
-def _pointer(rng: np.random.Generator, canvas: Canvas, x: float, y: float, colour: Field) -> None:
+def _pointer(rng: Generator, canvas: Canvas, x: float, y: float, colour: Field) -> None:
     """Draw a small dial with a red hand."""
     radius = rng.uniform(0.25, 0.5)
-    canvas.paint(canvas.ellipse((x - radius, y - radius, x + radius, y + radius), 0.03), colour)
+    canvas.paint(canvas.disc(x, y, radius, 0.03), colour)
     angle = rng.uniform(0, 2 * math.pi)
     tip = (x + 0.85 * radius * math.cos(angle), y + 0.85 * radius * math.sin(angle))
     canvas.paint(canvas.polygon([(x, y), tip], 0.08), vary(rng, (176, 40, 36), 12))
 
 
 def _turn_wheels(
-    rng: np.random.Generator, canvas: Canvas, register: _Register, face: Face, squeeze: float
+    rng: Generator, canvas: Canvas, register: _Register, face: Face, squeeze: float
 ) -> list[Glyph]:
     """Draw the window and the wheels in it; return the digits that show most, as far as they show."""
     frame_colour = pick(rng, ((24, 24, 26), (70, 72, 76), (200, 200, 198), (30, 34, 44)))
     rim = canvas.rectangle(inset(register.window, -rng.uniform(0.08, 0.22)), 0.06)
     canvas.paint(rim, frame_colour)
-    canvas.pixels += (canvas.relief(rim, 0.05) * rng.uniform(-50, 50))[..., None]
+    canvas.edge_light(rim, 0.05, rng.uniform(-50, 50))
     wheel, ink = _wheel_colours(rng)
     glyphs = []
     red = vary(rng, (170, 36, 34), 14)
@@ -180,7 +171,7 @@ def _turn_wheels(
     return glyphs
 
 
-def _wheel_colours(rng: np.random.Generator) -> tuple[Field, Field]:
+def _wheel_colours(rng: Generator) -> tuple[Field, Field]:
     if rng.random() < 0.65:
         return vary(rng, (30, 30, 32), 8), vary(rng, (232, 230, 224), 10)
     return vary(rng, (232, 230, 222), 10), vary(rng, (30, 30, 34), 8)
@@ -213,7 +204,7 @@ def _clipped(glyph: Glyph, top: float, bottom: float) -> Glyph | None:
     return replace(glyph, shape=make_shape(part, shape.left, shape.top + first, shape.advance))
 
 
-def _round_off(rng: np.random.Generator, canvas: Canvas, window: Box) -> None:
+def _round_off(rng: Generator, canvas: Canvas, window: Box) -> None:
     """Shade the wheels towards the top and the bottom, and let the glass before them gleam."""
     ys = np.arange(canvas.size_hw[0], dtype=np.float32) / canvas.scale + canvas.corner[1]
     bow = np.clip(np.abs(ys) / window[3], 0, 1) ** rng.uniform(2, 5) * rng.uniform(0.3, 0.8)

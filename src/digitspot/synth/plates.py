@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
+from numpy.random import Generator
 
 from digitspot.synth.canvas import Box, Canvas, Colour, Field, inset, luma, one_of, pick, vary
 from digitspot.synth.lettering import Glyph, extent
@@ -34,13 +35,13 @@ OUTLINES = ("square", "rounded", "ellipse", "arch", "notched")
 OUTLINE_PROBABILITIES = (0.42, 0.33, 0.1, 0.1, 0.05)
 
 
-def choose_colours(rng: np.random.Generator) -> tuple[Field, Field]:
+def choose_colours(rng: Generator) -> tuple[Field, Field]:
     """Choose the colours of a plate's face and ink."""
     face, ink = one_of(rng, PLATE_COLOURS)
     return vary(rng, face, 9), vary(rng, ink, 9)
 
 
-def plate_around(rng: np.random.Generator, glyphs: Sequence[Glyph], outline: str) -> Box:
+def plate_around(rng: Generator, glyphs: Sequence[Glyph], outline: str) -> Box:
     """Choose the extent of a plate of some outline that holds all characters."""
     left, top, right, bottom = extent(glyphs)
     if outline == "ellipse":
@@ -54,9 +55,7 @@ def plate_around(rng: np.random.Generator, glyphs: Sequence[Glyph], outline: str
     return left - beside, top - above, right + beside, bottom + below
 
 
-def hang_plate(
-    rng: np.random.Generator, canvas: Canvas, box: Box, outline: str, face: Field, ink: Field
-) -> None:
+def hang_plate(rng: Generator, canvas: Canvas, box: Box, outline: str, face: Field, ink: Field) -> None:
     """Draw a plate in the colours of its face and its ink."""
     body = _body(canvas, box, outline)
     thick = rng.uniform(0.02, 0.12)
@@ -66,15 +65,14 @@ def hang_plate(
     if rng.random() < 0.45:
         _rim(rng, canvas, box, outline, ink)
     if rng.random() < 0.5:
-        light = canvas.relief(body, rng.uniform(0.02, 0.05)) * body
-        canvas.pixels += (light * rng.uniform(10, 60))[..., None]
+        canvas.edge_light(body, rng.uniform(0.02, 0.05), rng.uniform(10, 60), inside=True)
     if rng.random() < 0.35:
         _screws(rng, canvas, box)
     if rng.random() < 0.25:
         _age(rng, canvas, body)
 
 
-def hang_tiles(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], face: Field) -> Box:
+def hang_tiles(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], face: Field) -> Box:
     """Put each digit on a tile of its own; return the extent of all."""
     left, top, right, bottom = extent(glyphs)
     gap = rng.uniform(0.01, 0.06)
@@ -91,7 +89,7 @@ def hang_tiles(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph]
         cover = canvas.rectangle(tile, 0.04)
         canvas.cast(cover, 0.35, 0.04)
         canvas.paint(cover, face + rng.normal(0, 5))
-        canvas.pixels += (canvas.relief(cover, 0.03) * cover * rng.uniform(10, 50))[..., None]
+        canvas.edge_light(cover, 0.03, rng.uniform(10, 50), inside=True)
     return left - side, top - above, right + side, bottom + above
 
 
@@ -113,7 +111,7 @@ def _body(canvas: Canvas, box: Box, outline: str) -> Field:
     return canvas.rectangle(box, short * (0.16 if outline == "rounded" else 0.01))
 
 
-def _rim(rng: np.random.Generator, canvas: Canvas, box: Box, outline: str, ink: Field) -> None:
+def _rim(rng: Generator, canvas: Canvas, box: Box, outline: str, ink: Field) -> None:
     """Draw a line along the edge."""
     inner, line = inset(box, rng.uniform(0.0, 0.08)), rng.uniform(0.025, 0.07)
     if outline == "ellipse":
@@ -123,7 +121,7 @@ def _rim(rng: np.random.Generator, canvas: Canvas, box: Box, outline: str, ink: 
         canvas.paint(canvas.rectangle(inner, radius, line), ink)
 
 
-def _screws(rng: np.random.Generator, canvas: Canvas, box: Box) -> None:
+def _screws(rng: Generator, canvas: Canvas, box: Box) -> None:
     """Put a screw into the middle of each short side, or into each corner; some of them rust."""
     left, top, right, bottom = inset(box, 0.09)
     ys = (top, bottom) if rng.random() < 0.5 else ((top + bottom) / 2,)
@@ -134,10 +132,10 @@ def _screws(rng: np.random.Generator, canvas: Canvas, box: Box) -> None:
             if rng.random() < 0.2:
                 run = canvas.rectangle((x - radius, y, x + radius, y + rng.uniform(0.2, 0.6)))
                 canvas.paint(canvas.softened(run, 0.05), rust, 0.6)
-            canvas.paint(canvas.ellipse((x - radius, y - radius, x + radius, y + radius)), metal)
+            canvas.paint(canvas.disc(x, y, radius), metal)
 
 
-def _age(rng: np.random.Generator, canvas: Canvas, body: Field) -> None:
+def _age(rng: Generator, canvas: Canvas, body: Field) -> None:
     """Let a plate rust, chip or get dirty."""
     patches = clouds(rng, canvas.size_hw, canvas.scale * rng.uniform(0.3, 1.0))[..., 0]
     cover = np.clip((patches - rng.uniform(0.6, 1.5)) * 2, 0, 1) * body
@@ -147,7 +145,7 @@ def _age(rng: np.random.Generator, canvas: Canvas, body: Field) -> None:
         canvas.paint(np.clip(dirt, 0, 1), vary(rng, (80, 72, 62), 10), 0.35)
 
 
-def ink_on(rng: np.random.Generator, ground: Field, min_contrast: float) -> Field:
+def ink_on(rng: Generator, ground: Field, min_contrast: float) -> Field:
     """Choose a colour for digits that stands out from the ground, `[3]`, by `min_contrast` of brightness."""
     behind = luma(ground)
     for _ in range(12):
@@ -157,7 +155,7 @@ def ink_on(rng: np.random.Generator, ground: Field, min_contrast: float) -> Fiel
     return np.full(3, 232.0 if behind < 128 else 26.0, np.float32)
 
 
-def paint_on(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
+def paint_on(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
     """Paint or print digits; old paint wears off in patches."""
     ink = canvas.ink(glyphs)
     if rng.random() < 0.22:
@@ -169,7 +167,7 @@ def paint_on(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], 
     canvas.paint(ink, colour, float(rng.uniform(0.75, 1.0)))
 
 
-def screw_on(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
+def screw_on(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
     """Mount digits of some thickness, each by itself: a shadow, sides, and light on the edges."""
     ink = canvas.ink(glyphs)
     if rng.random() < 0.75:
@@ -181,11 +179,10 @@ def screw_on(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], 
         for step in range(steps, 0, -1):
             canvas.paint(canvas.shifted(ink, depth * step / steps), colour * rng.uniform(0.35, 0.6))
     canvas.paint(ink, _sheen(rng, canvas, colour))
-    light = canvas.relief(ink, rng.uniform(0.015, 0.045)) * ink
-    canvas.pixels += (light * rng.uniform(5, 70))[..., None]
+    canvas.edge_light(ink, rng.uniform(0.015, 0.045), rng.uniform(5, 70), inside=True)
 
 
-def emboss(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
+def emboss(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
     """Press or carve digits into the ground: only light and shadow, with or without a little paint."""
     ink = canvas.ink(glyphs)
     raised = 1 if rng.random() < 0.5 else -1
@@ -193,11 +190,10 @@ def emboss(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], co
         canvas.paint(ink, colour, float(rng.uniform(0.3, 0.9)))
     else:
         canvas.shade(ink, float(rng.uniform(0.2, 0.45)))
-    light = canvas.relief(ink, rng.uniform(0.03, 0.06))
-    canvas.pixels += (light * raised * rng.uniform(35, 90))[..., None]
+    canvas.edge_light(ink, rng.uniform(0.03, 0.06), raised * rng.uniform(35, 90))
 
 
-def outline(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
+def outline(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
     """Draw hollow digits: their edge in one colour, their inside in another or none."""
     ink = canvas.ink(glyphs)
     soft = canvas.softened(ink, rng.uniform(0.02, 0.035))
@@ -206,10 +202,10 @@ def outline(rng: np.random.Generator, canvas: Canvas, glyphs: Sequence[Glyph], c
     canvas.paint(inner, _opposite(rng, colour), float(rng.uniform(0.4, 1)))
 
 
-Mounting = Callable[[np.random.Generator, Canvas, Sequence[Glyph], Field], None]
+Mounting = Callable[[Generator, Canvas, Sequence[Glyph], Field], None]
 
 
-def _sheen(rng: np.random.Generator, canvas: Canvas, colour: Field) -> Field:
+def _sheen(rng: Generator, canvas: Canvas, colour: Field) -> Field:
     """Return a colour that runs from top to bottom and in patches, as on metal, `[H, W, 3]`."""
     height = canvas.size_hw[0]
     run = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None] * rng.uniform(-22, 22)
@@ -217,7 +213,7 @@ def _sheen(rng: np.random.Generator, canvas: Canvas, colour: Field) -> Field:
     return np.asarray(colour + run + patches, np.float32)
 
 
-def _opposite(rng: np.random.Generator, colour: Field) -> Field:
+def _opposite(rng: Generator, colour: Field) -> Field:
     """Return white for dark colours and dark for bright ones, roughly."""
     tone = rng.uniform(170, 245) if colour.mean() < 128 else rng.uniform(10, 70)
     return np.full(3, tone, np.float32)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random import Generator
 from PIL import Image
 
 from digitspot.boxes import clip_boxes
@@ -92,15 +93,8 @@ class Viewpoint:
         """Return a layer of a canvas as it is seen, `oversample` times as large as the image."""
         height, width = self.size_hw
         size = (width * oversample, height * oversample)
-        to_canvas = np.array(
-            [
-                [canvas.scale, 0, -canvas.corner[0] * canvas.scale],
-                [0, canvas.scale, -canvas.corner[1] * canvas.scale],
-                [0, 0, 1],
-            ]
-        )
         if self.bend == Bend():
-            moved = to_canvas @ self.to_scene @ np.diag([1 / oversample, 1 / oversample, 1.0])
+            moved = canvas.from_scene @ self.to_scene @ np.diag([1 / oversample, 1 / oversample, 1.0])
             coefficients = (moved / moved[2, 2]).ravel()[:8].tolist()
             method = Image.Transform.PERSPECTIVE
             return layer.transform(size, method, coefficients, Image.Resampling.BILINEAR)
@@ -109,7 +103,7 @@ class Viewpoint:
             for top, bottom in _cuts(size[1], _ROWS):
                 corners = [(left, top), (left, bottom), (right, bottom), (right, top)]
                 found = self.find(np.array(corners, np.float64) / oversample)
-                quad = _apply(to_canvas, found).ravel().tolist()
+                quad = _apply(canvas.from_scene, found).ravel().tolist()
                 mesh.append(((left, top, right, bottom), tuple(quad)))
         return layer.transform(size, Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
 
@@ -121,7 +115,7 @@ def _cuts(length: int, num: int) -> Iterator[tuple[int, int]]:
 
 
 def choose_viewpoint(
-    rng: np.random.Generator, pixels: float, *, tilt: float = 1.0, bend: Bend | None = None
+    rng: Generator, pixels: float, *, tilt: float = 1.0, bend: Bend | None = None
 ) -> Viewpoint:
     """Stand somewhere before the scene, most often nearly in front.
 
@@ -238,14 +232,14 @@ def _loosened(boxes: FloatArray) -> FloatArray:
     return np.stack(grown, axis=1).astype(np.float32)
 
 
-def choose_pixels(rng: np.random.Generator, framing: Framing) -> float:
+def choose_pixels(rng: Generator, framing: Framing) -> float:
     """Choose how many pixels high a digit is."""
     height = framing.digit_height * math.exp(rng.normal(0, framing.height_spread))
     return float(np.clip(height, 11, 130))
 
 
 def stage(
-    rng: np.random.Generator,
+    rng: Generator,
     framing: Framing,
     pixels: float,
     points: DoubleArray,
@@ -261,7 +255,7 @@ def stage(
     return view, canvas_of(rng, view, pixels)
 
 
-def frame(rng: np.random.Generator, view: Viewpoint, points: DoubleArray, framing: Framing) -> Viewpoint:
+def frame(rng: Generator, view: Viewpoint, points: DoubleArray, framing: Framing) -> Viewpoint:
     """Choose what the image shows so that points of the scene, `[N, 2]`, are inside.
 
     The number is near the middle, as in SVHN.
@@ -276,7 +270,7 @@ def frame(rng: np.random.Generator, view: Viewpoint, points: DoubleArray, framin
     return view.framed((x, y, x + max(8.0, width), y + max(8.0, height)))
 
 
-def canvas_of(rng: np.random.Generator, view: Viewpoint, pixels: float) -> Canvas:
+def canvas_of(rng: Generator, view: Viewpoint, pixels: float) -> Canvas:
     """Return an empty canvas that holds what a view shows, finer than the image if affordable."""
     left, top, right, bottom = view.visible()
     area = (right - left) * (bottom - top)
@@ -286,7 +280,7 @@ def canvas_of(rng: np.random.Generator, view: Viewpoint, pixels: float) -> Canva
     return Canvas((left, top), (right - left, bottom - top), scale, light)
 
 
-def choose_face(rng: np.random.Generator, typefaces: Sequence[Typeface], drawn: float = 0.45) -> Face:
+def choose_face(rng: Generator, typefaces: Sequence[Typeface], drawn: float = 0.45) -> Face:
     """Choose letterforms for digits: drawn by pen with probability `drawn`, else from every family alike."""
     if rng.random() < drawn:
         face: Face = choose_strokes(rng)
@@ -295,7 +289,7 @@ def choose_face(rng: np.random.Generator, typefaces: Sequence[Typeface], drawn: 
     return Stencil(face, float(rng.uniform(0.05, 0.09))) if rng.random() < 0.03 else face
 
 
-def choose_font(rng: np.random.Generator, typefaces: Sequence[Typeface]) -> FontFace:
+def choose_font(rng: Generator, typefaces: Sequence[Typeface]) -> FontFace:
     """Choose one of the typefaces, every family as often as any other."""
     families = sorted({typeface.family for typeface in typefaces})
     family = one_of(rng, families)

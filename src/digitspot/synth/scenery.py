@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.random import Generator
 
 from digitspot.synth.canvas import Box, Canvas, Field, inset, luma, one_of, pick, vary
 from digitspot.synth.lettering import Face, extent, moved, scaled, set_line
@@ -28,7 +29,7 @@ WORDS = (
 """Written here and there; no letter that looks like a digit (B, G, I, L, O, Q, S, Z)."""
 
 
-def furnish(rng: np.random.Generator, canvas: Canvas, keep: Box, lettering: Face) -> None:
+def furnish(rng: Generator, canvas: Canvas, keep: Box, lettering: Face) -> None:
     """Put things around what is to be kept free.
 
     Args:
@@ -52,11 +53,11 @@ def furnish(rng: np.random.Generator, canvas: Canvas, keep: Box, lettering: Face
         _cable(rng, canvas, keep)
 
 
-def _texture(rng: np.random.Generator, canvas: Canvas, textures: tuple[Texture, ...]) -> Field:
+def _texture(rng: Generator, canvas: Canvas, textures: tuple[Texture, ...]) -> Field:
     return one_of(rng, textures)(rng, canvas.size_hw, canvas.scale)
 
 
-def _divide(rng: np.random.Generator, canvas: Canvas, keep: Box) -> None:
+def _divide(rng: Generator, canvas: Canvas, keep: Box) -> None:
     """End the wall at one side or two: a door, its frame, a window, the sky, a hedge, the ground."""
     left, _, right, _ = canvas.box
     far = 50.0
@@ -89,7 +90,7 @@ def _divide(rng: np.random.Generator, canvas: Canvas, keep: Box) -> None:
             canvas.shade(canvas.softened(canvas.rectangle(lip), 0.06), rng.uniform(-0.2, 0.5))
 
 
-def _mouldings(rng: np.random.Generator, canvas: Canvas, keep: Box) -> None:
+def _mouldings(rng: Generator, canvas: Canvas, keep: Box) -> None:
     """Draw lines of a door's panel or of a fascia around the number."""
     grow_x, grow_y = rng.uniform(0.3, 2.5), rng.uniform(0.15, 1.2)
     panel = (keep[0] - grow_x, keep[1] - grow_y, keep[2] + grow_x, keep[3] + grow_y)
@@ -101,7 +102,7 @@ def _mouldings(rng: np.random.Generator, canvas: Canvas, keep: Box) -> None:
     canvas.shade(canvas.rectangle(inset(panel, line), 0.0, line), -strength * rng.uniform(0.2, 0.8))
 
 
-def _position_beside(rng: np.random.Generator, view: Box, keep: Box) -> tuple[float, float] | None:
+def _position_beside(rng: Generator, view: Box, keep: Box) -> tuple[float, float] | None:
     """Choose a point in view and at least half a unit away from what is kept free, or None."""
     for _ in range(6):
         x, y = rng.uniform(view[0], view[2]), rng.uniform(view[1], view[3])
@@ -114,7 +115,7 @@ def _away(box: Box, position: tuple[float, float]) -> Box:
     return box[0] + position[0], box[1] + position[1], box[2] + position[0], box[3] + position[1]
 
 
-def _slot(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
+def _slot(rng: Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A slot for letters: brass, steel or black, as a lid."""
     half_x, half_y = rng.uniform(0.35, 0.5) * 2.4, rng.uniform(0.18, 0.35)
     x = position[0] + (half_x if position[0] > 0 else -half_x)
@@ -123,12 +124,12 @@ def _slot(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float
     cover = canvas.rectangle(box, 0.03)
     canvas.cast(cover, 0.4, 0.08)
     canvas.paint(cover, colour)
-    canvas.pixels += (canvas.relief(cover, 0.04) * rng.uniform(10, 60))[..., None]
+    canvas.edge_light(cover, 0.04, rng.uniform(10, 60))
     if rng.random() < 0.5:
         canvas.paint(canvas.rectangle(inset(box, 0.1), 0.02), colour * rng.uniform(0.6, 0.9))
 
 
-def _bell(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
+def _bell(rng: Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A bell: a plate with a round button, or an intercom with a column of them."""
     wide, num = rng.uniform(0.15, 0.4), int(rng.integers(1, 5))
     step = rng.uniform(0.25, 0.5)
@@ -139,29 +140,29 @@ def _bell(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float
     button = pick(rng, ((30, 30, 30), (236, 236, 230), (170, 60, 50)))
     for row in range(num):
         y = position[1] + (row - (num - 1) / 2) * step
-        canvas.paint(canvas.ellipse((position[0] - 0.1, y - 0.1, position[0] + 0.1, y + 0.1)), button)
+        canvas.paint(canvas.disc(position[0], y, 0.1), button)
 
 
-def _lamp(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
+def _lamp(rng: Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A lamp, a bowl of flowers, a vent: something round."""
     half_x, half_y = rng.uniform(0.25, 0.9), rng.uniform(0.25, 0.9)
     cover = canvas.ellipse(_away((-half_x, -half_y, half_x, half_y), position))
     canvas.cast(cover, 0.4, 0.2)
     canvas.paint(cover, pick(rng, WALL_COLOURS))
-    canvas.pixels += (canvas.relief(cover, 0.15) * rng.uniform(10, 50))[..., None]
+    canvas.edge_light(cover, 0.15, rng.uniform(10, 50))
 
 
-def _handle(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
+def _handle(rng: Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A handle or a rod, level or upright."""
     length, width = rng.uniform(0.5, 2.0), rng.uniform(0.04, 0.12)
     half = (length / 2, width / 2) if rng.random() < 0.4 else (width / 2, length / 2)
     cover = canvas.rectangle(_away((-half[0], -half[1], half[0], half[1]), position), width / 2)
     canvas.cast(cover, 0.45, 0.12)
     canvas.paint(cover, pick(rng, ((190, 190, 192), (160, 130, 80), (30, 30, 32))))
-    canvas.pixels += (canvas.relief(cover, 0.03) * 50)[..., None]
+    canvas.edge_light(cover, 0.03, 50)
 
 
-def _window(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
+def _window(rng: Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A window with its frame and bars."""
     half_x, half_y = rng.uniform(0.8, 3.0), rng.uniform(0.8, 3.0)
     x = position[0] + (half_x if position[0] > 0 else -half_x)
@@ -173,19 +174,19 @@ def _window(rng: np.random.Generator, canvas: Canvas, position: tuple[float, flo
     canvas.paint(canvas.rectangle((x - line / 3, box[1], x + line / 3, box[3])), frame)
 
 
-def _box(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
+def _box(rng: Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A box on the wall: for letters, the meter, a switch."""
     half_x, half_y = rng.uniform(0.3, 1.4), rng.uniform(0.3, 1.2)
     box = _away((-half_x, -half_y, half_x, half_y), (position[0] * 1.2, position[1]))
     cover = canvas.rectangle(box, rng.uniform(0, 0.1))
     canvas.cast(cover, 0.5, rng.uniform(0.08, 0.25))
     canvas.paint(cover, pick(rng, WALL_COLOURS))
-    canvas.pixels += (canvas.relief(cover, 0.04) * rng.uniform(10, 40))[..., None]
+    canvas.edge_light(cover, 0.04, rng.uniform(10, 40))
     if rng.random() < 0.5:
         canvas.shade(canvas.rectangle((box[0] + 0.1, box[1] + 0.12, box[2] - 0.1, box[1] + 0.2)), 0.6)
 
 
-def _bush(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
+def _bush(rng: Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A bush or an overhanging branch."""
     half_x, half_y = rng.uniform(0.8, 3.0), rng.uniform(0.5, 2.0)
     cover = canvas.ellipse(_away((-half_x, -half_y, half_x, half_y), position))
@@ -194,7 +195,7 @@ def _bush(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float
     canvas.paint(np.round(ragged), texture)
 
 
-def _poster(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
+def _poster(rng: Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A notice with lines too small to read."""
     half_x, half_y = rng.uniform(0.3, 0.9), rng.uniform(0.3, 0.8)
     box = _away((-half_x, -half_y, half_x, half_y), position)
@@ -208,7 +209,7 @@ def _poster(rng: np.random.Generator, canvas: Canvas, position: tuple[float, flo
         y += rng.uniform(0.1, 0.2)
 
 
-def _door_furniture(rng: np.random.Generator, canvas: Canvas, position: tuple[float, float]) -> None:
+def _door_furniture(rng: Generator, canvas: Canvas, position: tuple[float, float]) -> None:
     """A panel of a door or a shutter, raised or sunk."""
     half_x, half_y = rng.uniform(0.6, 2.5), rng.uniform(0.6, 2.5)
     x = position[0] + (half_x if position[0] > 0 else -half_x)
@@ -216,10 +217,10 @@ def _door_furniture(rng: np.random.Generator, canvas: Canvas, position: tuple[fl
     if rng.random() < 0.4:
         canvas.paint(canvas.rectangle(box), pick(rng, WALL_COLOURS + WOOD_COLOURS))
     cover = canvas.rectangle(inset(box, 0.08))
-    canvas.pixels += (canvas.relief(cover, 0.06) * rng.uniform(-60, 60))[..., None]
+    canvas.edge_light(cover, 0.06, rng.uniform(-60, 60))
 
 
-THINGS: tuple[tuple[Callable[[np.random.Generator, Canvas, tuple[float, float]], None], float], ...] = (
+THINGS: tuple[tuple[Callable[[Generator, Canvas, tuple[float, float]], None], float], ...] = (
     (_slot, 0.1), (_bell, 0.1), (_lamp, 0.06), (_handle, 0.08), (_window, 0.1), (_box, 0.1), (_bush, 0.05),
     (_poster, 0.06), (_door_furniture, 0.12), (_box, 0.04), (_window, 0.04),
 )  # fmt: skip
@@ -227,7 +228,7 @@ THINGS: tuple[tuple[Callable[[np.random.Generator, Canvas, tuple[float, float]],
 
 
 def write_word(
-    rng: np.random.Generator, canvas: Canvas, face: Face, keep: Box | None = None, size: float = 0.8
+    rng: Generator, canvas: Canvas, face: Face, keep: Box | None = None, size: float = 0.8
 ) -> None:
     """Write a word without look-alikes of digits, in the middle or on one side of what is kept free."""
     word = one_of(rng, WORDS)
@@ -248,7 +249,7 @@ def write_word(
     canvas.paint(canvas.ink(line), colour, float(rng.uniform(0.6, 1)))
 
 
-def _cable(rng: np.random.Generator, canvas: Canvas, keep: Box) -> None:
+def _cable(rng: Generator, canvas: Canvas, keep: Box) -> None:
     """A cable, a pipe or a crack beside the number."""
     view = canvas.box
     edge, side = (keep[0], view[0]) if rng.random() < 0.5 else (keep[2], view[2])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
 from digitspot.synth.lettering import EM, Shape, make_shape
@@ -59,7 +60,7 @@ class StrokeFace:
     def _skeletons(self) -> list[Skeleton]:
         return skeletons(self.squareness, self.variants)
 
-    def _draw(self, skeleton: Skeleton, rng: np.random.Generator) -> Shape:
+    def _draw(self, skeleton: Skeleton, rng: Generator) -> Shape:
         """Draw with a round pen on a sheet that is stretched afterwards: level strokes get thinner."""
         pen = max(3.0, self.weight * EM * 2)  # on a sheet of twice the size
         tall = EM * 2 / self.contrast
@@ -86,7 +87,7 @@ class StrokeFace:
         return make_shape(mask, left - _PAD / 2 - start, top - _PAD * self.contrast / 2, advance)
 
 
-def choose_strokes(rng: np.random.Generator) -> StrokeFace:
+def choose_strokes(rng: Generator) -> StrokeFace:
     """Choose a way of drawing digits: signwriter's, engineer's, a hurried hand's."""
     by_hand = rng.random() < 0.35
     fat_and_thin = not by_hand and rng.random() < 0.3  # as enamelled plates have them
@@ -172,7 +173,7 @@ def _seven(crossed: bool, curved: bool) -> Skeleton:
     return [*strokes, [(0.22, 0.52), (0.84, 0.52)]] if crossed else strokes
 
 
-def _wander(rng: np.random.Generator, num: int) -> DoubleArray:
+def _wander(rng: Generator, num: int) -> DoubleArray:
     """Return smooth noise of deviation about 1 along a stroke, `[num, 2]`."""
     knots = rng.normal(0, 1, (max(2, num // 6 + 2), 2))
     knot = np.linspace(0, len(knots) - 1, num)

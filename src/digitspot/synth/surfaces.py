@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
 from digitspot.synth.canvas import Colour, Field, one_of, pick, vary
 
 Size = tuple[int, int]
-Texture = Callable[[np.random.Generator, Size, float], Field]
+Texture = Callable[[Generator, Size, float], Field]
 
 WALL_COLOURS: tuple[Colour, ...] = (
     (205, 196, 178), (226, 222, 214), (150, 146, 140), (186, 160, 122), (112, 116, 120), (212, 206, 196),
@@ -36,7 +37,7 @@ WOOD_COLOURS: tuple[Colour, ...] = (
 LEAF_COLOURS: tuple[Colour, ...] = ((62, 84, 40), (88, 104, 50), (48, 62, 38), (120, 120, 60), (70, 92, 64))
 
 
-def draw_wall(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def draw_wall(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Draw one of the walls, stained."""
     kind = WALLS[rng.choice(len(WALLS), p=WALL_PROBABILITIES)]
     wall = kind(rng, size_hw, scale)
@@ -47,7 +48,7 @@ def draw_wall(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     return np.asarray(wall, np.float32)
 
 
-def clouds(rng: np.random.Generator, size_hw: Size, cell: float, cell_across: float | None = None) -> Field:
+def clouds(rng: Generator, size_hw: Size, cell: float, cell_across: float | None = None) -> Field:
     """Return smooth noise of mean 0 and deviation about 1, `[H, W, 1]`.
 
     Args:
@@ -63,7 +64,7 @@ def clouds(rng: np.random.Generator, size_hw: Size, cell: float, cell_across: fl
     return np.asarray(smooth, np.float32)[..., None]
 
 
-def grain(rng: np.random.Generator, size_hw: Size, cell: float, octaves: int = 3) -> Field:
+def grain(rng: Generator, size_hw: Size, cell: float, octaves: int = 3) -> Field:
     """Return noise of several sizes at once, the largest `cell` pixels wide, `[H, W, 1]`."""
     field = clouds(rng, size_hw, cell)
     for octave in range(1, octaves):
@@ -74,7 +75,7 @@ def grain(rng: np.random.Generator, size_hw: Size, cell: float, octaves: int = 3
     return field
 
 
-def streaks(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def streaks(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Return what rain leaves, `[H, W, 1]` in 0..1: stripes that run down and fade."""
     height = size_hw[0]
     across = clouds(rng, size_hw, height, scale * rng.uniform(0.15, 0.6))
@@ -82,7 +83,7 @@ def streaks(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     return np.asarray(np.clip(across - 0.3, 0, 1.2) * along, np.float32)
 
 
-def plain(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def plain(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Paint, running a little from one shade into another."""
     height, width = size_hw
     ys, xs = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)[None, :]
@@ -90,7 +91,7 @@ def plain(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     return np.asarray(pick(rng, WALL_COLOURS) + slope[..., None], np.float32)
 
 
-def plaster(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def plaster(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Rough plaster lit from the side."""
     bumps = grain(rng, size_hw, max(1.5, scale * rng.uniform(0.05, 0.3)), octaves=4)
     lit = bumps - np.roll(bumps, (1, 1), (0, 1))
@@ -98,14 +99,14 @@ def plaster(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     return field
 
 
-def pebbledash(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def pebbledash(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Pebbles of two colours thrown at a wall."""
     speck = clouds(rng, size_hw, max(1.2, scale * rng.uniform(0.02, 0.05)))
     base, other = pick(rng, WALL_COLOURS), rng.normal(0, 15)
     return np.asarray(base + np.clip(speck, -1.5, 1.5) * other + rng.normal(0, 4, 3) * speck, np.float32)
 
 
-def concrete(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def concrete(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Concrete or old render: patches, pores, now and then a crack."""
     shade = float(rng.uniform(70, 200))
     field = vary(rng, (int(shade + 4), int(shade), int(shade - 8)), 6) + grain(rng, size_hw, scale * 1.5) * 7
@@ -117,7 +118,7 @@ def concrete(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     return np.asarray(field, np.float32)
 
 
-def _crack(rng: np.random.Generator, draw: ImageDraw.ImageDraw, size_hw: Size, scale: float) -> None:
+def _crack(rng: Generator, draw: ImageDraw.ImageDraw, size_hw: Size, scale: float) -> None:
     height, width = size_hw
     x, y = float(rng.uniform(0, width)), 0.0
     points: list[tuple[float, float]] = []
@@ -127,7 +128,7 @@ def _crack(rng: np.random.Generator, draw: ImageDraw.ImageDraw, size_hw: Size, s
     draw.line(points, 255, max(1, round(scale * 0.03)))
 
 
-def bricks(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def bricks(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Courses of bricks, each of its own shade; sometimes all of them painted over."""
     course, ratio = scale * rng.uniform(0.38, 1.0), rng.uniform(2.0, 3.3)
     base = pick(rng, BRICK_COLOURS)
@@ -141,7 +142,7 @@ def bricks(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     )
 
 
-def blocks(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def blocks(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Large stones with thin joints."""
     base = pick(rng, WALL_COLOURS[:4] + WALL_COLOURS[14:17])
     course = scale * rng.uniform(1.4, 3.5)
@@ -149,7 +150,7 @@ def blocks(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     return _courses(rng, size_hw, course, course * rng.uniform(1.2, 2.4), joint, base, base - 45, 7.0)
 
 
-def tiles(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def tiles(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Ceramic tiles, joint above joint."""
     side, base = scale * rng.uniform(0.6, 2.2), pick(rng, WALL_COLOURS)
     joint, mortar = scale * rng.uniform(0.03, 0.08), base + rng.choice([-40, 40])
@@ -158,7 +159,7 @@ def tiles(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
 
 
 def _courses(
-    rng: np.random.Generator,
+    rng: Generator,
     size_hw: Size,
     course: float,
     brick: float,
@@ -192,7 +193,7 @@ def _courses(
     return np.asarray(field + rough, np.float32)
 
 
-def boards(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def boards(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Boards side by side: siding with a shadow below each, or planks with grain."""
     height, width = size_hw
     upright = rng.random() < 0.4
@@ -211,7 +212,7 @@ def boards(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     return np.asarray(field.transpose(1, 0, 2) if upright else field, np.float32)
 
 
-def metal(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def metal(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Sheet metal: brushed, or folded into ribs like a garage door."""
     height, width = size_hw
     tone = float(rng.uniform(60, 210))
@@ -227,7 +228,7 @@ def metal(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     return np.asarray(field, np.float32)
 
 
-def foliage(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def foliage(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Leaves, lit and in the shade of others."""
     colour = pick(rng, LEAF_COLOURS)
     leaf = max(1.5, scale * rng.uniform(0.12, 0.35))
@@ -239,7 +240,7 @@ def foliage(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     return np.asarray(field, np.float32)
 
 
-def glass(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def glass(rng: Generator, size_hw: Size, scale: float) -> Field:
     """A window: dark, with what it reflects, or lit."""
     colour = vary(rng, (48, 56, 64) if rng.random() < 0.75 else (150, 160, 170), 18)
     field = colour + clouds(rng, size_hw, scale * rng.uniform(1, 3)) * rng.uniform(4, 24)
@@ -250,7 +251,7 @@ def glass(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     )
 
 
-def sky(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def sky(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Sky, brighter towards the bottom, with clouds."""
     top, bottom = vary(rng, (150, 178, 214), 20), vary(rng, (216, 222, 230), 14)
     along = np.linspace(0, 1, size_hw[0])[:, None, None]
@@ -259,14 +260,14 @@ def sky(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
     return np.asarray(field + (240 - field) * cover, np.float32)
 
 
-def pavement(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def pavement(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Asphalt or gravel."""
     tone = float(rng.uniform(70, 150))
     field = vary(rng, (int(tone), int(tone), int(tone)), 5) + grain(rng, size_hw, max(1.3, scale * 0.1)) * 7
     return field
 
 
-def bars(rng: np.random.Generator, size_hw: Size, scale: float) -> Field:
+def bars(rng: Generator, size_hw: Size, scale: float) -> Field:
     """A fence or a gate: bars before something dark or green."""
     behind = one_of(rng, (foliage, glass, plain))(rng, size_hw, scale) * rng.uniform(0.35, 0.9)
     step = max(4.0, scale * rng.uniform(0.5, 1.6))
