@@ -174,6 +174,14 @@ class Canvas:
         relief = self.shifted(soft, -depth) - self.shifted(soft, depth)
         self.pixels += ((relief * cover if inside else relief) * strength)[..., None]
 
+    def mount(
+        self, cover: Field, shadow: float, distance: float, colour: Field, depth: float, light: float
+    ) -> None:
+        """Fix a thing to the wall: its shadow, its colour, and light on its edges."""
+        self.cast(cover, shadow, distance)
+        self.paint(cover, colour)
+        self.edge_light(cover, depth, light)
+
     def disc(self, x: float, y: float, radius: float, line: float | None = None) -> Field:
         """Return the coverage `[H, W]` of a circle, or of its outline `line` wide."""
         return self.ellipse((x - radius, y - radius, x + radius, y + radius), line)

@@ -161,7 +161,7 @@ def draw_display(rng: Generator, typefaces: Sequence[Typeface], framing: Framing
     face = _choose_face(rng)
     rows = _choose_rows(rng, face)
     pixels = choose_pixels(rng, framing)
-    pane = inset(extent(rows.blanks), -float(rng.uniform(0.12, 0.45)))
+    pane = inset(extent(rows.blanks), -rng.uniform(0.12, 0.45))
     points = np.concatenate([corners_of(pane), *(glyph.outline for glyph in rows.digits)])
     view, canvas = stage(rng, framing, pixels, points, tilt=0.9)
     _case(rng, canvas, pane, choose_font(rng, typefaces))
@@ -178,13 +178,13 @@ def draw_display(rng: Generator, typefaces: Sequence[Typeface], framing: Framing
 def _choose_face(rng: Generator) -> Face:
     if rng.random() < 0.7:
         return SegmentFace(
-            width=float(rng.uniform(0.42, 0.66)),
-            weight=float(rng.uniform(0.08, 0.17)),
-            gap=float(rng.uniform(0.01, 0.04)),
+            width=rng.uniform(0.42, 0.66),
+            weight=rng.uniform(0.08, 0.17),
+            gap=rng.uniform(0.01, 0.04),
             slant=float(rng.choice([0.0, rng.uniform(0.03, 0.16)])),
-            tails=bool(rng.random() < 0.85),
+            tails=rng.random() < 0.85,
         )
-    return DotFace(fill=float(rng.uniform(0.6, 1.0)), is_round=bool(rng.random() < 0.7))
+    return DotFace(fill=rng.uniform(0.6, 1.0), is_round=rng.random() < 0.7)
 
 
 def _choose_rows(rng: Generator, face: Face) -> _Rows:
@@ -197,7 +197,7 @@ def _choose_rows(rng: Generator, face: Face) -> _Rows:
         texts.append(_reading(rng))
     rows = _Rows(digits=[], blanks=[], points=[])
     x = y = 0.0
-    leading, apart = float(rng.uniform(1.25, 1.7)), float(rng.uniform(0.5, 1.2))
+    leading, apart = rng.uniform(1.25, 1.7), rng.uniform(0.5, 1.2)
     for number, text in enumerate(texts):
         before = len(rows.blanks)
         _add_row(rows, face, text, number, x, y)
@@ -251,9 +251,7 @@ def _case(rng: Generator, canvas: Canvas, pane: Box, font: FontFace) -> None:
         pane[3] + rng.uniform(0.15, 1.5),
     )  # fmt: skip
     cover = canvas.rectangle(case, rng.uniform(0, 0.3))
-    canvas.cast(cover, 0.5, 0.15)
-    canvas.paint(cover, pick(rng, CASES))
-    canvas.edge_light(cover, 0.08, rng.uniform(10, 50))
+    canvas.mount(cover, 0.5, 0.15, pick(rng, CASES), 0.08, rng.uniform(10, 50))
     rim = canvas.rectangle(inset(pane, -0.06), 0.04)
     canvas.edge_light(rim, 0.05, rng.uniform(-60, -10))
     for _ in range(int(rng.integers(0, 4))):
@@ -266,14 +264,10 @@ def _case(rng: Generator, canvas: Canvas, pane: Box, font: FontFace) -> None:
         word = one_of(rng, words)
         size = rng.uniform(0.2, 0.4)
         line = [moved(scaled(glyph, size), 0.0, pane[1] - size) for glyph in set_line(font, word)]
+        left, _, right, _ = extent(line)
+        line = [moved(glyph, -(left + right) / 2) for glyph in line]
         tone = 225.0 if canvas.pixels.mean() < 110 else 40.0
-        canvas.paint(canvas.ink(_centred_x(line)), np.full(3, tone, np.float32))
-
-
-def _centred_x(glyphs: Sequence[Glyph]) -> list[Glyph]:
-    """Shift characters so that the middle of their width is at 0."""
-    left, _, right, _ = extent(glyphs)
-    return [moved(glyph, -(left + right) / 2) for glyph in glyphs]
+        canvas.paint(canvas.ink(line), np.full(3, tone, np.float32))
 
 
 def _dots(canvas: Canvas, rows: _Rows) -> Field:
@@ -306,8 +300,8 @@ def _darken(rng: Generator, canvas: Canvas, pane: Box, rows: _Rows) -> None:
     canvas.paint(cover, ground + clouds(rng, canvas.size_hw, canvas.scale * 2) * 5)
     ink = ground * rng.uniform(0.1, 0.4)
     if rng.random() < 0.7:
-        canvas.paint(canvas.ink(rows.blanks), ink, float(rng.uniform(0.02, 0.12)))
+        canvas.paint(canvas.ink(rows.blanks), ink, rng.uniform(0.02, 0.12))
     lit = np.maximum(canvas.ink(rows.digits), _dots(canvas, rows))
     canvas.shade(canvas.shifted(lit, rng.uniform(0.02, 0.06)), rng.uniform(0.05, 0.25))
-    canvas.paint(lit, ink, float(rng.uniform(0.7, 1.0)))
+    canvas.paint(lit, ink, rng.uniform(0.7, 1.0))
     canvas.shade(canvas.softened(canvas.rectangle(pane, 0.03, 0.08), 0.06), rng.uniform(0.1, 0.4))

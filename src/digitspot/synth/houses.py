@@ -96,7 +96,7 @@ def draw_house(
         glyphs = _with_letter(rng, face, glyphs)
     pixels = choose_pixels(rng, framing)
     # one wall in twenty is round: a post, a bin, a pillar
-    bend = Bend(sag=float(rng.normal(0, 0.03))) if rng.random() < 0.05 * style.unusual else None
+    bend = Bend(sag=rng.normal(0, 0.03)) if rng.random() < 0.05 * style.unusual else None
     points = np.concatenate([glyph.outline for glyph in glyphs] or [corners_of(extent(glyphs))])
     view, canvas = stage(rng, framing, pixels, points, tilt=style.tilt, bend=bend)
     canvas.pixels[:] = draw_wall(rng, canvas.size_hw, canvas.scale)
@@ -108,7 +108,7 @@ def draw_house(
     if glyphs:
         _fix(rng, canvas, glyphs, (keep, shape) if plated else None, style)
     elif rng.random() < 0.5:
-        write_word(rng, canvas, choose_font(rng, typefaces), size=float(rng.uniform(0.5, 1)))
+        write_word(rng, canvas, choose_font(rng, typefaces), size=rng.uniform(0.5, 1))
     return Scene(canvas=canvas, view=view, glyphs=tuple(glyphs), digit_height=pixels)
 
 
@@ -135,7 +135,7 @@ def _arrange(rng: Generator, face: Face, number: str, style: Style) -> list[Glyp
     if rng.random() < 0.12:
         tracking += abs(rng.normal(0, 0.18))
     if layout == "stack":
-        return lettering.set_stack(face, number, squeeze=squeeze, leading=float(rng.uniform(1.1, 1.4)))
+        return lettering.set_stack(face, number, squeeze=squeeze, leading=rng.uniform(1.1, 1.4))
     if layout in ("rows", "several") and len(number) > 1:
         return _two_numbers(rng, face, number, squeeze, below=layout == "rows")
     line = lettering.set_line(face, number, squeeze=squeeze, tracking=tracking)
@@ -143,12 +143,12 @@ def _arrange(rng: Generator, face: Face, number: str, style: Style) -> list[Glyp
         angle = float(rng.choice([-1, 1])) * math.pi / 2
         return lettering.centred([lettering.turned(glyph, angle) for glyph in line])
     if layout == "arc":
-        line = lettering.bent(line, float(rng.uniform(2.0, 5.0)))
+        line = lettering.bent(line, rng.uniform(2.0, 5.0))
     if layout == "steps":
-        slope = float(rng.uniform(0.2, 0.7)) * rng.choice([-1, 1])
+        slope = rng.uniform(0.2, 0.7) * rng.choice([-1, 1])
         line = [moved(glyph, dy=slope * index) for index, glyph in enumerate(line)]
     if rng.random() < 0.4:
-        line = lettering.uneven(rng, line, float(rng.uniform(0.2, 1.0)))
+        line = lettering.uneven(rng, line, rng.uniform(0.2, 1.0))
     return lettering.centred(line)
 
 
@@ -158,7 +158,7 @@ def _with_letter(rng: Generator, face: Face, glyphs: Sequence[Glyph]) -> list[Gl
     size = float(rng.choice([1.0, rng.uniform(0.4, 0.8)]))
     word = [replace(scaled(glyph, size), is_labelled=False) for glyph in word]
     left, _, right, _ = extent(glyphs)
-    gap, half = float(rng.uniform(0.08, 0.4)), extent(word)[2]
+    gap, half = rng.uniform(0.08, 0.4), extent(word)[2]
     x = left - gap - half if rng.random() < 0.1 else right + gap + half
     y = (1 - size) / 2 * float(rng.choice([-1, 1]))
     return lettering.centred([*glyphs, *(moved(glyph, x, y) for glyph in word)])
@@ -170,9 +170,9 @@ def _two_numbers(rng: Generator, face: Face, number: str, squeeze: float, below:
     other = str(int(rng.integers(1, 10 ** int(rng.integers(1, 4)))))
     second = lettering.set_line(face, other, squeeze=squeeze)
     if below:
-        second = [moved(glyph, dy=float(rng.uniform(1.2, 1.6))) for glyph in second]
+        second = [moved(glyph, dy=rng.uniform(1.2, 1.6)) for glyph in second]
     else:
-        gap = float(rng.uniform(0.6, 1.5))
+        gap = rng.uniform(0.6, 1.5)
         second = [moved(glyph, dx=extent(first)[2] - extent(second)[0] + gap) for glyph in second]
     return lettering.centred([*first, *numbered(second, 1)])
 
@@ -189,7 +189,7 @@ def _fix(
     if plate is None:
         ground = _mean_colour(canvas, glyphs)
         kind = mountings[int(rng.choice(4, p=(0.34, 0.55, 0.07, 0.04)))]
-        kind(rng, canvas, glyphs, ink_on(rng, ground, float(rng.uniform(*style.contrast))))
+        kind(rng, canvas, glyphs, ink_on(rng, ground, rng.uniform(*style.contrast)))
         return
     face, ink = choose_colours(rng)
     if abs(luma(face) - luma(ink)) < 45:

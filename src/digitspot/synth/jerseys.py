@@ -34,11 +34,11 @@ def draw_jersey(rng: Generator, typefaces: Sequence[Typeface], framing: Framing)
     line = [moved(glyph, aside) for glyph in set_line(face, number, squeeze=squeeze, tracking=tracking)]
     pixels = choose_pixels(rng, framing)
     folds = tuple(
-        (float(abs(rng.normal(0, 0.025)) / frequency), float(frequency * 2.5), float(rng.uniform(0, 6)))
+        (float(abs(rng.normal(0, 0.025)) / frequency), float(frequency * 2.5), rng.uniform(0, 6))
         for frequency in rng.uniform(0.6, 2.5, int(rng.integers(1, 4)))
     )
     points = np.concatenate([glyph.outline for glyph in line])
-    bend = Bend(sag=float(rng.normal(0, 0.04)), folds=folds)
+    bend = Bend(sag=rng.normal(0, 0.04), folds=folds)
     view, canvas = stage(rng, framing, pixels, points, tilt=1.6, bend=bend)
     _field(rng, canvas)
     cloth = pick(rng, TEAM_COLOURS, 10)
@@ -84,7 +84,7 @@ def _field(rng: Generator, canvas: Canvas) -> None:
 
 def _ground(rng: Generator, canvas: Canvas) -> None:
     """Put the field before the crowd, with boards along its edge."""
-    far, edge = 60.0, float(rng.uniform(-1, 2.5))
+    far, edge = 60.0, rng.uniform(-1, 2.5)
     ground = vary(rng, (84, 122, 58) if rng.random() < 0.7 else (170, 120, 76), 14)
     field = canvas.softened(canvas.rectangle((-far, edge, far, far)), 0.08)
     canvas.paint(field, ground + grain(rng, canvas.size_hw, canvas.scale * 0.6) * 6)
@@ -155,7 +155,7 @@ def _panel(rng: Generator, canvas: Canvas, line: Sequence[Glyph], cloth: Field) 
 def _name(rng: Generator, canvas: Canvas, font: FontFace, line: Sequence[Glyph], colour: Field) -> None:
     """Write a name above the number, on an arc as they are."""
     word = one_of(rng, WORDS)
-    size = float(rng.uniform(0.2, 0.34))
+    size = rng.uniform(0.2, 0.34)
     letters = [scaled(glyph, size) for glyph in set_line(font, word, tracking=0.05)]
     if rng.random() < 0.5:
         letters = lettering.bent(letters, 4.0)
@@ -169,7 +169,7 @@ def _print(rng: Generator, canvas: Canvas, line: Sequence[Glyph], ink: Field, tr
     if rng.random() < 0.5:
         wide = np.clip(canvas.softened(cover, rng.uniform(0.025, 0.06)) * 4, 0, 1)
         canvas.paint(wide, trim)
-    canvas.paint(cover, ink, float(rng.uniform(0.85, 1)))
+    canvas.paint(cover, ink, rng.uniform(0.85, 1))
 
 
 def _crease(rng: Generator, canvas: Canvas, body: Field) -> None:

@@ -77,9 +77,9 @@ def _choose_register(rng: Generator) -> _Register:
     return _Register(
         digits=digits,
         decimals=int(rng.choice([0, 1, 2, 3], p=[0.3, 0.3, 0.15, 0.25])),
-        turn=float(rng.uniform(0.05, MAX_TURN)) if rng.random() < 0.7 else 0.0,
-        pitch=float(rng.uniform(0.75, 1.25)),
-        half_height=float(rng.uniform(0.62, 0.85)),
+        turn=rng.uniform(0.05, MAX_TURN) if rng.random() < 0.7 else 0.0,
+        pitch=rng.uniform(0.75, 1.25),
+        half_height=rng.uniform(0.62, 0.85),
     )
 
 
@@ -107,12 +107,12 @@ def _dial(rng: Generator, canvas: Canvas, window: Box, font: FontFace) -> None:
     if rng.random() < 0.4:
         _bar_code(rng, canvas, window)
     for _ in range(int(rng.integers(0, 4))):
-        _pointer(rng, canvas, float(rng.uniform(-2, 2)), window[3] + float(rng.uniform(0.9, 1.8)), dark)
+        _pointer(rng, canvas, rng.uniform(-2, 2), window[3] + rng.uniform(0.9, 1.8), dark)
 
 
 def _print(rng: Generator, canvas: Canvas, font: FontFace, y: float, size: float, colour: Field) -> None:
     """Print a unit somewhere at a height."""
-    x = float(rng.normal(0, 0.8))
+    x = rng.normal(0, 0.8)
     text = one_of(rng, UNITS)
     line = [moved(scaled(glyph, size), x, y) for glyph in set_line(font, text)]
     canvas.paint(canvas.ink(line), colour, 0.85)

@@ -139,7 +139,7 @@ def _age(rng: Generator, canvas: Canvas, body: Field) -> None:
     """Let a plate rust, chip or get dirty."""
     patches = clouds(rng, canvas.size_hw, canvas.scale * rng.uniform(0.3, 1.0))[..., 0]
     cover = np.clip((patches - rng.uniform(0.6, 1.5)) * 2, 0, 1) * body
-    canvas.paint(cover, vary(rng, (116, 72, 44), 14), float(rng.uniform(0.3, 0.8)))
+    canvas.paint(cover, vary(rng, (116, 72, 44), 14), rng.uniform(0.3, 0.8))
     if rng.random() < 0.5:
         dirt = streaks(rng, canvas.size_hw, canvas.scale)[..., 0] * body
         canvas.paint(np.clip(dirt, 0, 1), vary(rng, (80, 72, 62), 10), 0.35)
@@ -164,7 +164,7 @@ def paint_on(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Fi
     if rng.random() < 0.12:
         edge = np.clip(canvas.softened(canvas.ink(glyphs), 0.035) * 2.4, 0, 1)
         canvas.paint(edge, _opposite(rng, colour))
-    canvas.paint(ink, colour, float(rng.uniform(0.75, 1.0)))
+    canvas.paint(ink, colour, rng.uniform(0.75, 1.0))
 
 
 def screw_on(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
@@ -187,9 +187,9 @@ def emboss(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Fiel
     ink = canvas.ink(glyphs)
     raised = 1 if rng.random() < 0.5 else -1
     if rng.random() < 0.75:
-        canvas.paint(ink, colour, float(rng.uniform(0.3, 0.9)))
+        canvas.paint(ink, colour, rng.uniform(0.3, 0.9))
     else:
-        canvas.shade(ink, float(rng.uniform(0.2, 0.45)))
+        canvas.shade(ink, rng.uniform(0.2, 0.45))
     canvas.edge_light(ink, rng.uniform(0.03, 0.06), raised * rng.uniform(35, 90))
 
 
@@ -199,7 +199,7 @@ def outline(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Fie
     soft = canvas.softened(ink, rng.uniform(0.02, 0.035))
     canvas.paint(np.clip(soft * 3.0, 0, 1), colour)
     inner = np.clip(soft * 4 - 2.9, 0, 1)
-    canvas.paint(inner, _opposite(rng, colour), float(rng.uniform(0.4, 1)))
+    canvas.paint(inner, _opposite(rng, colour), rng.uniform(0.4, 1))
 
 
 Mounting = Callable[[Generator, Canvas, Sequence[Glyph], Field], None]

@@ -286,7 +286,7 @@ def choose_face(rng: Generator, typefaces: Sequence[Typeface], drawn: float = 0.
         face: Face = choose_strokes(rng)
     else:
         face = choose_font(rng, typefaces)
-    return Stencil(face, float(rng.uniform(0.05, 0.09))) if rng.random() < 0.03 else face
+    return Stencil(face, rng.uniform(0.05, 0.09)) if rng.random() < 0.03 else face
 
 
 def choose_font(rng: Generator, typefaces: Sequence[Typeface]) -> FontFace:

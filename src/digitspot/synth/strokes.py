@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.random import Generator
@@ -54,14 +53,8 @@ class StrokeFace:
     def shape(self, character: str) -> Shape:
         """Return the shape of a digit 0 to 9."""
         rng = np.random.default_rng((self.seed, int(character)))
-        return self._draw(self._skeletons[int(character)], rng)
-
-    @cached_property
-    def _skeletons(self) -> list[Skeleton]:
-        return skeletons(self.squareness, self.variants)
-
-    def _draw(self, skeleton: Skeleton, rng: Generator) -> Shape:
-        """Draw with a round pen on a sheet that is stretched afterwards: level strokes get thinner."""
+        skeleton = skeletons(self.squareness, self.variants)[int(character)]
+        # A round pen on a sheet that is stretched afterwards: level strokes get thinner.
         pen = max(3.0, self.weight * EM * 2)  # on a sheet of twice the size
         tall = EM * 2 / self.contrast
         inner_w, inner_h = max(4.0, self.width * EM * 2 - pen), tall - pen
@@ -95,11 +88,11 @@ def choose_strokes(rng: Generator) -> StrokeFace:
     return StrokeFace(
         weight=float(np.clip(middle * math.exp(rng.normal(0, 0.35)), 0.055, 0.26)),
         contrast=float(rng.uniform(0.3, 0.6) if fat_and_thin else rng.choice([1.0, rng.uniform(0.7, 1.0)])),
-        width=float(rng.uniform(0.42, 0.8)),
+        width=rng.uniform(0.42, 0.8),
         squareness=float(rng.choice([2.0, 2.0, 2.4, 3.0, 4.5])),
-        slant=float(rng.normal(0.08, 0.1)) if by_hand else 0.0,
+        slant=rng.normal(0.08, 0.1) if by_hand else 0.0,
         round_ends=bool(by_hand or rng.random() < 0.5),
-        wobble=float(rng.uniform(0.005, 0.022)) if by_hand else 0.0,
+        wobble=rng.uniform(0.005, 0.022) if by_hand else 0.0,
         variants=int(rng.integers(256)),
         seed=int(rng.integers(2**31)),
     )

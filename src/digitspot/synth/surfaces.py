@@ -108,7 +108,7 @@ def pebbledash(rng: Generator, size_hw: Size, scale: float) -> Field:
 
 def concrete(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Concrete or old render: patches, pores, now and then a crack."""
-    shade = float(rng.uniform(70, 200))
+    shade = rng.uniform(70, 200)
     field = vary(rng, (int(shade + 4), int(shade), int(shade - 8)), 6) + grain(rng, size_hw, scale * 1.5) * 7
     field = field - np.clip(clouds(rng, size_hw, max(1.2, scale * 0.06)) - 1.5, 0, 1) * 60
     if rng.random() < 0.3:
@@ -120,7 +120,7 @@ def concrete(rng: Generator, size_hw: Size, scale: float) -> Field:
 
 def _crack(rng: Generator, draw: ImageDraw.ImageDraw, size_hw: Size, scale: float) -> None:
     height, width = size_hw
-    x, y = float(rng.uniform(0, width)), 0.0
+    x, y = rng.uniform(0, width), 0.0
     points: list[tuple[float, float]] = []
     while y < height and len(points) < 60:
         points.append((x, y))
@@ -174,8 +174,8 @@ def _courses(
     course, brick, joint = max(3.0, course), max(6.0, brick), max(0.6, joint)
     image = Image.new("RGB", (width, height), _rgb(mortar))
     draw = ImageDraw.Draw(image)
-    top, row = -float(rng.uniform(0, course)), 0
-    start = float(rng.uniform(0, brick))
+    top, row = -rng.uniform(0, course), 0
+    start = rng.uniform(0, brick)
     num_rows, num_columns = int(height / course) + 2, int(width / brick) + 3
     shades = (
         base
@@ -215,7 +215,7 @@ def boards(rng: Generator, size_hw: Size, scale: float) -> Field:
 def metal(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Sheet metal: brushed, or folded into ribs like a garage door."""
     height, width = size_hw
-    tone = float(rng.uniform(60, 210))
+    tone = rng.uniform(60, 210)
     colour = (
         vary(rng, (int(tone), int(tone), int(tone + 4)), 6) if rng.random() < 0.6 else pick(rng, WALL_COLOURS)
     )
@@ -262,7 +262,7 @@ def sky(rng: Generator, size_hw: Size, scale: float) -> Field:
 
 def pavement(rng: Generator, size_hw: Size, scale: float) -> Field:
     """Asphalt or gravel."""
-    tone = float(rng.uniform(70, 150))
+    tone = rng.uniform(70, 150)
     field = vary(rng, (int(tone), int(tone), int(tone)), 5) + grain(rng, size_hw, max(1.3, scale * 0.1)) * 7
     return field
 
