@@ -22,8 +22,6 @@ from digitspot.synth.scene import CLOSE, WIDE, Framing, Scene
 from digitspot.synth.typefaces import TEST_TYPEFACES, TRAIN_TYPEFACES, Typeface
 from digitspot.types import FloatArray, ImageArray, IntArray
 
-Draw = Callable[[Generator, Sequence[Typeface], Framing], Scene]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Generated:
@@ -50,7 +48,7 @@ class Domain:
         exposure: How strongly images suffer.
     """
 
-    draw: Draw
+    draw: Callable[[Generator, Sequence[Typeface], Framing], Scene]
     framings: tuple[Framing, ...]
     exposure: Exposure
 

@@ -46,7 +46,8 @@ def draw_jersey(rng: Generator, typefaces: Sequence[Typeface], framing: Framing)
     ink = _other(rng, cloth)
     if rng.random() < 0.3:
         _stripes(rng, canvas, body, _other(rng, cloth))
-        _panel(rng, canvas, line, cloth)
+        left, top, right, bottom = extent(line)  # the cloth stays plain behind the number
+        canvas.paint(canvas.rectangle((left - 0.25, top - 0.2, right + 0.25, bottom + 0.2), 0.05), cloth)
     if rng.random() < 0.6:
         _name(rng, canvas, choose_font(rng, typefaces), line, ink)
     _print(rng, canvas, line, ink, _other(rng, ink))
@@ -144,12 +145,6 @@ def _stripes(rng: Generator, canvas: Canvas, body: Field, colour: Field) -> None
     along = np.arange(width)[None, :] if rng.random() < 0.6 else np.arange(height)[:, None]
     cover = body * ((along / step) % 2 < rng.uniform(0.4, 1.2))
     canvas.paint(cover, colour)
-
-
-def _panel(rng: Generator, canvas: Canvas, line: Sequence[Glyph], cloth: Field) -> None:
-    """Keep striped cloth plain behind the number."""
-    left, top, right, bottom = extent(line)
-    canvas.paint(canvas.rectangle((left - 0.25, top - 0.2, right + 0.25, bottom + 0.2), 0.05), cloth)
 
 
 def _name(rng: Generator, canvas: Canvas, font: FontFace, line: Sequence[Glyph], colour: Field) -> None:

@@ -72,25 +72,20 @@ def hang_plate(rng: Generator, canvas: Canvas, box: Box, outline: str, face: Fie
         _age(rng, canvas, body)
 
 
-def hang_tiles(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], face: Field) -> Box:
-    """Put each digit on a tile of its own; return the extent of all."""
-    left, top, right, bottom = extent(glyphs)
+def hang_tiles(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], face: Field) -> None:
+    """Put each digit on a tile of its own."""
     gap = rng.uniform(0.01, 0.06)
     above, side = rng.uniform(0.1, 0.3), rng.uniform(0.06, 0.14)
-    boxes = []
-    for glyph in glyphs:
-        own = extent([glyph])
-        boxes.append((own[0] - side, own[1] - above, own[2] + side, own[3] + above))
+    inks = [extent([glyph]) for glyph in glyphs]
+    boxes = [(ink[0] - side, ink[1] - above, ink[2] + side, ink[3] + above) for ink in inks]
     edges = [(before[2] + after[0]) / 2 for before, after in pairwise(boxes)]
     starts, ends = [boxes[0][0], *edges], [*edges, boxes[-1][2]]
     in_line = all(end > start for start, end in zip(starts, ends, strict=True))
     for box, start, end in zip(boxes, starts, ends, strict=True):
-        tile = (start + gap, box[1], end - gap, box[3]) if in_line else box
-        cover = canvas.rectangle(tile, 0.04)
+        cover = canvas.rectangle((start + gap, box[1], end - gap, box[3]) if in_line else box, 0.04)
         canvas.cast(cover, 0.35, 0.04)
         canvas.paint(cover, face + rng.normal(0, 5))
         canvas.edge_light(cover, 0.03, rng.uniform(10, 50), inside=True)
-    return left - side, top - above, right + side, bottom + above
 
 
 def _body(canvas: Canvas, box: Box, outline: str) -> Field:

@@ -249,10 +249,16 @@ def stage(
 ) -> tuple[Viewpoint, Canvas]:
     """Choose a view that holds points of the scene, `[N, 2]`, and return it with an empty canvas.
 
-    The arguments are those of `choose_viewpoint` and `frame`.
+    The canvas is finer than the image if affordable. The arguments are those of `choose_viewpoint` and
+    `frame`.
     """
     view = frame(rng, choose_viewpoint(rng, pixels, tilt=tilt, bend=bend), points, framing)
-    return view, canvas_of(rng, view, pixels)
+    left, top, right, bottom = view.visible()
+    area = (right - left) * (bottom - top)
+    scale = min(3 * pixels, max(pixels, math.sqrt(_CANVAS_PIXELS / area)))
+    angle = rng.uniform(0.15, 0.85) * math.pi  # light comes from above
+    light = (math.cos(angle), -math.sin(angle))
+    return view, Canvas((left, top), (right - left, bottom - top), scale, light)
 
 
 def frame(rng: Generator, view: Viewpoint, points: DoubleArray, framing: Framing) -> Viewpoint:
@@ -268,16 +274,6 @@ def frame(rng: Generator, view: Viewpoint, points: DoubleArray, framing: Framing
     fraction_x, fraction_y = np.clip(rng.normal(0.5, (0.07, 0.08)), 0.1, 0.9).tolist()
     x, y = left - fraction_x * (width - wide), top - fraction_y * (height - tall)
     return view.framed((x, y, x + max(8.0, width), y + max(8.0, height)))
-
-
-def canvas_of(rng: Generator, view: Viewpoint, pixels: float) -> Canvas:
-    """Return an empty canvas that holds what a view shows, finer than the image if affordable."""
-    left, top, right, bottom = view.visible()
-    area = (right - left) * (bottom - top)
-    scale = min(3 * pixels, max(pixels, math.sqrt(_CANVAS_PIXELS / area)))
-    angle = rng.uniform(0.15, 0.85) * math.pi  # light comes from above
-    light = (math.cos(angle), -math.sin(angle))
-    return Canvas((left, top), (right - left, bottom - top), scale, light)
 
 
 def choose_face(rng: Generator, typefaces: Sequence[Typeface], drawn: float = 0.45) -> Face:

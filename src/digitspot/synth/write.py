@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +109,7 @@ class _Work:
     request: SynthRequest
     output: Path
     folder: Path
-    rows: dict[str, list[Row]] = field(default_factory=dict)
+    rows: dict[str, list[Row]]
 
     @classmethod
     def open(cls, request: SynthRequest, output: Path) -> _Work:
