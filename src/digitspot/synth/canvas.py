@@ -42,11 +42,7 @@ class Canvas:
     """
 
     def __init__(
-        self,
-        corner: tuple[float, float],
-        size: tuple[float, float],
-        scale: float,
-        light: tuple[float, float],
+        self, corner: tuple[float, float], size: tuple[float, float], scale: float, light: tuple[float, float]
     ) -> None:
         self.corner, self.scale, self.light = corner, scale, light
         self.size_hw = (math.ceil(size[1] * scale) + 1, math.ceil(size[0] * scale) + 1)
@@ -223,6 +219,24 @@ def vary(rng: Generator, colour: Colour, spread: float = 12) -> Field:
 def pick(rng: Generator, colours: tuple[Colour, ...], spread: float = 12) -> Field:
     """Choose one of some colours and vary it."""
     return vary(rng, one_of(rng, colours), spread)
+
+
+def contrasting(
+    rng: Generator,
+    colours: tuple[Colour, ...],
+    ground: Field,
+    min_contrast: float,
+    *,
+    spread: float = 12,
+    greys: tuple[float, float] = (26.0, 232.0),
+) -> Field:
+    """Choose a colour that stands out from the ground, `[3]`, by `min_contrast` of brightness, or a grey."""
+    behind = luma(ground)
+    for _ in range(12):
+        colour = pick(rng, colours, spread)
+        if abs(luma(colour) - behind) >= min_contrast:
+            return colour
+    return np.full(3, greys[int(behind < 128)], np.float32)
 
 
 def luma(colour: npt.NDArray[np.floating]) -> float:

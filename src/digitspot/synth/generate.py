@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -84,9 +84,11 @@ class Subject:
             raise ConfigError(f"no domain {self.domain!r}", hint=f"Domains: {', '.join([*DOMAINS, MIXED])}.")
 
 
-def subject_of(split: str, domain: str, loose: bool = False) -> Subject:
+def subject_of(
+    split: str, domain: str, loose: bool = False, more_typefaces: tuple[Typeface, ...] = ()
+) -> Subject:
     """Return what a split shows: `test` is set in typefaces that the others do not show."""
-    typefaces = TEST_TYPEFACES if split == "test" else TRAIN_TYPEFACES
+    typefaces = TEST_TYPEFACES if split == "test" else TRAIN_TYPEFACES + more_typefaces
     return Subject(domain=domain, typefaces=typefaces, loose=loose)
 
 
@@ -131,13 +133,10 @@ class SynthRequest:
 
     def subject(self, split: str) -> Subject:
         """Return what a split shows."""
-        subject = subject_of(split, self.domain, self.loose)
-        more = () if split == "test" else self.more_typefaces
-        return replace(subject, typefaces=subject.typefaces + more)
+        return subject_of(split, self.domain, self.loose, self.more_typefaces)
 
     def about(self) -> dict[str, Any]:
         """Say what was asked for, with each typeface's licence; two requests of equal words are equal."""
-        faces = {split: self.subject(split).typefaces for split in self.sizes}
         return {
             "images": self.sizes,
             "seed": self.seed,
@@ -145,8 +144,8 @@ class SynthRequest:
             "packed": self.packed,
             "boxes": "loose" if self.loose else "ink",
             "typefaces": {
-                split: sorted({f"{face.family}: {face.licence}" for face in typefaces})
-                for split, typefaces in faces.items()
+                split: sorted({f"{face.family}: {face.licence}" for face in self.subject(split).typefaces})
+                for split in self.sizes
             },
         }
 

@@ -10,21 +10,17 @@ import numpy as np
 from numpy.random import Generator
 
 from digitspot.synth import lettering
-from digitspot.synth.canvas import Box, Canvas, Field, corners_of, luma, one_of
+from digitspot.synth.canvas import Box, Canvas, Field, contrasting, corners_of, luma, one_of
 from digitspot.synth.lettering import Face, FontFace, Glyph, extent, moved, scaled, set_line
 from digitspot.synth.plates import (
+    INK_COLOURS,
+    MOUNTINGS,
     OUTLINE_PROBABILITIES,
     OUTLINES,
-    Mounting,
     choose_colours,
-    emboss,
     hang_plate,
     hang_tiles,
-    ink_on,
-    outline,
-    paint_on,
     plate_around,
-    screw_on,
 )
 from digitspot.synth.scene import (
     Bend,
@@ -178,27 +174,22 @@ def _two_numbers(rng: Generator, face: Face, number: str, squeeze: float, below:
 
 
 def _fix(
-    rng: Generator,
-    canvas: Canvas,
-    glyphs: Sequence[Glyph],
-    plate: tuple[Box, str] | None,
-    style: Style,
+    rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], plate: tuple[Box, str] | None, style: Style
 ) -> None:
     """Fix the digits to a plate, to tiles, or to the wall itself."""
-    mountings: tuple[Mounting, ...] = (paint_on, screw_on, emboss, outline)
     if plate is None:
         ground = _mean_colour(canvas, glyphs)
-        kind = mountings[int(rng.choice(4, p=(0.34, 0.55, 0.07, 0.04)))]
-        kind(rng, canvas, glyphs, ink_on(rng, ground, rng.uniform(*style.contrast)))
+        kind = MOUNTINGS[int(rng.choice(4, p=(0.34, 0.55, 0.07, 0.04)))]
+        kind(rng, canvas, glyphs, contrasting(rng, INK_COLOURS, ground, rng.uniform(*style.contrast)))
         return
     face, ink = choose_colours(rng)
     if abs(luma(face) - luma(ink)) < 45:
-        ink = ink_on(rng, face, 60)
+        ink = contrasting(rng, INK_COLOURS, face, 60)
     if rng.random() < 0.08:
         hang_tiles(rng, canvas, glyphs, face)
     else:
         hang_plate(rng, canvas, *plate, face, ink)
-    kind = mountings[int(rng.choice(4, p=(0.78, 0.1, 0.09, 0.03)))]
+    kind = MOUNTINGS[int(rng.choice(4, p=(0.78, 0.1, 0.09, 0.03)))]
     kind(rng, canvas, glyphs, ink)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 
 from digitspot.synth import lettering
-from digitspot.synth.canvas import Canvas, Colour, Field, luma, one_of, pick, vary
+from digitspot.synth.canvas import Canvas, Colour, Field, contrasting, one_of, pick, vary
 from digitspot.synth.lettering import FontFace, Glyph, extent, moved, scaled, set_line
 from digitspot.synth.scene import Bend, Framing, Scene, choose_face, choose_font, choose_pixels, stage
 from digitspot.synth.scenery import WORDS
@@ -57,11 +57,7 @@ def draw_jersey(rng: Generator, typefaces: Sequence[Typeface], framing: Framing)
 
 def _other(rng: Generator, colour: Field) -> Field:
     """Choose a team colour that stands out from another."""
-    for _ in range(12):
-        other = pick(rng, TEAM_COLOURS, 8)
-        if abs(luma(other) - luma(colour)) > 70:
-            return other
-    return np.full(3, 238.0 if luma(colour) < 128 else 22.0, np.float32)
+    return contrasting(rng, TEAM_COLOURS, colour, 70, spread=8, greys=(22.0, 238.0))
 
 
 def _field(rng: Generator, canvas: Canvas) -> None:

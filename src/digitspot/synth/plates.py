@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from numpy.random import Generator
 
-from digitspot.synth.canvas import Box, Canvas, Colour, Field, inset, luma, one_of, pick, vary
+from digitspot.synth.canvas import Box, Canvas, Colour, Field, inset, one_of, vary
 from digitspot.synth.lettering import Glyph, extent
 from digitspot.synth.surfaces import clouds, streaks
 
@@ -140,16 +140,6 @@ def _age(rng: Generator, canvas: Canvas, body: Field) -> None:
         canvas.paint(np.clip(dirt, 0, 1), vary(rng, (80, 72, 62), 10), 0.35)
 
 
-def ink_on(rng: Generator, ground: Field, min_contrast: float) -> Field:
-    """Choose a colour for digits that stands out from the ground, `[3]`, by `min_contrast` of brightness."""
-    behind = luma(ground)
-    for _ in range(12):
-        colour = pick(rng, INK_COLOURS)
-        if abs(luma(colour) - behind) >= min_contrast:
-            return colour
-    return np.full(3, 232.0 if behind < 128 else 26.0, np.float32)
-
-
 def paint_on(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Field) -> None:
     """Paint or print digits; old paint wears off in patches."""
     ink = canvas.ink(glyphs)
@@ -197,7 +187,7 @@ def outline(rng: Generator, canvas: Canvas, glyphs: Sequence[Glyph], colour: Fie
     canvas.paint(inner, _opposite(rng, colour), rng.uniform(0.4, 1))
 
 
-Mounting = Callable[[Generator, Canvas, Sequence[Glyph], Field], None]
+MOUNTINGS = (paint_on, screw_on, emboss, outline)
 
 
 def _sheen(rng: Generator, canvas: Canvas, colour: Field) -> Field:
