@@ -34,13 +34,8 @@ LIGHTS = (
 )  # fmt: skip
 """Of LEDs and fluorescent tubes."""
 CRYSTALS = (
-    (150, 160, 138),
-    (170, 178, 160),
-    (128, 142, 120),
-    (186, 190, 184),
-    (90, 140, 190),
-    (150, 176, 70),
-)
+    (150, 160, 138), (170, 178, 160), (128, 142, 120), (186, 190, 184), (90, 140, 190), (150, 176, 70),
+)  # fmt: skip
 """Of the panes of liquid crystals."""
 CASES = ((28, 28, 30), (60, 62, 66), (210, 210, 206), (236, 236, 234), (120, 124, 130))
 
@@ -106,13 +101,11 @@ class SegmentFace:
             "c": (right, middle, right, 1 - half),
         }  # fmt: skip
         x1, y1, x2, y2 = ends[segment]
-        if y1 == y2:
-            x1, x2 = x1 + gap, x2 - gap
-            return [(x1, y1), (x1 + half, y1 - half), (x2 - half, y1 - half), (x2, y1),
-                    (x2 - half, y1 + half), (x1 + half, y1 + half)]  # fmt: skip
-        y1, y2 = y1 + gap, y2 - gap
-        return [(x1, y1), (x1 + half, y1 + half), (x1 + half, y2 - half), (x1, y2),
-                (x1 - half, y2 - half), (x1 - half, y1 + half)]  # fmt: skip
+        is_level = y1 == y2
+        start, end, side = (x1 + gap, x2 - gap, y1) if is_level else (y1 + gap, y2 - gap, x1)
+        along = (start, start + half, end - half, end, end - half, start + half)
+        across = (side, side - half, side - half, side, side + half, side + half)
+        return list(zip(along, across, strict=True) if is_level else zip(across, along, strict=True))
 
     def _lean(self, x: float, y: float) -> tuple[float, float]:
         lean = self.slant * (1 - y) if self.slant > 0 else self.slant * -y
