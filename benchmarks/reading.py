@@ -22,7 +22,8 @@ from digitspot.cores import num_cores
 from digitspot.evaluation.answers import evaluate_answers
 from digitspot.labels.coco import read_labels, write_labels
 from digitspot.labels.labels import LabelSet
-from digitspot.reader import Precision, Reader, RuntimeName
+from digitspot.reader import Reader
+from digitspot.runtime.opening import Precision, RuntimeName
 
 DIGITSPOT = [sys.executable, "-c", "from digitspot.cli import main; main()"]
 

@@ -140,6 +140,17 @@ def false_box(random: Random, boxes: DoubleArray, frame: DoubleArray) -> DoubleA
             return box[None]
 
 
+def digits_at(*rows: tuple[float, int, float]) -> Detections:
+    """Return boxes 10 wide and 20 high, each given as left edge, digit and score."""
+    lefts = np.array([row[0] for row in rows], np.float32)
+    top = np.zeros(len(rows), np.float32)
+    return Detections(
+        boxes=np.stack([lefts, top, lefts + 10, top + 20], 1).reshape(-1, 4),
+        labels=np.array([row[1] + 1 for row in rows], np.int64),
+        scores=np.array([row[2] for row in rows], np.float32),
+    )
+
+
 def threshold_settings(min_score: float, max_iou: float) -> ReadingSettings:
     """Return settings that take every digit from a score on."""
     bias = -float(np.log(min_score / (1 - min_score)))

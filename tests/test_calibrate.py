@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -162,8 +163,8 @@ def _rows(path: Path) -> dict[str, str]:
         (["--abstain-below", "0.5", "--target-accuracy", "0.9"], "one of them"),
         (["--target-accuracy", "0.9"], "not reached"),
         (["--pattern", "["], "regular expression"),
-        (["--allowed", "12", "x"], "no number"),
-        (["--max-change", "5"], "without --previous"),
+        (["--known", "12", "x"], "neither a number nor a file"),
+        (["--max-change", "5"], "need previous"),
     ],
 )
 def test_options_that_cannot_be(
@@ -178,8 +179,34 @@ def test_a_length_that_is_known(
     nano_onnx: Path, small_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     image = str(small_data / "test" / "1.png")
-    assert run(["read", image, "--model", str(nano_onnx), "--length", "2"]) == 0
-    assert len(capsys.readouterr().out.strip()) in (0, 2), "two digits or no number"
+    options = ["--length", "2", "--decimals", "1"]
+    assert run(["read", image, "--model", str(nano_onnx), *options]) == 0
+    assert re.fullmatch(r"(\d\.\d)?", capsys.readouterr().out.strip()), "two digits or no number"
+
+
+def test_known_numbers_from_a_file_correct_and_say_so(
+    nano_onnx: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answer is a known number or none, and JSON, `predict` and the message tell why."""
+    numbers = tmp_path / "numbers.txt"
+    numbers.write_text("7\n42\n")
+    options = ["--model", str(nano_onnx), "--known", str(numbers), "555"]
+    images = sorted(map(str, (small_data / "test").glob("*.png")))
+    assert run(["read", *images, "--json", *options]) == 0
+    told, error = capsys.readouterr()
+    documents = json.loads(told)
+    assert {each["text"] for each in documents} <= {None, "7", "42", "555"}
+    changed = [each for each in documents if each["decision"] != "accepted"]
+    assert changed
+    assert error.count("rules allow") + error.count("rules do not allow") >= len(changed)
+    output = tmp_path / "answers"
+    assert (
+        run(["predict", str(nano_onnx), str(small_data / "test.json"), "--output", str(output), *options[2:]])
+        == 0
+    )
+    with open(output / "readings.csv", encoding="utf-8", newline="") as file:
+        decisions = [row["decision"] for row in csv.DictReader(file)]
+    assert sorted(decisions) == sorted(each["decision"] for each in documents)
 
 
 def test_evaluation_reads_boxes_where_nothing_else_is_given(

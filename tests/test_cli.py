@@ -27,6 +27,8 @@ from small_nano import make_model
 
 CATEGORIES = [{"id": digit + 1, "name": str(digit)} for digit in range(10)]
 
+RECIPE = Path(__file__).parents[1] / "recipes" / "nano.yaml"
+
 
 def make_split(folder: Path, name: str, images: int = 2) -> dict[str, Any]:
     """Write a split of noise, each image its own, with one digit each; return its labels."""
@@ -125,7 +127,7 @@ def test_training_on_bad_data_says_where_and_exits_3(
 ) -> None:
     monkeypatch.setenv("DIGITSPOT_CACHE", str(tmp_path / "cache"))
     spoil(data)
-    assert run(["train", "--data", str(data), "--output", str(tmp_path / "run")]) == 3
+    assert run(["train", str(RECIPE), "--data", str(data), "--output", str(tmp_path / "run")]) == 3
     out, err = capfd.readouterr()
     assert_matches(message, err)
     assert "Traceback" not in err
@@ -318,7 +320,9 @@ def test_unknown_recipe_key_names_the_nearest(
 
 
 def test_unknown_flag_names_the_nearest(data: Path, tmp_path: Path) -> None:
-    result = digitspot("train", "--data", data, "--output", tmp_path / "run", "--train.epoch", 2, check=False)
+    result = digitspot(
+        "train", RECIPE, "--data", data, "--output", tmp_path / "run", "--train.epoch", 2, check=False
+    )
     assert result.returncode == 2
     assert "--train.epochs" in result.stderr
     assert not (tmp_path / "run").exists()
@@ -338,7 +342,7 @@ def test_output_that_cannot_be_made_exits_1_before_any_work(
         pytest.skip("needs a folder that is read-only for everybody")
     monkeypatch.setenv("DIGITSPOT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "file").write_text("in the way")
-    assert run(["train", "--data", str(data), "--output", output.format(tmp=tmp_path)]) == 1
+    assert run(["train", str(RECIPE), "--data", str(data), "--output", output.format(tmp=tmp_path)]) == 1
     assert "cannot write" in capfd.readouterr().err
     assert not (tmp_path / "cache").exists()
 
@@ -369,7 +373,7 @@ def test_second_training_in_a_run_folder_is_refused(
     monkeypatch.setenv("DIGITSPOT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.jsonl").write_text("")
-    assert run(["train", "--data", str(data), "--output", str(tmp_path / "run")]) == 2
+    assert run(["train", str(RECIPE), "--data", str(data), "--output", str(tmp_path / "run")]) == 2
     assert "already holds a training" in capfd.readouterr().err
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,10 @@ from digitspot.dataset.seen import Seen
 from digitspot.fusion import fuse
 from digitspot.labels.coco import read_labels, read_results
 from digitspot.reader import Reader
-from digitspot.reading import ReadingSettings, vote
+from digitspot.reading import ReadingSettings, SecondLook, read_number, vote
+from digitspot.reading.candidates import NAMES
+from digitspot.reading.certainty import LOOK_NAMES, NUMBER_NAMES
+from digitspot.reading.settings import PRIOR_WEIGHTS
 from digitspot.runtime.looks import Looks, join_looks, region_of_number, with_looks
 from digitspot.types import Detections
 
@@ -68,25 +72,69 @@ def found_at(*rows: tuple[float, float, float, float, int, float]) -> Detections
     ],
 )
 def test_the_region_of_a_second_look(found: Detections, expected: tuple[int, int, int, int] | None) -> None:
-    assert region_of_number(found, (100, 200), (1.0, 0.3)) == expected
+    number = read_number(found, ReadingSettings())
+    assert region_of_number(number, (100, 200), SecondLook(margins=(1.0, 0.3))) == expected
 
 
-def test_joined_looks_take_the_digits_of_the_second_inside_its_region() -> None:
+def test_the_fitted_reader_of_the_first_look_chooses_the_region() -> None:
+    weak = found_at((80, 40, 90, 60, 3, 0.3))
+    eager = tuple(3 * (name == "one") + weight for name, weight in zip(NAMES, PRIOR_WEIGHTS, strict=True))
+    second = SecondLook(margins=(1.0, 0.3))
+    for weights, expected in ((PRIOR_WEIGHTS, None), (eager, (60, 34, 110, 66))):
+        number = read_number(weak, ReadingSettings(weights=weights))
+        assert region_of_number(number, (100, 200), second) == expected
+
+
+def test_looks_that_agree_make_a_number_more_probable() -> None:
+    found = found_at((80, 40, 90, 60, 3, 0.9), (92, 40, 102, 60, 1, 0.9))
+    number_weights = tuple(
+        float(name == "second_agrees") - (name == "first_is_longer") for name in NUMBER_NAMES
+    )
+    settings = ReadingSettings(number_weights=number_weights)
+    chances = {}
+    for by_look in ((), ("31",), ("31", "31"), ("31", "3"), ("131", "31")):
+        chances[by_look] = read_number(replace(found, by_look=by_look), settings).probability
+    assert chances[()] == chances["31",] == chances["31", "3"] == chances["131", "31"] == 0.5
+    assert chances["31", "31"] > 0.7
+
+
+def test_a_second_look_says_what_each_look_shows(nano_onnx: Path) -> None:
+    single = Reader.load(nano_onnx).single_look
+    eager = tuple(9 * (name == "one") + weight for name, weight in zip(NAMES, PRIOR_WEIGHTS, strict=True))
+    second = SecondLook(margins=(1.0, 0.3), weights=eager)
+    for image, found in zip(IMAGES, Looks(single, (), second).detect(IMAGES), strict=True):
+        [first] = single.detect([image])
+        assert found.by_look[0] == (read_number(first, ReadingSettings(weights=eager)).text or "")
+        assert len(found.by_look) == 2 or len(found) == len(first)
+    assert single.detect(IMAGES)[0].by_look == ()
+
+
+def test_settings_from_before_the_looks_were_compared_are_read() -> None:
+    values = ReadingSettings(number_weights=tuple(map(float, range(len(NUMBER_NAMES))))).to_dict()
+    values["number_weights"] = values["number_weights"][: -len(LOOK_NAMES)]
+    read = ReadingSettings.from_dict(values).number_weights
+    assert read == (*values["number_weights"], *[0.0] * len(LOOK_NAMES))
+
+
+def test_joined_looks_are_fused_inside_the_region() -> None:
     first = found_at(
         (40, 20, 50, 40, 3, 0.6), (60, 20, 70, 40, 1, 0.9), (150, 20, 160, 40, 5, 0.8)
     )  # the last is outside
     second = found_at((12, 10, 22, 30, 3, 0.6), (45, 10, 55, 30, 7, 0.5))
+    moved = found_at((42, 20, 52, 40, 3, 0.6), (75, 20, 85, 40, 7, 0.5))
     joined = join_looks(first, second, (30, 10, 110, 60))
-    assert joined.boxes.tolist() == [[41, 20, 51, 40], [75, 20, 85, 40], [150, 20, 160, 40]]
-    assert (joined.labels - 1).tolist() == [3, 7, 5]
-    assert joined.scores == pytest.approx([0.6, 0.5, 0.8])
+    expected = fuse([found_at((40, 20, 50, 40, 3, 0.6), (60, 20, 70, 40, 1, 0.9)), moved])
+    assert joined.boxes[:3] == pytest.approx(expected.boxes)
+    assert (joined.labels - 1).tolist() == [3, 1, 7, 5]
+    assert joined.scores == pytest.approx([0.6, 0.45, 0.25, 0.8]), "one of two looks found the 1 and the 7"
+    assert joined.boxes[3].tolist() == [150, 20, 160, 40], "outside, there is one look"
     assert joined.size_hw == (100, 200)
     for one, other in ((first, found_at()), (found_at(), second), (found_at(), found_at())):
-        assert len(join_looks(one, other, (0, 0, 200, 100))) == len(other)
+        assert len(join_looks(one, other, (0, 0, 200, 100))) == len(one) + len(other)
 
 
 def test_a_second_look_does_not_depend_on_the_other_images(nano_onnx: Path) -> None:
-    looks = Looks(Reader.load(nano_onnx).single_look, (), (1.0, 0.3))
+    looks = Looks(Reader.load(nano_onnx).single_look, (), SecondLook(margins=(1.0, 0.3)))
     together = looks.detect(IMAGES)
     for image, found in zip(IMAGES, together, strict=True):
         [alone] = looks.detect([image])
@@ -101,8 +149,12 @@ def test_a_second_look_travels_with_the_model(nano_onnx: Path, small_data: Path,
     assert run(arguments) == 0
     reader = Reader.load(output)
     assert isinstance(reader.runtime, Looks)
-    assert reader.settings.crop_margins in CROP_MARGINS
-    assert Reader.load(nano_onnx).settings.crop_margins is None
+    second = reader.settings.second_look
+    assert second is not None
+    assert second.margins in CROP_MARGINS
+    one_look = calibrate_model(nano_onnx, small_data / "valid.json")
+    assert second.weights == one_look.weights, "the region is chosen by the reader of the first look"
+    assert Reader.load(nano_onnx).settings.second_look is None
 
 
 @pytest.mark.parametrize(
@@ -120,6 +172,11 @@ def test_a_second_look_travels_with_the_model(nano_onnx: Path, small_data: Path,
         (["fuse", "{answers}", "--labels", "{labels}", "--output", "{tmp}"], "two answers"),
         (["fuse", "a", "b", "--labels", "c", "--output", "{tmp}", "--min-iou", "1"], "between 0 and 1"),
         (["read", "a.png", "b.png", "--model", "{model}", "--burst", "--show"], "--burst and --show"),
+        (["read", "a.png", "--model", "{model}", "--all", "--show"], "--all and --show"),
+        (["read", "a.png", "--model", "{model}", "--region", "1,2,3"], "'1,2,3' is no region"),
+        (["read", "a.png", "--model", "{model}", "--region", "0,0,0,9"], "'0,0,0,9' is no region"),
+        (["read", "a.png", "--model", "{model}", "--region", "0,0,nan,9"], "is no region"),
+        (["read", "a.png", "--model", "{model}", "--max-looks", "0"], "need 1 or more"),
     ],
 )
 def test_what_cannot_be_asked_for(
@@ -160,6 +217,20 @@ def test_runs_are_fused_and_read(nano_onnx: Path, small_data: Path, tmp_path: Pa
     keys = [Seen.from_text((tmp_path / name / "trained-on.txt").read_text(), tmp_path).keys for name in "ac"]
     assert keys[0] == keys[1] != frozenset()
     assert read_settings(tmp_path / "reader.json") == ReadingSettings()
+
+
+def test_all_numbers_of_an_image(
+    nano_onnx: Path, small_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sorted((small_data / "test").iterdir())[0]
+    expected = [asdict(each.reading) for each in Reader.load(nano_onnx).read_all(path)]
+    arguments = ["read", str(path), "--model", str(nano_onnx), "--all"]
+    assert run(arguments) == 0
+    assert capsys.readouterr().out == " ".join(each["text"] for each in expected if each["text"]) + "\n"
+    assert run([*arguments, "--json"]) == 0
+    [document] = json.loads(capsys.readouterr().out)
+    assert [each["text"] for each in document["numbers"]] == [each["text"] for each in expected]
+    assert run(["read", str(path), "missing.png", "--model", str(nano_onnx), "--all"]) == 3
 
 
 def test_a_burst_has_one_answer(

@@ -15,7 +15,7 @@ import pytest
 
 from digitspot.cores import MAX_CORES, cpu_quota, num_cores
 from digitspot.reader import Reader
-from digitspot.reading import Constraint
+from digitspot.reading import Rules
 from digitspot.types import ImageArray
 
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
@@ -89,9 +89,9 @@ def test_a_reader_goes_to_a_process(method: str, nano_onnx: Path, images: list[I
 
 def test_a_pickled_reader_keeps_what_it_was_told(nano_onnx: Path) -> None:
     reader = Reader.load(nano_onnx, threads=3)
-    reader.constraint, reader.abstain_below = Constraint(length=2), 0.25
+    reader.rules, reader.abstain_below = Rules(length=2), 0.25
     copy = pickle.loads(pickle.dumps(reader))
-    assert (copy.constraint, copy.abstain_below, copy.num_threads) == (reader.constraint, 0.25, 3)
+    assert (copy.rules, copy.abstain_below, copy.num_threads) == (reader.rules, 0.25, 3)
     assert (copy.settings, copy.categories, copy.seen) == (reader.settings, reader.categories, reader.seen)
     with pytest.raises(TypeError, match=r"Reader\.load"):
         pickle.dumps(Reader(reader.runtime, reader.settings, reader.categories))

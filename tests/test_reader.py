@@ -16,6 +16,7 @@ from digitspot.errors import CheckpointError, ConfigError, DataError
 from digitspot.images import ImageSource
 from digitspot.reader import Reader
 from digitspot.runtime.onnx_runtime import OnnxRuntime
+from digitspot.synth.generate import make_image, subject_of
 from digitspot.types import ImageArray
 
 
@@ -98,8 +99,8 @@ def test_a_broken_image_is_named(reader: Reader, images: list[ImageArray], tmp_p
     ("name", "options", "message"),
     [
         ("model.onnx", {"runtime": "torch"}, "cannot run in torch"),
-        ("run", {"runtime": "onnx"}, "cannot run in onnx"),
-        ("run", {"runtime": "openvino"}, "cannot run in openvino"),
+        ("runs/mine", {"runtime": "onnx"}, "cannot run in onnx"),
+        ("runs/mine", {"runtime": "openvino"}, "cannot run in openvino"),
         ("model.onnx", {"device": "cuda"}, "cannot run on 'cuda'"),
         ("model.onnx", {"precision": "bf16"}, "does not compute in bf16"),
     ],
@@ -113,3 +114,36 @@ def test_combinations_that_cannot_be(name: str, options: dict[str, str], message
 def test_no_such_model(name: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=name):
         Reader.load(tmp_path / name)
+
+
+@pytest.fixture(scope="module")
+def turning() -> Reader:
+    reader = Reader.load("svhn", threads=1)
+    reader.turned = True
+    return reader
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_turned_numbers_are_read_and_say_how(turning: Reader, quarters: int) -> None:
+    """Boxes are where the digits are in the image as it is given; `read_all` finds the same."""
+    plates = [make_image(0, "train", index, subject_of("train", "plates")) for index in range(12)]
+    right = 0
+    for plate in plates:
+        image = np.ascontiguousarray(np.rot90(plate.image, -quarters))
+        text = "".join(str(label - 1) for label in plate.labels)
+        [read] = turning.read_whole([image])
+        upright_read = turning.read(plate.image)
+        assert read.reading.text == upright_read.text
+        assert read.reading.turned == (upright_read.turned + 90 * quarters) % 360 or not read.reading.text
+        if read.reading.text != text or read.reading.turned != 90 * quarters:
+            continue
+        right += 1
+        upright = np.zeros((*plate.image.shape[:2], len(text)), np.float32)
+        for index, (x1, y1, x2, y2) in enumerate(plate.boxes.round().astype(int)):
+            upright[y1:y2, x1:x2, index] = 1
+        covered = np.rot90(upright, -quarters)
+        for index, digit in enumerate(read.reading.digits):
+            x1, y1, x2, y2 = (round(value) for value in digit.box)
+            assert covered[y1:y2, x1:x2, index].mean() > 0.4
+        assert turning.read_all(image)[0].reading.text == text
+    assert right >= 4

@@ -14,10 +14,11 @@ from digitspot.types import Detections, Digit, Reading
 
 if TYPE_CHECKING:
     from digitspot.reader import Reader
+    from digitspot.reading import Rules
     from digitspot.training.run import train
 
 __version__ = "0.1.0"
-__all__ = ["Detections", "Digit", "Reader", "Reading", "train"]
+__all__ = ["Detections", "Digit", "Reader", "Reading", "Rules", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,6 +27,10 @@ def __getattr__(name: str) -> Any:
         from digitspot.reader import Reader
 
         return Reader
+    if name == "Rules":
+        from digitspot.reading import Rules
+
+        return Rules
     if name == "train":
         from digitspot.training.run import train
 

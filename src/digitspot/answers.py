@@ -42,6 +42,8 @@ RESULTS, NUMBERS, READINGS = "pred.json", "pred.csv", "readings.csv"
 NAMES, ERRORS, SEEN, COMMAND = "images.csv", "errors.csv", "trained-on.txt", "command.txt"
 FILES = (RESULTS, NUMBERS, READINGS, NAMES, ERRORS, SEEN, COMMAND)
 READING_COLUMNS = ["image_id", "pred_label", "probability"]
+REASON_COLUMNS = ["decision", "reason", "corrected_from"]
+"""What `predict` adds; nothing reads them but people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,11 +169,21 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def write_readings(path: Path, readings: Mapping[int, Reading]) -> None:
-    """Write `image_id,pred_label,probability`; no number is -1."""
+    """Write number, probability and how the reader decided; no number is -1."""
     write_rows(
         path,
-        READING_COLUMNS,
-        ((key, each.number or NO_NUMBER, f"{each.probability:.6f}") for key, each in readings.items()),
+        [*READING_COLUMNS, *REASON_COLUMNS],
+        (
+            (
+                key,
+                each.number or NO_NUMBER,
+                f"{each.probability:.6f}",
+                each.decision,
+                each.reason,
+                (each.corrected_from or NO_NUMBER) if each.decision == "corrected" else "",
+            )
+            for key, each in readings.items()
+        ),
     )
 
 
@@ -183,8 +195,8 @@ def read_readings(path: Path) -> dict[str, tuple[str | None, float]]:
     """
     readings: dict[str, tuple[str | None, float]] = {}
     rows = list(csv.reader(io.StringIO(read_text(path))))
-    if not rows or rows[0] != READING_COLUMNS:
-        message = f"{path}: the first line must be {','.join(READING_COLUMNS)}"
+    if not rows or rows[0][: len(READING_COLUMNS)] != READING_COLUMNS:
+        message = f"{path}: the first line must begin with {','.join(READING_COLUMNS)}"
         raise DataError(message, hint="`digitspot predict` writes it.")
     for line, row in enumerate(rows[1:], 2):
         try:

@@ -16,7 +16,7 @@ from digitspot.labels.coco import read_json, read_labels, read_results
 from digitspot.labels.labels import LabelSet
 from digitspot.model_file import BEST, graph_of, read_onnx, write_onnx
 from digitspot.reader import Reader
-from digitspot.reading import ReadingSettings, fit_settings
+from digitspot.reading import ReadingSettings, SecondLook, fit_settings
 from digitspot.runtime import Runtime
 from digitspot.runtime.looks import with_looks
 from digitspot.types import Detections, FloatArray, ImageArray
@@ -49,7 +49,7 @@ def calibrate_model(
     labels: Path,
     progress: Progress = lambda done, total: None,
     short_sides: Sequence[int] = (),
-    crop_margins: Sequence[tuple[float, float]] = (),
+    second_looks: Sequence[SecondLook] = (),
 ) -> ReadingSettings:
     """Fit the reader to a model, on images as they are and zoomed out.
 
@@ -59,9 +59,8 @@ def calibrate_model(
         progress: Called with the views done and their total.
         short_sides: Input sizes to detect at, now and whenever these settings are read with; empty is the
             model's own.
-        crop_margins: Room around the number in a second look, at the sides and above and below, in heights
-            of the digits. Of several, those with which most numbers are read right are taken; empty is
-            without a second look.
+        second_looks: To choose from, by how many numbers are read right; their weights become those that
+            are fitted to the first look. Empty is without a second look.
 
     Raises:
         CheckpointError: The model cannot be read.
@@ -69,16 +68,16 @@ def calibrate_model(
     """
     runtime = Reader.load(model).single_look
     truth = read_labels(labels, clip=False)
-    tries = [
-        ReadingSettings(short_sides=tuple(short_sides), crop_margins=margins)
-        for margins in crop_margins or (None,)
-    ]
-    fitted = []
-    for number, settings in enumerate(tries):
-        show = partial(_show, progress, number, len(tries), 2 * len(truth))
-        fit = _fit(with_looks(runtime, settings), truth, labels.with_suffix(""), show)
-        fitted.append(replace(fit, short_sides=settings.short_sides, crop_margins=settings.crop_margins))
-    return max(fitted, key=lambda each: each.accuracy or 0.0)
+
+    def fit(settings: ReadingSettings, number: int) -> ReadingSettings:
+        show = partial(_show, progress, number, 1 + len(second_looks), 2 * len(truth))
+        fitted = _fit(with_looks(runtime, settings), truth, labels.with_suffix(""), show)
+        return replace(fitted, short_sides=settings.short_sides, second_look=settings.second_look)
+
+    first = fit(ReadingSettings(short_sides=tuple(short_sides)), 0)
+    seconds = [replace(each, weights=first.weights) for each in second_looks]
+    tries = [fit(replace(first, second_look=each), number) for number, each in enumerate(seconds, 1)]
+    return max(tries or [first], key=lambda each: each.accuracy or 0.0)
 
 
 def _show(progress: Progress, number: int, num_tries: int, num_views: int, done: int) -> None:

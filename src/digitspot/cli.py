@@ -24,9 +24,13 @@ from digitspot.progress import stderr
 COMMANDS = {
     "demo": "the whole way on generated images, in minutes, offline",
     "read": "print the number in an image",
+    "models": "list the models that have a name, or add one",
     "train": "train a detector from a recipe",
     "predict": "images to pred.json and pred.csv",
     "evaluate": "score pred.json and pred.csv against labels",
+    "serve": "read numbers over HTTP",
+    "watch": "read a folder, a film or a camera again and again, as of a meter",
+    "label": "correct what a model reads in a folder, in a browser",
     "fuse": "join the boxes of several runs",
     "ablate": "train variants of a recipe with several seeds, and compare them",
     "tune": "search settings of a recipe within a budget",
@@ -35,7 +39,7 @@ COMMANDS = {
     "export": "a model to one ONNX file, read without torch",
     "data": "convert, check, look at and pack data sets",
 }
-EXTRAS = {"tune": "tune"}
+EXTRAS = {"tune": "tune", "serve": "serve", "label": "serve", "watch": "watch"}
 """The extra that a command needs, training's included; all others need training's at most."""
 
 

@@ -151,6 +151,13 @@ def _locks(file: IO[str], path: Path) -> bool:
     return path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path))
 
 
+def cache_folder() -> Path:
+    """Return the folder for what can be made or fetched again: $DIGITSPOT_CACHE, else the user's."""
+    if own := os.environ.get("DIGITSPOT_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "digitspot"
+
+
 def printable(text: str) -> str:
     """Return a text without control characters, which a terminal or a page would obey."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

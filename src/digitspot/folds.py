@@ -108,14 +108,14 @@ def _train(data: Path, labels: LabelSet, config: Config, folder: Path) -> Path:
     if (run / "last.pt").exists():
         resume_training(run)
         return run
-    _link(labels, find_split(data, "train").images_dir, folder / "data" / "train")
+    link_split(labels, find_split(data, "train").images_dir, folder / "data" / "train")
     valid = find_split(data, "valid")
-    _link(read_labels(valid.labels_path, clip=False), valid.images_dir, folder / "data" / "valid")
+    link_split(read_labels(valid.labels_path, clip=False), valid.images_dir, folder / "data" / "valid")
     start_training(config, folder / "data", run)
     return run
 
 
-def _link(labels: LabelSet, images_dir: Path, target: Path) -> None:
+def link_split(labels: LabelSet, images_dir: Path, target: Path) -> None:
     """Make a split of some images, which are linked to."""
     for image in labels.images:
         path = target / image.file_name

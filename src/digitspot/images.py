@@ -96,6 +96,16 @@ def image_size(path: Path) -> tuple[int, int]:
         return (width, height) if _orientation(image) >= 5 else (height, width)
 
 
+def num_pixels(data: bytes) -> int:
+    """Return how many pixels the image in a file's bytes has, from its header alone.
+
+    Raises:
+        DataError: They are not an image.
+    """
+    with _decoding("image"), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return image.width * image.height
+
+
 def exif_orientation(path: Path) -> int:
     """Return the EXIF orientation that `decode_image` undoes: 1 to 8, 1 for an upright image.
 

@@ -33,6 +33,9 @@ IMAGES, SIZES = "images", "sizes_hw"
 OUTPUTS = ("boxes", "labels", "scores", "image_index")
 """Names of the graph's inputs and outputs; see `digitspot.detector.export.Core`."""
 
+EXPORTED_AS, HALVED, BYTES, SCALE = "nano.", ".half", ".bytes", ".scale"
+"""How the graph's names of weights begin, and end where they are stored in 16 or 8 bits."""
+
 KEY, CHECKSUM_KEY = b"digitspot", b"digitspot.blake2b"
 """Keys in the ONNX file's metadata."""
 DIGEST_BYTES = 16
@@ -54,7 +57,9 @@ class ModelInfo:
         max_iou: Overlap above which two boxes of one digit class are one.
         max_detections: Detections kept for each image.
         seen: The images that it was trained on.
-        precision: "fp32", or "int8" where the backbone computes in 8 bits.
+        config: What it was trained with, so that a training can go on from it; empty where nobody says.
+        precision: "fp32"; "fp16", weights stored in 16 bits; "w8", large ones in 8; "int8", a backbone that
+            computes in 8 bits.
         version: The digitspot that wrote it.
     """
 
@@ -66,6 +71,7 @@ class ModelInfo:
     max_iou: float
     max_detections: int
     seen: Seen = field(default_factory=Seen)
+    config: Mapping[str, Any] = field(default_factory=dict)
     precision: str = "fp32"
     version: str = digitspot.__version__
 

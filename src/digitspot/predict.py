@@ -103,7 +103,9 @@ def _read(
                 raise read
             found.errors[image_id] = read
             found.detections[image_id] = Detections.empty()
-            found.readings[image_id] = Reading(text=None, probability=0.0)
+            found.readings[image_id] = Reading(
+                text=None, probability=0.0, decision="abstained", reason="unsure"
+            )
         else:
             found.detections[image_id] = read.detections
             found.readings[image_id] = read.reading

@@ -1,4 +1,4 @@
-"""Child processes that end with their parent, even when it is killed with SIGKILL."""
+"""Child processes that end with their parent, even when it is killed, and signals that wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
+from types import FrameType
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 """From Linux's `linux/prctl.h`: the signal that a process gets when its parent ends."""
@@ -43,3 +47,25 @@ def _wait_and_die() -> None:
     else:
         sys.stdin.buffer.read()
     os._exit(1)
+
+
+@contextmanager
+def deferred_interrupts(request: Callable[[], None]) -> Iterator[None]:
+    """Turn the first Ctrl-C or SIGTERM into a request; a second one acts at once."""
+    before: dict[signal.Signals, Any] = {}
+
+    def handle(number: int, _: FrameType | None) -> None:
+        request()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, handle)
+    except ValueError:  # not the main thread: signals are the caller's
+        before.clear()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+import numpy as np
 
 from digitspot.cores import num_cores
 from digitspot.dataset.seen import Seen
 from digitspot.errors import ConfigError, DataError
 from digitspot.images import ImageSource, decode_image
 from digitspot.labels.labels import CategoryMap
-from digitspot.model_file import ModelInfo
+from digitspot.models import find_model
 from digitspot.preprocess import Prepared
-from digitspot.reading import Constraint, ReadingSettings, abstain, read_image, vote
+from digitspot.reading import ReadingSettings, Rules, abstain, read_image, vote
+from digitspot.reads import Read, distinct_numbers, moved, turn, turned_back
+from digitspot.regions import Region, region_in_pixels
 from digitspot.runtime import Runtime
-from digitspot.runtime.exported import ExportedRuntime
 from digitspot.runtime.looks import with_looks
-from digitspot.types import Detections, Reading
+from digitspot.runtime.opening import Precision, RuntimeName, open_model, runtime_for
+from digitspot.runtime.scan import MAX_LOOKS, Box, beside, find_regions, is_scene
+from digitspot.types import Detections, ImageArray, Reading
 
-RuntimeName = Literal["auto", "torch", "onnx", "openvino"]
-Precision = Literal["fp32", "bf16"]
+OPTIONS = ("rules", "abstain_below", "region", "max_looks", "turned")
+"""The attributes of a reader that can be changed: `Reader.with_options`."""
 INSTALLS = {"onnxruntime": "digitspot", "openvino": "digitspot[openvino]"}
 """What brings a module; all others come with training."""
-
-
-@dataclass(frozen=True)
-class Read:
-    """One image, read.
-
-    Attributes:
-        detections: Every digit found, down to the model's smallest score; boxes in the labels' style.
-        reading: The number.
-    """
-
-    detections: Detections
-    reading: Reading
 
 
 class Reader:
@@ -56,8 +47,13 @@ class Reader:
         runtime: Finds digits as the settings say.
         single_look: Finds digits in one look at the model's own input size.
         num_threads: Threads that decode images.
-        constraint: What is known of the numbers; None is nothing.
+        rules: What is known of the numbers; None is nothing.
         abstain_below: Readings of a smaller probability are not answered.
+        region: The part of every image to read, x, y, width and height, in fractions of it or in pixels;
+            None is all of it.
+        max_looks: Tiles of a large image that are looked at.
+        turned: Whether numbers may be turned by 90, 180 or 270 degrees. Images are read four times; the most
+            probable number counts.
     """
 
     def __init__(
@@ -68,15 +64,18 @@ class Reader:
         self.settings = settings
         self.categories = categories
         self.seen = seen or Seen()
-        self.constraint: Constraint | None = None
+        self.rules: Rules | None = None
         self.abstain_below = 0.0
+        self.region: Region | None = None
+        self.max_looks = MAX_LOOKS
+        self.turned = False
         self.num_threads = num_cores()
         self._load_again: partial[Reader] | None = None
 
     @classmethod
     def load(
         cls,
-        path: str | Path,
+        path: str | Path | None = None,
         device: str = "auto",
         runtime: RuntimeName = "auto",
         precision: Precision = "fp32",
@@ -85,7 +84,8 @@ class Reader:
         """Load a model.
 
         Args:
-            path: A run folder (its best model), a checkpoint, or an exported `.onnx`, which needs no torch.
+            path: A name of `digitspot models`, a run folder (its best model), a checkpoint, or an exported
+                `.onnx`. Named and exported models need no torch. None is the default model.
             device: "auto", "cpu", "cuda"; an exported model runs on the CPU.
             runtime: What computes; "auto" is ONNX Runtime for an exported model and torch for the others.
             precision: "fp32", or "bf16" in torch and OpenVINO: faster on processors that have it, and not
@@ -96,11 +96,11 @@ class Reader:
             CheckpointError: There is none, or it cannot be read.
             ConfigError: The runtime is not installed, or not one for this model.
         """
-        path = Path(path)
+        path = find_model(path)
         if threads is not None and threads < 1:
             raise ConfigError(f"{threads} threads: need 1 or more")
         try:
-            opened, info = _open(path, device, _runtime_for(path, runtime), precision, threads)
+            opened, info = open_model(path, device, runtime_for(path, runtime), precision, threads)
         except ModuleNotFoundError as error:
             needed = INSTALLS.get(error.name or "", "digitspot[train]")
             raise ConfigError(
@@ -115,16 +115,54 @@ class Reader:
         """Pickle what `load` was given; whoever unpickles it opens the model anew."""
         if self._load_again is None:
             raise TypeError("only a Reader that Reader.load returned can be pickled")
-        return _load_again, (self._load_again, self.constraint, self.abstain_below)
+        options = {name: getattr(self, name) for name in OPTIONS}
+        return _load_again, (self._load_again, options)
+
+    def with_options(self, **changes: Any) -> Reader:
+        """Return a reader of the same model that reads in another way; this one stays as it is.
+
+        Args:
+            changes: New values of the attributes in `OPTIONS`.
+
+        Raises:
+            TypeError: There is no such attribute.
+        """
+        if unknown := changes.keys() - set(OPTIONS):
+            raise TypeError(f"a reader has no {', '.join(sorted(unknown))}; it has {', '.join(OPTIONS)}")
+        other = object.__new__(Reader)
+        vars(other).update({**vars(self), **changes})
+        return other
 
     def read(self, source: ImageSource) -> Reading:
         """Read the number in one image: a path, bytes, a PIL image or a uint8 RGB array `[H, W, 3]`.
 
+        Of several numbers it is the most probable one, as in `read_all`.
+
         Raises:
             DataError: The image cannot be read.
         """
-        [detections] = self.runtime.detect([decode_image(source)])
+        prepared = self._prepare(source)
+        if isinstance(prepared, DataError):
+            raise prepared
+        if isinstance(prepared, Read):
+            return prepared.reading
+        [detections] = self.runtime.detect_prepared([prepared])
         return self._read(detections).reading
+
+    def read_all(self, source: ImageSource) -> list[Read]:
+        """Read every number in one image, the most probable first; an empty list where there is none.
+
+        Raises:
+            DataError: The image cannot be read.
+        """
+        whole = decode_image(source)
+        image, (left, top) = self._cut(whole)
+        reads = [
+            turned_back(read, quarters, image)
+            for quarters in range(4 if self.turned else 1)
+            for read in self._read_numbers(turn(image, quarters))
+        ]
+        return [moved(read, left, top, whole) for read in distinct_numbers(reads)]
 
     def read_burst(self, sources: Iterable[ImageSource]) -> Reading:
         """Read the one number that several images show, as frames of a video or a burst; see `vote`.
@@ -161,9 +199,9 @@ class Reader:
 
     def _prepare_ahead(
         self, sources: Iterable[ImageSource], num_ahead: int
-    ) -> Iterator[Prepared | DataError]:
+    ) -> Iterator[Prepared | Read | DataError]:
         """Decode and resize images in threads, in order and up to `num_ahead` ahead."""
-        pending: deque[Future[Prepared | DataError]] = deque()
+        pending: deque[Future[Prepared | Read | DataError]] = deque()
         with ThreadPoolExecutor(self.num_threads) as pool:
             try:
                 for source in sources:
@@ -177,60 +215,64 @@ class Reader:
                     future.cancel()
 
     def _read(self, detections: Detections) -> Read:
-        refined, reading = read_image(detections, self.settings, self.constraint)
+        refined, reading = read_image(detections, self.settings, self.rules)
         return Read(refined, abstain(reading, self.abstain_below))
 
-    def _prepare(self, source: ImageSource) -> Prepared | DataError:
+    def _prepare(self, source: ImageSource) -> Prepared | Read | DataError:
+        """Prepare an image for a batch; read one that has to be cut or scanned, and forget its pixels."""
         try:
-            return self.runtime.prepare(decode_image(source))
+            whole = decode_image(source)
+            image, (left, top) = self._cut(whole)
         except DataError as error:
             return error
+        if self.region is None and not self.turned and not is_scene(image):
+            return self.runtime.prepare(image)
+        reads = [
+            turned_back(self._read_number(turn(image, quarters)), quarters, image)
+            for quarters in range(4 if self.turned else 1)
+        ]
+        numbers = [read for read in reads if read.reading.number]
+        best = max(numbers, key=lambda read: read.reading.probability, default=reads[0])
+        return moved(best, left, top, whole)
+
+    def _read_number(self, image: ImageArray) -> Read:
+        """Read the most probable number of an image by itself."""
+        if is_scene(image):
+            reads = self._read_regions(image, find_regions(self.single_look, image, self.max_looks))
+            if reads:
+                return reads[0]
+        [found] = self.runtime.detect([image])
+        return self._read(found)
+
+    def _read_numbers(self, image: ImageArray) -> list[Read]:
+        """Read every number of an image by itself."""
+        if is_scene(image):
+            return self._read_regions(image, find_regions(self.single_look, image, self.max_looks))
+        [found] = self.runtime.detect([image])
+        first = self._read(found)
+        rest = beside(found, np.array([digit.box for digit in first.reading.digits]))
+        return [first, *self._read_regions(image, rest)]
+
+    def _cut(self, image: ImageArray) -> tuple[ImageArray, tuple[int, int]]:
+        """Return the region to read, and where its left and top are."""
+        if self.region is None:
+            return image, (0, 0)
+        left, top, right, bottom = region_in_pixels(self.region, (image.shape[0], image.shape[1]))
+        return np.ascontiguousarray(image[top:bottom, left:right]), (left, top)
+
+    def _read_regions(self, image: ImageArray, regions: Sequence[Box]) -> list[Read]:
+        """Read regions of an image, each as an image of its own; boxes are in its pixels."""
+        crops = [np.ascontiguousarray(image[top:bottom, left:right]) for left, top, right, bottom in regions]
+        found = self.runtime.detect(crops)
+        reads = [
+            moved(self._read(each), left, top, image)
+            for each, (left, top, _, _) in zip(found, regions, strict=True)
+        ]
+        return distinct_numbers(reads)
 
 
-def _load_again(load: partial[Reader], constraint: Constraint | None, abstain_below: float) -> Reader:
+def _load_again(load: partial[Reader], options: Mapping[str, Any]) -> Reader:
     """Open a pickled reader's model."""
     reader = load()
-    reader.constraint, reader.abstain_below = constraint, abstain_below
+    vars(reader).update(options)
     return reader
-
-
-def _runtime_for(path: Path, name: RuntimeName) -> RuntimeName:
-    """Return the runtime that computes a model; raise a `ConfigError` where the one named cannot."""
-    exported = path.suffix.lower() == ".onnx"
-    if name == "auto":
-        return "onnx" if exported else "torch"
-    if exported == (name == "torch"):
-        raise ConfigError(
-            f"{path} cannot run in {name}",
-            hint="torch runs checkpoints; `digitspot export RUN` writes an .onnx file for the others.",
-        )
-    return name
-
-
-def _open(
-    path: Path, device: str, name: RuntimeName, precision: Precision, threads: int | None
-) -> tuple[Runtime, ModelInfo]:
-    """Load a model into a runtime, importing no other."""
-    if name == "torch":
-        from digitspot.runtime.torch_runtime import open_checkpoint
-
-        runtime, info = open_checkpoint(path, device, precision, threads)
-        return runtime, info
-    if device not in ("auto", "cpu"):
-        raise ConfigError(f"{path} cannot run on {device!r}", hint="Exported models run on the CPU.")
-    exported = _open_exported(path, name, precision, threads)
-    return exported, exported.info
-
-
-def _open_exported(
-    path: Path, name: RuntimeName, precision: Precision, threads: int | None
-) -> ExportedRuntime:
-    if name == "openvino":
-        from digitspot.runtime.openvino_runtime import OpenVinoRuntime
-
-        return OpenVinoRuntime(path, precision, num_threads=threads)
-    if precision != "fp32":
-        raise ConfigError(f"ONNX Runtime does not compute in {precision}", hint="--runtime openvino does.")
-    from digitspot.runtime.onnx_runtime import OnnxRuntime
-
-    return OnnxRuntime(path, num_threads=threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +26,14 @@ class Detections:
         labels: int64 `[N]`, the model's index: digit + 1, in 1..10.
         scores: float32 `[N]`, in 0..1.
         size_hw: (height, width) of the image, or None where it is not known.
+        by_look: The number that each look alone shows, "" for none; empty where there is one look anyway.
     """
 
     boxes: FloatArray
     labels: IntArray
     scores: FloatArray
     size_hw: tuple[int, int] | None = None
+    by_look: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         num = len(self.boxes)
@@ -48,6 +51,7 @@ class Detections:
             labels=self.labels[keep],
             scores=self.scores[keep],
             size_hw=self.size_hw,
+            by_look=self.by_look,
         )
 
     @classmethod
@@ -77,27 +81,65 @@ class Digit:
     alternatives: tuple[tuple[str, float], ...] = ()
 
 
+Decision = Literal["accepted", "corrected", "abstained"]
+Reason = Literal["seen", "nothing", "rules", "known", "unsure"]
+"""Why a reading is as it is: the number was seen; no number was; the rules changed or turned down what was
+seen; the nearest known number is answered; the reader is not sure enough."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """The number in an image.
 
     Attributes:
-        text: The number as a string ("042" keeps its zero); None means no number.
-        probability: How sure the reader is of the whole number, in 0..1.
-        digits: The digits in reading order.
-        abstained: Whether `text` is None since the reader was not sure enough of the digits; `probability` is
-            that of the number it would have read.
-        not_allowed: Whether `text` is None since the constraint does not allow the number that was seen;
-            `digits` and `probability` are those of that number.
+        text: The number as a string ("042" keeps its zero); None means no number, or no answer.
+        probability: How sure the reader is of the number, given the rules, in 0..1; where it abstains, of the
+            number that it would have answered.
+        digits: The digits that were seen, in reading order.
+        decision: Whether the number is as it was seen, was changed by rules, or is not answered.
+        reason: Why, in a word; `explanation` has a sentence.
+        corrected_from: What was seen, where rules changed it; None is no number.
+        decimals: How many digits are behind the decimal point.
+        turned: Degrees, clockwise, by which the number is turned in the image: 0, 90, 180 or 270.
     """
 
     text: str | None
     probability: float
     digits: tuple[Digit, ...] = field(default=())
-    abstained: bool = False
-    not_allowed: bool = False
+    decision: Decision = "accepted"
+    reason: Reason = "seen"
+    corrected_from: str | None = None
+    decimals: int = 0
+    turned: int = 0
+
+    def __str__(self) -> str:
+        """Return the number with its decimal point; "" where there is none."""
+        if not self.text or not self.decimals:
+            return self.text or ""
+        padded = self.text.zfill(self.decimals + 1)
+        return f"{padded[: -self.decimals]}.{padded[-self.decimals :]}"
+
+    @property
+    def seen(self) -> str | None:
+        """The number that the digits show, whatever the rules say."""
+        return "".join(digit.text for digit in self.digits) or None
 
     @property
     def number(self) -> str | None:
-        """The number as read, whether answered or not."""
-        return "".join(digit.text for digit in self.digits) or None
+        """The number as read, whether the reader is sure enough to answer or not."""
+        return self.seen if self.reason == "unsure" else self.text
+
+    @property
+    def explanation(self) -> str:
+        """The decision and its reason in a sentence."""
+        sure = f"probability {self.probability:.3f}"
+        before = f"{self.corrected_from or 'no number'} was seen, which the rules do not allow"
+        if self.reason == "unsure":
+            return f"{self.seen or 'no number'} was seen, but not surely enough: {sure}"
+        if self.decision == "abstained":
+            return f"{self.seen or 'no number'} was seen; nothing that the rules allow is probable: {sure}"
+        if self.reason == "known":
+            return f"{before}; the nearest known number is {self.text or 'none'}: {sure}"
+        if self.reason == "rules":
+            return f"{before}; {self.text or 'no number'} is the most probable that they allow: {sure}"
+        return f"{self.text or 'no number'} was seen: {sure}"

@@ -14,18 +14,18 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from digitspot.config import AugmentConfig
-from digitspot.dataset.augment import (
+from digitspot.dataset.augment import augment, build_augmentation, keep_visible, random_seed
+from digitspot.dataset.transforms import (
     CROP_MARGINS_X,
     CROP_MARGINS_Y,
     Blur,
+    CropBesideNumber,
     CropToNumber,
+    LowResolution,
     RotateAndShift,
+    Stretch,
     Transform,
     ZoomOut,
-    augment,
-    build_augmentation,
-    keep_visible,
-    random_seed,
 )
 from digitspot.types import FloatArray, ImageArray
 
@@ -87,6 +87,9 @@ def test_an_image_without_a_digit_is_not_cropped() -> None:
         ("ellipse", (50, 35, 75, 85), RotateAndShift(15.0, 0.1), "rotated and shifted, tall"),
         ("ellipse", (30, 45, 120, 70), RotateAndShift(15.0, 0.1), "rotated and shifted, wide"),
         ("ellipse", (20, 20, 60, 60), RotateAndShift(30.0, 0.0), "a disc far from the centre"),
+        ("ellipse", (50, 35, 75, 85), RotateAndShift(10.0, 0.1, 20.0), "slanted, too"),
+        ("rectangle", (60, 40, 90, 85), Stretch(1.5), "stretched"),
+        ("rectangle", (60, 40, 90, 85), LowResolution(2.0), "shrunk"),
     ],
 )
 def test_boxes_follow_the_pixels(
@@ -101,6 +104,25 @@ def test_boxes_follow_the_pixels(
         np.testing.assert_allclose(white(after), where, atol=1.5, err_msg=reason)
         moved += not np.allclose(where, boxes[0], atol=2)
     assert moved > 10 or geometry.max_factor < 1.01  # type: ignore[attr-defined]
+
+
+def test_a_crop_beside_the_number_shows_no_digit() -> None:
+    image, boxes = drawn("rectangle", (60, 40, 90, 85)), np.array([[60, 40, 90, 85]], np.float32)
+    crop, moved = augment(CropBesideNumber(1.0), image, boxes, (0, 0, 0))
+    assert 20 < crop.shape[0] < image.shape[0] - 45
+    assert crop.shape[1] / crop.shape[0] == pytest.approx(image.shape[1] / image.shape[0], abs=0.05)
+    assert crop.max() < 128, "the digit is white"
+    assert len(keep_visible(moved, crop.shape[:2])[0]) == 0
+    again, _ = augment(CropToNumber(1.0), crop, moved, (0, 0, 0))
+    assert again.shape == crop.shape, "the number is outside of it"
+    tight = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
+    assert augment(CropBesideNumber(1.0), image, tight, (0, 0, 0))[0].shape == image.shape
+
+
+def test_low_resolution_leaves_digits_readable() -> None:
+    image, boxes = drawn("rectangle", (60, 40, 70, 60)), np.array([[60, 40, 70, 60]], np.float32)
+    heights = [augment(LowResolution(50.0), image, boxes, (0, 0, key))[1][0] for key in range(30)]
+    assert 9.5 < min(box[3] - box[1] for box in heights) < 11
 
 
 def test_zoom_out_is_log_uniform_and_its_border_continues_the_edge() -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from digitspot.evaluation.breakdown import digit_confusion, digit_heights, group, groups_by, precision_recall
+from digitspot.evaluation.breakdown import (
+    digit_confusion,
+    digit_heights,
+    group,
+    groups_by,
+    precision_recall,
+    reading_groups,
+)
 from digitspot.evaluation.matching import match_boxes
 from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
 from digitspot.types import Detections
@@ -87,3 +95,15 @@ def test_wilsons_interval_as_published(right: int, num: int, low: float, high: f
     """Newcombe 1998, table I: 81 of 263; the others follow from his formula for 0 and n of n."""
     found = group("", np.arange(num) < right)
     assert (found.low, found.high) == (pytest.approx(low, abs=2e-4), pytest.approx(high, abs=2e-4))
+
+
+def test_groups_of_readings() -> None:
+    """By the size and number of digits, and the room at the left and right; an image can be in several."""
+    right, said = np.array([True, False, True, True]), np.array([0.9, 0.5, 0.7, 0.8])
+    found = {each.name: each for each in reading_groups(IMAGES, right, said)}
+    assert sum(found[name].num_images for name in found if name.endswith(("digit", "digits", "number"))) == 4
+    none = found["no number"]
+    assert (none.num_images, none.accuracy, none.probability) == (1, 1.0, pytest.approx(0.7))
+    narrow = replace(IMAGES[0], size_hw=(40, int(IMAGES[0].boxes[:, 2].max()) + 1))
+    [*_, border] = reading_groups([narrow], right[:1], said[:1])
+    assert "border" in border.name

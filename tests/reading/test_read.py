@@ -5,24 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitspot.reading import Constraint, ReadingSettings, read_number
+from digitspot.reading import ReadingSettings, read_number
 from digitspot.types import Detections
-from reading_layouts import threshold_settings
+from reading_layouts import digits_at, threshold_settings
 
 Row = tuple[float, int, float]
 """Left edge, digit, score; boxes are 10 wide and 20 high."""
 PRIOR = ReadingSettings()
 THRESHOLD = threshold_settings(min_score=0.7, max_iou=0.2)
-
-
-def found(rows: list[Row]) -> Detections:
-    lefts = np.array([row[0] for row in rows], np.float32)
-    top = np.zeros(len(rows), np.float32)
-    return Detections(
-        boxes=np.stack([lefts, top, lefts + 10, top + 20], 1).reshape(-1, 4),
-        labels=np.array([row[1] + 1 for row in rows], np.int64),
-        scores=np.array([row[2] for row in rows], np.float32),
-    )
 
 
 @pytest.mark.parametrize(
@@ -48,7 +38,7 @@ def found(rows: list[Row]) -> Detections:
     ],
 )
 def test_reading(rows: list[Row], settings: ReadingSettings, text: str | None, reason: str) -> None:
-    reading = read_number(found(rows), settings)
+    reading = read_number(digits_at(*rows), settings)
     assert reading.text == text, reason
     assert "".join(digit.text for digit in reading.digits) == (text or "")
     assert 0 <= reading.probability <= 1
@@ -65,14 +55,14 @@ def test_boxes_without_an_area_are_read_as_they_are() -> None:
 
 def test_surer_digits_make_a_surer_number() -> None:
     probabilities = [
-        read_number(found([(0, 1, score), (20, 2, 0.9)]), PRIOR).probability for score in (0.6, 0.8)
+        read_number(digits_at(*[(0, 1, score), (20, 2, 0.9)]), PRIOR).probability for score in (0.6, 0.8)
     ]
     assert 0.5 < probabilities[0] < probabilities[1] < 0.9
-    assert read_number(found([(0, 1, 0.1)]), PRIOR).probability == pytest.approx(0.9, abs=1e-3)
+    assert read_number(digits_at(*[(0, 1, 0.1)]), PRIOR).probability == pytest.approx(0.9, abs=1e-3)
 
 
 def test_a_digit_carries_its_runners_up() -> None:
-    digit = read_number(found([(2, 3, 0.75), (2, 8, 0.2), (3, 9, 0.04)]), PRIOR).digits[0]
+    digit = read_number(digits_at(*[(2, 3, 0.75), (2, 8, 0.2), (3, 9, 0.04)]), PRIOR).digits[0]
     assert (digit.text, digit.box) == ("3", (2.0, 0.0, 12.0, 20.0))
     assert digit.score == pytest.approx(0.75)
     assert [other for other, _ in digit.alternatives] == ["8", "9"]
@@ -90,20 +80,20 @@ RANDOM = st.randoms(use_true_random=False)
 def test_order_of_the_boxes_changes_nothing(rows: list[Row], random: np.random.Generator) -> None:
     shuffled = list(rows)
     random.shuffle(shuffled)  # type: ignore[arg-type]
-    assert read_number(found(rows), PRIOR) == read_number(found(shuffled), PRIOR)
+    assert read_number(digits_at(*rows), PRIOR) == read_number(digits_at(*shuffled), PRIOR)
 
 
 @settings(deadline=None)
 @given(ROWS.filter(bool), st.data())
 def test_a_box_given_twice_changes_nothing(rows: list[Row], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(rows), min_size=1))
-    assert read_number(found(rows), PRIOR) == read_number(found([*rows, *again]), PRIOR)
+    assert read_number(digits_at(*rows), PRIOR) == read_number(digits_at(*[*rows, *again]), PRIOR)
 
 
 @settings(deadline=None)
 @given(ROWS, st.integers(-500, 500), st.integers(-500, 500), st.integers(-4, 6))
 def test_place_and_size_change_nothing(rows: list[Row], right: int, down: int, doublings: int) -> None:
-    here = found(rows)
+    here = digits_at(*rows)
     moved = (here.boxes + np.array([right, down, right, down], np.float32)) * np.float32(2.0**doublings)
     there = Detections(boxes=moved, labels=here.labels, scores=here.scores)
     one, other = read_number(here, PRIOR), read_number(there, PRIOR)
@@ -115,43 +105,4 @@ def test_place_and_size_change_nothing(rows: list[Row], right: int, down: int, d
 @given(st.text("0123456789", min_size=1, max_size=8))
 def test_every_zero_stays(text: str) -> None:
     rows = [(15.0 * place, int(digit), 0.9) for place, digit in enumerate(text)]
-    assert read_number(found(rows), PRIOR).text == text
-
-
-TWO = [(0.0, 1, 0.6), (0.0, 7, 0.35), (20.0, 4, 0.9), (20.0, 9, 0.05), (40.0, 2, 0.3)]
-"""Reads "14"; "142" and "74" come close."""
-
-
-@pytest.mark.parametrize(
-    ("constraint", "text", "reason"),
-    [
-        (Constraint(), "14", "nothing known"),
-        (Constraint(length=2), "14", "allowed anyway"),
-        (Constraint(length=3), "142", "a digit that was too weak"),
-        (Constraint(length=1), "4", "the surest digit"),
-        (Constraint(length=4), None, "no place for it"),
-        (Constraint(at_least=20, at_most=80), "74", "the runner-up class"),
-        (Constraint(pattern="7.*"), "74", "a pattern"),
-        (Constraint(pattern="[79]"), "7", "the whole text matches it"),
-        (Constraint(allowed=frozenset({"74", "19", "555"})), "74", "the more probable of a list"),
-        (Constraint(allowed=frozenset({"38"})), None, "digits that nobody reported"),
-        (Constraint(previous="139", max_change=10), "142", "a meter counts up"),
-        (Constraint(previous="142", max_change=0), "142", "or stands still"),
-        (Constraint(previous="15"), "74", "never down"),
-    ],
-)
-def test_constraints(constraint: Constraint, text: str | None, reason: str) -> None:
-    assert read_number(found(TWO), PRIOR, constraint).text == text, reason
-    assert read_number(found([]), PRIOR, constraint).text is None
-
-
-def test_what_a_constraint_turned_down_is_not_as_sure() -> None:
-    free, forced = (
-        read_number(found(TWO), PRIOR, constraint)
-        for constraint in (None, Constraint(allowed=frozenset({"142"})))
-    )
-    assert forced.probability < free.probability
-    runner_up = read_number(found(TWO), PRIOR, Constraint(at_least=20, at_most=80))
-    assert runner_up.probability < 0.4 < free.probability
-    assert runner_up.digits[0].probability < free.digits[0].probability
-    assert read_number(found(TWO), PRIOR, Constraint(length=2)) == free
+    assert read_number(digits_at(*rows), PRIOR).text == text

@@ -1,5 +1,7 @@
 """Votes over frames of one number."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,10 +11,13 @@ from digitspot.reading import vote
 from digitspot.types import Digit, Reading
 
 
-def read(text: str, probability: float, abstained: bool = False) -> Reading:
+def read(text: str, probability: float, unsure: bool = False) -> Reading:
     digits = tuple(Digit(text=each, box=(0, 0, 1, 1), score=0.9, probability=0.9) for each in text)
-    answered = None if abstained else text or None
-    return Reading(text=answered, probability=probability, digits=digits, abstained=abstained)
+    if unsure:
+        return Reading(
+            text=None, probability=probability, digits=digits, decision="abstained", reason="unsure"
+        )
+    return Reading(text=text or None, probability=probability, digits=digits)
 
 
 FRAMES = st.lists(
@@ -38,10 +43,17 @@ def test_the_digits_are_of_the_surest_frame_of_the_number() -> None:
 
 
 def test_what_was_not_answered_counts_and_may_be_answered_together() -> None:
-    unsure = [read("42", 0.7, abstained=True)] * 3
+    unsure = [read("42", 0.7, unsure=True)] * 3
     voted = vote(unsure, correlation=0.2)
-    assert (voted.text, voted.abstained) == ("42", False)
+    assert (voted.text, voted.decision, voted.reason) == ("42", "accepted", "seen")
     assert voted.probability > 0.9
+
+
+def test_frames_in_which_nothing_is_allowed_do_not_count() -> None:
+    turned_down = replace(read("99", 0.01), text=None, decision="abstained", reason="rules")
+    assert vote([turned_down, turned_down, read("42", 0.6)]).text == "42"
+    alone = vote([turned_down])
+    assert (alone.text, alone.number, alone.reason) == (None, None, "rules")
 
 
 @given(st.sampled_from(["", "042"]), st.integers(1, 999), st.integers(1, 9))

@@ -1,5 +1,7 @@
 """Detection with torch: original pixels, whatever the sizes and the batches."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torchvision.transforms.functional import normalize
 from digitspot.config import InputConfig
 from digitspot.detector import Detector
 from digitspot.preprocess import prepare
-from digitspot.runtime.torch_runtime import TorchRuntime
+from digitspot.runtime.torch_runtime import TorchRuntime, pick_precision
 from digitspot.types import Detections, ImageArray
 
 RULE = InputConfig(short_side=64, long_side=128, multiple=32)
@@ -133,3 +135,18 @@ def test_bfloat16_is_near(still_detector: Detector) -> None:
     [near] = TorchRuntime(still_detector, RULE, CPU, precision="bf16").detect(images)
     assert (near.boxes.dtype, near.scores.dtype) == (np.float32, np.float32)
     assert near.scores.max() == pytest.approx(exact.scores.max(), abs=0.1)
+
+
+def test_auto_takes_the_precision_that_is_faster_here() -> None:
+    def seconds(dtype: torch.dtype) -> float:
+        matrix = torch.randn(768, 768).to(dtype)
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            matrix @ matrix
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    faster = "bf16" if seconds(torch.bfloat16) < seconds(torch.float32) else "fp32"
+    assert pick_precision("auto", CPU) == faster
+    assert pick_precision("bf16", CPU) == "bf16", "what is asked for is kept"

@@ -36,7 +36,7 @@ def ink_seen(scene: Scene, index: int) -> FloatArray:
     return np.asarray(scene.view.see(layer, scene.canvas, _RAYS), np.float32) / 255
 
 
-@pytest.mark.parametrize("domain", sorted(DOMAINS))
+@pytest.mark.parametrize("domain", sorted({*DOMAINS} - {"empty"}))
 def test_ink_fills_its_box(domain: str) -> None:
     """Rendered another way than boxes are measured: at most a pixel, or a pixel of the canvas, apart."""
     num = 0
@@ -92,7 +92,7 @@ def test_sizes_are_like_svhn(framing: Framing, expected: tuple[int, int, int]) -
 
 
 def test_numbers_have_all_lengths_digits_zeros_and_none() -> None:
-    numbers = [choose_number(np.random.default_rng(seed)) for seed in range(4000)]
+    numbers = [choose_number(np.random.default_rng(seed), 0.04) for seed in range(4000)]
     real = [number for number in numbers if number is not None]
     assert 0.02 < 1 - len(real) / len(numbers) < 0.06
     lengths = Counter(map(len, real))

@@ -19,6 +19,7 @@ from digitspot.errors import ConfigError
 from digitspot.labels.coco import read_labels, write_labels
 from digitspot.labels.labels import CategoryMap
 from digitspot.reader import Reader
+from digitspot.runtime.torch_runtime import pick_precision
 from digitspot.training.checkpoint import load_training
 from digitspot.training.learner import NonFiniteLossError
 from digitspot.training.run import start_training
@@ -61,7 +62,9 @@ def test_the_best_model_is_the_best_validation(config: Config, small_data: Path,
     assert model.scores["map"] == pytest.approx(best["map"], abs=1e-5)
     names = {path.name for path in run.path.iterdir()}
     assert names == {"best.pt", "last.pt", "config.yaml", "environment.json", "metrics.jsonl"}
-    assert load_recipe(run.path / "config.yaml") == config
+    precision: Any = pick_precision(config.train.precision, torch.device("cpu"))
+    resolved = replace(config, train=replace(config.train, precision=precision))
+    assert load_recipe(run.path / "config.yaml") == resolved, "a resumed run computes as it began"
     environment = json.loads((run.path / "environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__.split("+")[0]
     assert environment["seed"] == config.train.seed

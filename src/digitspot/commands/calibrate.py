@@ -18,8 +18,9 @@ from digitspot.calibrate import (
 from digitspot.commands.options import parse
 from digitspot.errors import ConfigError
 from digitspot.files import check_writable
+from digitspot.models import BUNDLED, find_model
 from digitspot.progress import stderr, tracking
-from digitspot.reading import ReadingSettings
+from digitspot.reading import ReadingSettings, SecondLook
 from digitspot.reading.selection import select
 
 TARGETS = (0.9, 0.95, 0.98)
@@ -38,7 +39,8 @@ class CalibrateOptions:
     """
 
     detector: Annotated[Path, tyro.conf.Positional]
-    """A run folder, a checkpoint or an exported .onnx; or a COCO results file of any detector."""
+    """A name of `digitspot models`, a run folder, a checkpoint or an exported .onnx; or a COCO results file
+    of any detector."""
     labels: Path
     """The true labels, COCO detection format; for a model, beside the folder of their images."""
     output: Path | None = None
@@ -48,7 +50,8 @@ class CalibrateOptions:
     """Look at every image at these input sizes, of the shorter side in pixels, and fuse what is found, now
     and whenever the model reads; each costs its share of pixels. None is the model's own size."""
     looks: Literal[1, 2] = 1
-    """2 looks again at a crop around the number, now and whenever the model reads, in twice the time."""
+    """2 looks again at a crop around the number, at the same input sizes, now and whenever the model reads.
+    It takes twice the time."""
 
 
 def run(arguments: list[str]) -> None:
@@ -67,10 +70,16 @@ def run(arguments: list[str]) -> None:
         settings, path = calibrate_results(options.detector, options.labels), options.output
         write_settings(settings, path)
     else:
+        model = find_model(options.detector)
+        if options.output is None and model.parent == BUNDLED:
+            raise ConfigError(
+                f"{options.detector} comes with digitspot", hint="Write a new model: --output FILE."
+            )
         with tracking("reading") as show:
             margins = CROP_MARGINS if options.looks > 1 else ()
-            settings = calibrate_model(options.detector, options.labels, show, options.short_sides, margins)
-        path = store_settings(settings, options.detector, options.output)
+            seconds = [SecondLook(margins=each, short_sides=options.short_sides) for each in margins]
+            settings = calibrate_model(model, options.labels, show, options.short_sides, seconds)
+        path = store_settings(settings, model, options.output)
     _report(settings)
     print(path)
 

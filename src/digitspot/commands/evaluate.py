@@ -99,6 +99,9 @@ def print_scores(scores: Scores) -> None:
     num_images = scores.numbers.num_images
     print_table(f"Boxes of {num_images} images", ("figure", "value"), scores.box_rows())
     print_table(f"Numbers of {num_images} images", ("figure", "value"), scores.number_rows())
+    if scores.groups:
+        columns = ("numbers", "images", "mean probability", "right", "95 %")
+        print_table("Groups of images, which overlap", columns, scores.group_rows())
 
 
 def _draw(metrics: ReliabilityMetrics, path: Path) -> None:

@@ -22,18 +22,20 @@ class ExportOptions:
     """Write a model as one ONNX file that `predict` and `read` take; ONNX Runtime and OpenVINO run it.
 
     digitspot export runs/mine --output mine.onnx
+    digitspot export runs/mine --output mine.onnx --precision fp16
     digitspot export runs/mine --output mine.onnx --precision int8 --data DIR
     """
 
     run: Annotated[Path, tyro.conf.Positional]
     """A run folder (its best model) or a checkpoint."""
     output: Path | None = None
-    """The file, ending in .onnx. None is model.onnx in the run folder, model-int8.onnx for int8, or the
-    checkpoint's name."""
+    """The file, ending in .onnx. None is model.onnx in the run folder, model-int8.onnx for int8 and so on, or
+    the checkpoint's name."""
     format: Literal["onnx"] = "onnx"
     """OpenVINO runs ONNX as it is."""
-    precision: Literal["fp32", "int8"] = "fp32"
-    """int8, the backbone in integers of 8 bits, is faster and smaller; answers differ a little."""
+    precision: Literal["fp32", "fp16", "w8", "int8"] = "fp32"
+    """fp16 and w8 store weights in half and in a third of the space and compute in fp32. int8, the backbone
+    in integers of 8 bits, is faster and smaller; answers differ a little."""
     data: Path | None = None
     """For int8: a data set in the homework's layout; images of its train split are calibrated on."""
 
@@ -51,9 +53,10 @@ def run(arguments: list[str]) -> None:
         )
     check_writable(output.parent)
     model = load_model(options.run)
-    if options.data is None:
-        export_onnx(model.detector, model.info, output)
+    if options.precision != "int8":
+        export_onnx(model.detector, model.info, output, store=options.precision)
     else:
+        assert options.data is not None
         paths = sample_images(options.data)
         with tracking("calibrating") as show:
             calibration = feeds(paths, model.config.input, show)
@@ -63,7 +66,7 @@ def run(arguments: list[str]) -> None:
 
 
 def _default_output(options: ExportOptions) -> Path:
-    suffix = "-int8.onnx" if options.precision == "int8" else ".onnx"
+    suffix = ".onnx" if options.precision == "fp32" else f"-{options.precision}.onnx"
     if options.run.is_dir():
         return options.run / f"model{suffix}"
     return options.run.with_name(f"{options.run.stem}{suffix}")

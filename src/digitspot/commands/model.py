@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitspot.reader import Precision, Reader, RuntimeName
+from digitspot.reader import Reader
+from digitspot.runtime.opening import Precision, RuntimeName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,6 @@ class ModelOptions:
     """Threads to decode and compute with. None is one for each core, at most 16; OMP_NUM_THREADS and a
     container's CPU quota are obeyed."""
 
-    def load(self, path: Path) -> Reader:
+    def load(self, path: Path | None) -> Reader:
         """Load a model as the options say."""
         return Reader.load(path, self.device, self.runtime, self.precision, self.threads)

@@ -30,7 +30,7 @@ class PredictOptions(AnswerOptions):
     """
 
     run: Annotated[Path, tyro.conf.Positional]
-    """A run folder (its best model), a checkpoint, or an exported .onnx."""
+    """A name of `digitspot models`, a run folder (its best model), a checkpoint, or an exported .onnx."""
     images: Annotated[Path, tyro.conf.Positional]
     """A folder of images, a .txt list of paths, an image, or a label file whose images are beside it."""
     output: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,8 @@ from digitspot.commands.answering import AnswerOptions
 from digitspot.commands.options import parse, print_json
 from digitspot.errors import ConfigError, DataError
 from digitspot.progress import stderr
-from digitspot.reader import Read, Reader
+from digitspot.reader import Reader
+from digitspot.reads import Read
 from digitspot.types import Reading
 
 
@@ -21,15 +23,19 @@ from digitspot.types import Reading
 class ReadOptions(AnswerOptions):
     """Print the number in each image; an empty line where there is none or the image is broken.
 
+    digitspot read door.jpg
     digitspot read door.jpg --model runs/mine
     """
 
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Images."""
-    model: Path
-    """A run folder (its best model), a checkpoint, or an exported .onnx."""
+    model: Path | None = None
+    """A name of `digitspot models`, a run folder (its best model), a checkpoint, or an exported .onnx; none
+    is the default model."""
     json: bool = False
     """Print number, probability and digits of each image as JSON."""
+    all: bool = False
+    """Print every number of an image in its line, the most probable first."""
     burst: bool = False
     """The images are frames of one number: print that, once."""
     show: bool = False
@@ -40,9 +46,11 @@ def run(arguments: list[str]) -> None:
     """Read."""
     options = parse(ReadOptions, "read", arguments)
     if not options.images:
-        raise ConfigError("no image given", hint="digitspot read IMAGE... --model RUN")
+        raise ConfigError("no image given", hint="digitspot read IMAGE...")
     if options.burst and options.show:
         raise ConfigError("--burst and --show", hint="A burst has one answer and many images.")
+    if options.all and (options.burst or options.show):
+        raise ConfigError("--all and " + ("--burst" if options.burst else "--show"), hint="Give one of them.")
     reader = options.load(options.model)
     if options.burst:
         _print_burst(reader, options)
@@ -53,27 +61,30 @@ def run(arguments: list[str]) -> None:
 def _print_burst(reader: Reader, options: ReadOptions) -> None:
     reading = reader.read_burst(options.images)
     if options.json:
-        print_json({"images": [str(path) for path in options.images], **asdict(reading)})
+        print_json({"images": [str(path) for path in options.images], **_document(reading)})
     else:
-        print(reading.text or "")
+        print(reading)
 
 
 def _print_each(reader: Reader, options: ReadOptions) -> None:
     """Print each answer; images that cannot be read have an empty line, and are named at the end."""
     documents: list[dict[str, Any]] = []
     errors: list[DataError] = []
-    for path, read in zip(options.images, reader.read_each(options.images), strict=True):
-        if isinstance(read, DataError):
+    for path, found in zip(options.images, _found(reader, options), strict=True):
+        if isinstance(found, DataError):
             if len(options.images) == 1:
-                raise read
-            errors.append(read)
-            documents.append({"image": str(path), "error": str(read)})
+                raise found
+            errors.append(found)
+            documents.append({"image": str(path), "error": str(found)})
+        elif options.all:
+            documents.append({"image": str(path), "numbers": [_document(each.reading) for each in found]})
         else:
-            documents.append({"image": str(path), **asdict(read.reading)})
+            documents.append({"image": str(path), **_document(found[0].reading)})
+        reads = [] if isinstance(found, DataError) else found
         if not options.json:
-            print("" if isinstance(read, DataError) else read.reading.text or "")
-        if isinstance(read, Read):
-            _say_not_allowed(path, read.reading)
+            print(" ".join(str(each.reading) for each in reads if each.reading.text))
+        for read in reads:
+            _say_changed(path, read.reading)
             if options.show:
                 _show(path, read)
     if options.json:
@@ -86,10 +97,27 @@ def _print_each(reader: Reader, options: ReadOptions) -> None:
         )
 
 
-def _say_not_allowed(path: Path, reading: Reading) -> None:
-    """Tell a number that was seen and is not allowed from no number."""
-    if reading.not_allowed:
-        stderr().print(escape(f"{path}: {reading.number} was seen, which is not allowed"))
+def _found(reader: Reader, options: ReadOptions) -> Iterator[list[Read] | DataError]:
+    """Yield what is read in each image: the number, or all of them."""
+    if not options.all:
+        for read in reader.read_each(options.images):
+            yield read if isinstance(read, DataError) else [read]
+        return
+    for path in options.images:
+        try:
+            yield reader.read_all(path)
+        except DataError as error:
+            yield error
+
+
+def _document(reading: Reading) -> dict[str, Any]:
+    return {"value": str(reading) or None, **asdict(reading), "explanation": reading.explanation}
+
+
+def _say_changed(path: Path, reading: Reading) -> None:
+    """Say where the answer is not what was seen."""
+    if reading.decision != "accepted":
+        stderr().print(escape(f"{path}: {reading.explanation}"))
 
 
 def _show(path: Path, read: Read) -> None:

@@ -30,9 +30,9 @@ class SynthOptions:
     """Images of all splits together."""
     seed: int = 0
     """Other seeds give other images, without end."""
-    domain: Literal["houses", "meters", "displays", "jerseys", "plates", "mixed"] = "houses"
-    """What they show. plates are house numbers that are easy to read; mixed is houses, meters, displays and
-    jerseys in turn."""
+    domain: Literal["houses", "meters", "displays", "jerseys", "signs", "plates", "empty", "mixed"] = "houses"
+    """What they show. plates are house numbers that are easy to read; empty is walls without one; mixed is
+    all of them but plates in turn, houses twice."""
     boxes: Literal["ink", "loose"] = "ink"
     """Boxes tight around the ink, or loose ones as people drew SVHN's, to train on together with those."""
     valid_fraction: float = 0.1

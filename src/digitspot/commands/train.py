@@ -19,24 +19,30 @@ from digitspot.config import (
     settings_named_in,
 )
 from digitspot.errors import ConfigError
+from digitspot.models import DEFAULT
 from digitspot.progress import stderr
 from digitspot.training.run import resume_training, start_training
+from digitspot.training.runlog import Run
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(Config):
     """Train a detector; the best model is best.pt in the run folder.
 
+    digitspot train --data DIR
     digitspot train recipes/resnet18_fpn.yaml --data DIR --output runs/mine
     digitspot train --resume runs/mine
     """
 
     recipe: Annotated[Path | None, tyro.conf.Positional] = None
-    """A recipe (YAML); every setting below can be changed on top of it."""
+    """A recipe (YAML); every setting below can be changed on top of it. Without one the training goes on from
+    a model that reads numbers already, with settings that suit the data: for a few images of your own."""
     dataset: Annotated[Path | None, tyro.conf.arg(name="data")] = None
     """A data set in the homework's layout: train.json beside train/, valid.json beside valid/."""
+    start: str = DEFAULT
+    """Without a recipe: what to go on from, a name of `digitspot models`, a run folder or a model file."""
     output: Path | None = None
-    """The run folder, new."""
+    """The run folder, new; without a recipe it is runs/ and the name of the data set, if you do not say."""
     resume: Path | None = None
     """Go on with the training in this run folder."""
 
@@ -60,6 +66,9 @@ def run(arguments: list[str]) -> None:
         recipe = load_recipe(options.recipe)
         check_config(recipe, settings_named_in(options.recipe))
         options = parse(TrainOptions, "train", arguments, TrainOptions(**vars(recipe)))
+    elif options.dataset is not None:
+        _train_own(options, arguments, options.dataset)
+        return
     if options.dataset is None or options.output is None:
         missing = "--data" if options.dataset is None else "--output"
         raise ConfigError(
@@ -73,6 +82,35 @@ def run(arguments: list[str]) -> None:
     check_config(config, named)
     start_training(config, options.dataset, options.output)
     print(options.output)
+
+
+def _train_own(options: TrainOptions, arguments: list[str], data: Path) -> None:
+    """Go on from a model, on images of the user's own, and say what was gained.
+
+    The same command goes on with what was interrupted.
+    """
+    from digitspot.finetune import judge, keep_reading, prepare_start, starting_config  # needs torch
+
+    def with_flags(config: Config) -> Config:
+        named = settings_named_by(arguments)
+        config = _config(parse(TrainOptions, "train", arguments, TrainOptions(**vars(config))))
+        config, _ = drop_unused(config, keep=named)
+        check_config(config, named)
+        return config
+
+    output = options.output or Path("runs") / data.resolve().name
+    with_flags(starting_config(options.start))  # wrong flags are told before any work
+    start = prepare_start(data, output, options.start)
+    if Run(output).started:
+        resume_training(output, start.data)
+    else:
+        start_training(with_flags(start.config), start.data, output)
+    print(output)
+    if options.train.max_updates is not None:  # a trial, which leaves no model
+        return
+    keep_reading(output, options.start, start.data)
+    for sentence in judge(output, options.start, start.data).sentences(options.start):
+        stderr().print(sentence, markup=False)
 
 
 def _config(options: TrainOptions) -> Config:

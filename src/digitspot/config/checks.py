@@ -101,7 +101,11 @@ MERGED = Need(lambda c: c.data.merge_valid, "data.merge_valid", "Set --data.merg
 ALSO = Need(lambda c: bool(c.data.also), "data.also", "Give a data set: --data.also DIR.")
 WORKERS = Need(lambda c: c.data.workers > 0, "data.workers", "Set --data.workers 1 or more.")
 PACKED = Need(lambda c: c.data.strategy != "files", "data.strategy", "Set --data.strategy pack.")
-PHOTO = Need(lambda c: c.augment.preset == "photo", "augment.preset", "Set --augment.preset photo.")
+PHOTO = Need(
+    lambda c: c.augment.preset in ("photo", "strong"),
+    "augment.preset",
+    "Set --augment.preset photo or strong.",
+)
 ZOOMED = Need(
     lambda c: c.augment.zoom_out_probability > 0,
     "augment.zoom_out_probability",

@@ -65,18 +65,19 @@ class InputConfig:
 class AugmentConfig:
     """Fresh augmentation; no preset flips, since a mirrored digit is another sign."""
 
-    preset: Literal["none", "seed", "photo"] = "photo"
-    """none; seed, the report's colours, blur and black square; photo, also rotation, shift and zoom-out."""
+    preset: Literal["none", "seed", "photo", "strong"] = "photo"
+    """none; seed, the report's colours, blur and black square; photo, also rotation, shift and zoom-out;
+    strong, also other colours, shear, stretch, low resolution, JPEG, and crops without the number."""
     max_rotation_degrees: float = 5.0
-    """photo: largest rotation to either side."""
+    """photo, strong: largest rotation to either side."""
     max_shift: float = 0.06
-    """photo: largest shift as a fraction of width and height."""
+    """photo, strong: largest shift as a fraction of width and height."""
     max_zoom_out: float = 2.0
-    """photo: the image is shrunk by up to this within its frame, the border continued."""
+    """photo, strong: the image is shrunk by up to this within its frame, the border continued."""
     zoom_out_probability: float = 0.6
-    """photo: fraction of images that are zoomed out."""
+    """photo, strong: fraction of images that are zoomed out."""
     crop_probability: float = 0.0
-    """photo: fraction of images that are cropped around their number, before any zoom-out."""
+    """photo, strong: fraction of images that are cropped around their number, before any zoom-out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +183,9 @@ class TrainConfig:
     """Images in a batch."""
     seed: int = 0
     """Everything random is a function of it and of (epoch, image) or (step)."""
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    """Autocast; fp16 scales gradients and needs CUDA."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Autocast. auto is bf16 where the device multiplies it, and fp32 elsewhere, where bf16 takes five times
+    as long. fp16 scales gradients and needs CUDA."""
     ema_decay: float = 0.998
     """Weight averaging, warmed up; 0 does without."""
     device: str = "auto"

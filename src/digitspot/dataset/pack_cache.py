@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from digitspot.dataset.pack import DECODING, FORMAT, META_FILE, SHARD_BYTES, Pack
 from digitspot.errors import DataError, DigitspotError
-from digitspot.files import writing_whole
+from digitspot.files import cache_folder, writing_whole
 from digitspot.labels.labels import LabelSet
 from digitspot.types import IntArray
 
@@ -40,14 +40,8 @@ DIGEST_BYTES = 16
 
 
 def default_pack_root() -> Path:
-    """Return the folder for packs: below $DIGITSPOT_CACHE, else below the user's cache folder.
-
-    Not beside the data, which may be read-only.
-    """
-    if own := os.environ.get("DIGITSPOT_CACHE"):
-        return Path(own).expanduser() / "packs"
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "digitspot" / "packs"
+    """Return the folder for packs; not beside the data, which may be read-only."""
+    return cache_folder() / "packs"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

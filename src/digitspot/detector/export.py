@@ -15,11 +15,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import onnx
 import torch
+from onnx import helper, numpy_helper
 from torch import Tensor, nn
+from torch.onnx import TrainingMode
 from torchvision.ops import nms, roi_align
 
 from digitspot.detector import batched
@@ -27,7 +30,7 @@ from digitspot.detector.model import Detector
 from digitspot.detector.nano import ANCHOR_STRIDE, RPN_NMS, Nano
 from digitspot.detector.quantize import Feed, quantize
 from digitspot.errors import ExportError
-from digitspot.model_file import IMAGES, OUTPUTS, SIZES, ModelInfo, write_onnx
+from digitspot.model_file import BYTES, HALVED, IMAGES, OUTPUTS, SCALE, SIZES, ModelInfo, write_onnx
 
 OPSET = 17
 """Of 2022; `RoiAlign` places its samples as torchvision from 16 on."""
@@ -111,8 +114,17 @@ def _pool(features: Tensor, boxes: Tensor, stride: float, size: int, samples: in
     return pooled.permute(0, 1, 3, 4, 2)
 
 
+Stored = Literal["fp32", "fp16", "w8"]
+MIN_HALVED, MIN_BYTES = 1 << 10, 1 << 16
+"""Numbers of a weight that is worth storing in 16 bits, and in 8."""
+
+
 def export_onnx(
-    detector: Detector, info: ModelInfo, path: Path, calibration: Iterable[Feed] | None = None
+    detector: Detector,
+    info: ModelInfo,
+    path: Path,
+    calibration: Iterable[Feed] | None = None,
+    store: Stored = "fp32",
 ) -> None:
     """Write a detector and what goes with it as an ONNX file, whole or not at all.
 
@@ -121,6 +133,7 @@ def export_onnx(
         info: What goes with it; the precision is set here.
         path: The file.
         calibration: Inputs to quantise the backbone to 8 bits on; None leaves float32.
+        store: How weights are stored. They are widened once, when the model is loaded.
 
     Raises:
         ExportError: The preset cannot be exported.
@@ -132,15 +145,52 @@ def export_onnx(
             f"a model of preset {info.preset} cannot be exported",
             hint="nano can: train with recipes/nano.yaml. Others run in torch.",
         )
-    model = onnx.load_from_string(_graph(Core(detector.cpu()).eval()))
+    model = onnx.load_from_string(_graph(Core(detector.cpu()).eval(), named=calibration is None))
     if calibration is not None:
         model, info = quantize(model, calibration), replace(info, precision="int8")
+    if store != "fp32":
+        _store_small(model, store)
+        info = replace(info, precision=store)
     onnx.checker.check_model(model)
     write_onnx(model.SerializeToString(), info, path)
 
 
-def _graph(core: Core) -> bytes:
-    """Trace the network; with which images does not matter."""
+def _store_small(model: onnx.ModelProto, store: Stored) -> None:
+    """Store large weights in 16 bits, or the largest in 8 with a scale for each row of the first axis."""
+    graph = model.graph
+    small, widened = [], []
+    for weight in list(graph.initializer):
+        values, name = numpy_helper.to_array(weight), weight.name
+        if values.dtype != np.float32 or values.size < MIN_HALVED:
+            continue
+        if store == "fp16" or values.size < MIN_BYTES:
+            small.append(numpy_helper.from_array(values.astype(np.float16), name + HALVED))
+            widened.append(helper.make_node("Cast", [name + HALVED], [name], to=onnx.TensorProto.FLOAT))
+        else:
+            rows = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
+            scale = np.maximum(rows, 1e-12) / 127
+            small.append(numpy_helper.from_array(np.round(values / scale).astype(np.int8), name + BYTES))
+            small.append(numpy_helper.from_array(scale.astype(np.float32), name + SCALE))
+            wide = name + ".wide"
+            widened.append(helper.make_node("Cast", [name + BYTES], [wide], to=onnx.TensorProto.FLOAT))
+            widened.append(helper.make_node("Mul", [wide, name + SCALE], [name]))
+        graph.initializer.remove(weight)
+    graph.initializer.extend(small)
+    nodes = [*widened, *graph.node]  # a graph lists what computes a value before what uses it
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _graph(core: Core, named: bool) -> bytes:
+    """Trace the network; with which images does not matter.
+
+    Args:
+        core: The network.
+        named: Keep weights as they are and under their names, so that a training can start from them;
+            runtimes fold them. Else normalisation is folded into convolutions, as quantising needs it.
+    """
+    mode = TrainingMode.PRESERVE if named else TrainingMode.EVAL
+    core.training = named  # of the wrapper alone: else the exporter merges weights of equal values
     example = torch.zeros(2, 3, 96, 160), torch.tensor([[96, 150], [90, 160]])
     with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
         path = Path(folder) / "graph.onnx"
@@ -151,6 +201,8 @@ def _graph(core: Core) -> bytes:
             str(path),
             dynamo=False,
             opset_version=OPSET,
+            training=mode,
+            do_constant_folding=not named,
             input_names=[IMAGES, SIZES],
             output_names=list(OUTPUTS),
             dynamic_axes={

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from torchvision.ops import Conv2dNormActivation
 
 from digitspot.config import ModelConfig
@@ -268,16 +269,13 @@ class _Truth:
 
 
 def _pad_targets(targets: Sequence[dict[str, Tensor]], device: torch.device) -> _Truth:
-    most = max(1, *(len(target["labels"]) for target in targets))
-    boxes = torch.zeros(len(targets), most, 4)
-    boxes[..., 2:] = 1  # padding is a box of one pixel, so that no logarithm of zero is taken
-    labels = torch.zeros(len(targets), most, dtype=torch.long)
-    present = torch.zeros(len(targets), most, dtype=torch.bool)
-    for row, target in enumerate(targets):
-        num = len(target["labels"])
-        boxes[row, :num] = target["boxes"]
-        labels[row, :num] = target["labels"]
-        present[row, :num] = True
+    labels = pad_sequence([target["labels"] for target in targets], batch_first=True)
+    boxes = pad_sequence([target["boxes"] for target in targets], batch_first=True)
+    if labels.shape[1] == 0:
+        labels, boxes = labels.new_zeros(len(targets), 1), boxes.new_zeros(len(targets), 1, 4)
+    present = labels > 0
+    # Padding is a box of one pixel, so that no logarithm of zero is taken.
+    boxes = torch.where(present[..., None], boxes, boxes.new_tensor([0, 0, 1, 1]))
     return _Truth(boxes.to(device), labels.to(device), present.to(device))
 
 

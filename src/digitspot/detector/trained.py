@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from digitspot.config import Config, config_from_dict, config_to_dict
 from digitspot.dataset.seen import Seen
 from digitspot.detector.model import Detector
 from digitspot.detector.presets import build_detector
+from digitspot.detector.weights import load_detector, read_state_dict
 from digitspot.errors import CheckpointError, ConfigError
 from digitspot.labels.labels import CategoryMap
-from digitspot.model_file import BEST, ModelInfo, read_tensors, write_tensors
+from digitspot.model_file import BEST, ModelInfo, read_onnx, read_tensors, write_tensors
 from digitspot.reading import ReadingSettings
 
 
@@ -49,6 +51,7 @@ class Model:
             max_iou=config.max_iou,
             max_detections=config.max_detections,
             seen=self.seen,
+            config=config_to_dict(self.config),
         )
 
 
@@ -57,7 +60,6 @@ def save_model(model: Model, path: Path) -> None:
     state = {
         "kind": "model",
         "info": model.info.to_json(),
-        "config": config_to_dict(model.config),
         "scores": dict(model.scores),
         "model": model.detector.state_dict(),
     }
@@ -65,20 +67,24 @@ def save_model(model: Model, path: Path) -> None:
 
 
 def load_model(path: Path) -> Model:
-    """Read a model to use: a run folder (its best), or a checkpoint file.
+    """Read a model to use or to go on from: a run folder (its best), a checkpoint, or an exported file.
 
     Raises:
         CheckpointError: There is none, or it cannot be read.
     """
     if path.is_dir():
         path = path / BEST
-    state = read_tensors(path, kind="model")
-    info = ModelInfo.from_json(state["info"], path)
+    if path.suffix.lower() == ".onnx":
+        _, info = read_onnx(path)
+        state: Mapping[str, Any] = {"model": read_state_dict(path), "scores": {}}
+    else:
+        state = read_tensors(path, kind="model")
+        info = ModelInfo.from_json(state["info"], path)
     try:
-        config = config_from_dict(state["config"])
+        config = config_from_dict(info.config)
         detector = build_detector(config.model, load_weights=False)
-        detector.load_state_dict(state["model"])
-    except (ConfigError, RuntimeError) as error:
+        load_detector(detector, state["model"], str(path))
+    except (CheckpointError, ConfigError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} was written by another version of digitspot",
             hint="Train again with this version.",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V3_Large_Weights, ResNet18_Weights, ResNet50_Weights, WeightsEnum
@@ -16,6 +17,8 @@ from torchvision.models.detection import (
 )
 
 from digitspot.errors import CheckpointError, ConfigError
+from digitspot.model_file import BEST, BYTES, EXPORTED_AS, HALVED, SCALE, read_onnx
+from digitspot.models import find_model
 
 COCO: dict[str, WeightsEnum] = {
     "resnet50_fpn_v2": FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1,
@@ -38,8 +41,8 @@ def load_start(network: nn.Module, preset: str, weights: str) -> None:
     Args:
         network: A torchvision detector with the heads of our eleven classes.
         preset: The preset's name, which decides what torchvision offers for it.
-        weights: "coco", "imagenet", "none", or the path of a state dict: a whole detector of this
-            preset, ours or with another number of classes, or one torchvision saved.
+        weights: "coco", "imagenet", "none", a name of `digitspot models`, or the path of a state dict: a
+            whole detector of this preset, ours or with another number of classes, or one torchvision saved.
 
     Raises:
         ConfigError: The preset has no such weights.
@@ -52,7 +55,7 @@ def load_start(network: nn.Module, preset: str, weights: str) -> None:
     elif weights == "imagenet":
         _load_backbone(network, _fetch(IMAGENET, preset, weights))
     else:
-        load_detector(network, read_state_dict(Path(weights)), weights)
+        load_detector(network, read_state_dict(find_model(weights)), weights)
 
 
 def load_detector(network: nn.Module, state: Mapping[str, Tensor], place: str) -> list[str]:
@@ -90,11 +93,17 @@ def load_detector(network: nn.Module, state: Mapping[str, Tensor], place: str) -
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read tensors by name from a file that `torch.save` wrote; nothing is unpickled but tensors.
+    """Read tensors by name from a file that `torch.save` wrote, or from an exported model.
+
+    Nothing is unpickled but tensors.
 
     Raises:
         CheckpointError: The file is missing, cut off, or holds something else.
     """
+    if path.is_dir():
+        path = path / BEST
+    if path.suffix.lower() == ".onnx":
+        return _exported_weights(path)
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -106,6 +115,27 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
         raise CheckpointError(f"{path} holds no state dict of tensors by name")
     return values
+
+
+def _exported_weights(path: Path) -> dict[str, Tensor]:
+    """Read the weights that an exported model has under the network's own names."""
+    import onnx
+
+    data, _ = read_onnx(path)
+    graph = onnx.load_from_string(data).graph
+    stored = {each.name: onnx.numpy_helper.to_array(each).astype(np.float32) for each in graph.initializer}
+    weights = {}
+    for key, values in stored.items():
+        name = key.removesuffix(HALVED).removesuffix(BYTES)
+        if name.startswith(EXPORTED_AS) and not name.endswith(SCALE):
+            values = values * stored[name + SCALE] if key.endswith(BYTES) else values
+            weights[name.removeprefix(EXPORTED_AS)] = torch.from_numpy(values)
+    if not any(name.startswith("backbone.stem.1.") for name in weights):
+        raise CheckpointError(
+            f"{path} cannot be trained on: its normalisation is folded into its weights",
+            hint="Export it again with this version, not in int8.",
+        )
+    return weights
 
 
 def _fetch(table: Mapping[str, WeightsEnum], preset: str, weights: str) -> Mapping[str, Tensor]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from digitspot.answers import Answers
 from digitspot.errors import ConfigError
+from digitspot.evaluation.breakdown import Group, reading_groups
 from digitspot.evaluation.coco_metrics import BoxMetrics, evaluate_boxes
 from digitspot.evaluation.diagnosis import likely_cause
 from digitspot.evaluation.intervals import Interval, MetricIntervals, bootstrap_metrics
@@ -17,6 +19,7 @@ from digitspot.evaluation.mistakes import Kind, Mistake, list_mistakes
 from digitspot.evaluation.number_metrics import NumberMetrics, evaluate_numbers
 from digitspot.evaluation.reliability import ReliabilityMetrics, evaluate_reliability
 from digitspot.labels.labels import LabelSet
+from digitspot.types import DoubleArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,7 @@ class Scores:
         intervals: Of AP and of accuracy; None without resamples.
         reliability: Of the probabilities; None where the answers have none.
         mistakes: Every wrong number, by kind.
+        groups: Images by how hard they are, with what the reader said; empty where it said nothing.
         likely_cause: Why AP is near zero, if it is.
     """
 
@@ -38,6 +42,7 @@ class Scores:
     reliability: ReliabilityMetrics | None
     mistakes: Mapping[Kind, Sequence[Mistake]]
     likely_cause: str | None = None
+    groups: Sequence[Group] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything for a JSON file."""
@@ -50,6 +55,7 @@ class Scores:
             "reliability": reliability,
             "mistakes": {kind: [vars(each) for each in group] for kind, group in self.mistakes.items()},
             "likely_cause": self.likely_cause,
+            "groups": [vars(each) for each in self.groups],
         }
 
     def box_rows(self) -> list[tuple[str, str]]:
@@ -62,6 +68,19 @@ class Scores:
         interval = None if self.intervals is None else self.intervals.accuracy
         reliability = [] if self.reliability is None else self.reliability.rows()
         return _with_interval(self.numbers.rows(), "accuracy", interval) + reliability
+
+    def group_rows(self) -> list[tuple[str, str, str, str, str]]:
+        """Return name, images, mean probability, share right and its interval of each group."""
+        return [
+            (
+                each.name,
+                str(each.num_images),
+                f"{each.probability:.3f}",
+                f"{each.accuracy:.3f}",
+                f"[{each.low:.3f}, {each.high:.3f}]",
+            )
+            for each in self.groups
+        ]
 
     def mistake_rows(self, most: int) -> list[tuple[str, str, str, str, str]]:
         """Return kind, image, true and read number and probability, up to `most` of each kind."""
@@ -111,29 +130,33 @@ def evaluate_answers(
             labels, detections, truth, numbers, image_ids=chosen, num_resamples=num_resamples, level=level
         )
     boxes = evaluate_boxes(labels, detections, chosen)
+    right, probabilities = _outcomes(truth, readings or {})
     return Scores(
         boxes=boxes,
         numbers=evaluate_numbers(truth, numbers),
         intervals=intervals,
-        reliability=None if readings is None else _reliability(truth, readings, num_resamples, level),
+        reliability=None
+        if readings is None
+        else evaluate_reliability(probabilities, right, num_resamples=num_resamples, level=level),
         mistakes=list_mistakes(truth, numbers, {key: each[1] for key, each in (readings or {}).items()}),
         likely_cause=likely_cause(labels, detections, boxes.mean_ap, chosen),
+        groups=() if readings is None else reading_groups(images, right, probabilities),
     )
 
 
-def _reliability(
-    truth: Mapping[str, str | None],
-    readings: Mapping[str, tuple[str | None, float]],
-    num_resamples: int,
-    level: float,
-) -> ReliabilityMetrics:
-    """Measure the probabilities; an image without a reading was read as no number, surely wrong."""
+def _outcomes(
+    truth: Mapping[str, str | None], readings: Mapping[str, tuple[str | None, float]]
+) -> tuple[npt.NDArray[np.bool_], DoubleArray]:
+    """Return whether each image was read right, and how probable the reader said that was, `[N]` both.
+
+    An image without a reading was read as no number, surely wrong.
+    """
     reads = [readings.get(key, (None, 0.0)) for key in truth]
     right = np.array(
         [(text or "") == (true or "") for (text, _), true in zip(reads, truth.values(), strict=True)]
     )
     probabilities = np.array([probability for _, probability in reads])
-    return evaluate_reliability(probabilities, right, num_resamples=num_resamples, level=level)
+    return right, probabilities
 
 
 def _with_interval(

@@ -18,6 +18,9 @@ from digitspot.types import NUM_DIGITS, Detections, DoubleArray, IntArray
 NOTHING = NUM_DIGITS
 """Row and column of "no digit" in a confusion."""
 CONFUSION_MIN_SCORE, CONFUSION_MIN_IOU = 0.5, 0.5
+SMALL, LARGE = 0.35, 0.65
+"""Heights of digits over the short side of their image."""
+NEAR_BORDER = 0.25
 
 
 def precision_recall(matches: Matches, min_iou: float) -> tuple[DoubleArray, DoubleArray]:
@@ -73,6 +76,7 @@ class Group:
         accuracy: Share of numbers that are right.
         low: Lower end of its 95 % interval (Wilson 1927).
         high: Upper end.
+        probability: Mean of what the reader said; None where it said nothing.
     """
 
     name: str
@@ -80,6 +84,7 @@ class Group:
     accuracy: float
     low: float
     high: float
+    probability: float | None = None
 
 
 def groups_by(
@@ -103,10 +108,49 @@ def groups_by(
     ]
 
 
-def group(name: str, right: npt.NDArray[np.bool_]) -> Group:
+def group(name: str, right: npt.NDArray[np.bool_], probabilities: DoubleArray | None = None) -> Group:
     """Return a group of at least one image."""
     interval = stats.binomtest(int(right.sum()), len(right)).proportion_ci(0.95, "wilson")
-    return Group(name, len(right), float(right.mean()), float(interval.low), float(interval.high))
+    said = None if probabilities is None else float(probabilities.mean())
+    return Group(name, len(right), float(right.mean()), float(interval.low), float(interval.high), said)
+
+
+def reading_groups(
+    images: Sequence[LabelledImage], right: npt.NDArray[np.bool_], probabilities: DoubleArray
+) -> list[Group]:
+    """Group images by how hard their numbers are to read; they overlap, and groups of none are left out.
+
+    Args:
+        images: `N` of them.
+        right: Whether the number read is the true one, `[N]`.
+        probabilities: What the reader said, `[N]`.
+    """
+    sizes = np.array([image.size_hw for image in images]).reshape(-1, 2)
+    relative = digit_heights(images) / sizes.min(axis=1, initial=1 << 30)
+    lengths = np.array([len(image.number or "") for image in images])
+    members = {
+        f"digits below {SMALL:g} of the short side": (lengths > 0) & (relative < SMALL),
+        f"digits of {LARGE:g} and more": relative >= LARGE,
+        "one digit": lengths == 1,
+        "two digits": lengths == 2,
+        "three and more": lengths >= 3,
+        f"within {NEAR_BORDER:g} digit heights of the left or right border": np.array(
+            [_room(image) < NEAR_BORDER for image in images], bool
+        ),
+        "no number": lengths == 0,
+    }
+    return [
+        group(name, right[member], probabilities[member]) for name, member in members.items() if member.any()
+    ]
+
+
+def _room(image: LabelledImage) -> float:
+    """Return the space between the number and the nearer of the left and right border, in digit heights."""
+    boxes = image.boxes[~image.crowd]
+    if not len(boxes):
+        return float("inf")
+    room = min(boxes[:, 0].min(), image.size_hw[1] - boxes[:, 2].max())
+    return float(room / max((boxes[:, 3] - boxes[:, 1]).mean(), 1e-6))
 
 
 def digit_heights(images: Sequence[LabelledImage]) -> DoubleArray:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from digitspot.boxes import xywh_to_xyxy
 from digitspot.errors import DataError
@@ -141,7 +140,7 @@ def _group_results(rows: list[dict[str, Any]], labels: LabelSet) -> dict[int, De
     sizes_hw = {image.image_id: image.size_hw for image in labels.images}
     xywh = box_column(rows)
     scores = np.array([row["score"] for row in rows], np.float64)
-    columns: dict[str, npt.NDArray[Any]] = {
+    columns: dict[str, Any] = {
         "boxes": xywh_to_xyxy(xywh).astype(np.float32),
         "labels": np.array([labels_by_id[row["category_id"]] for row in rows], np.int64),
         "scores": scores.astype(np.float32),
@@ -153,7 +152,7 @@ def _group_results(rows: list[dict[str, Any]], labels: LabelSet) -> dict[int, De
         rows_of.setdefault(row["image_id"], []).append(position)
     return {
         image_id: FileDetections(
-            **{name: column[positions] for name, column in columns.items()}, size_hw=sizes_hw[image_id]
+            size_hw=sizes_hw[image_id], **{name: column[positions] for name, column in columns.items()}
         )
         for image_id, positions in rows_of.items()
     }

@@ -1,9 +1,18 @@
 """From scored boxes to the number: slots, their order, the most probable subset, and how sure that is."""
 
-from digitspot.reading.constraints import Constraint
 from digitspot.reading.fit import fit_settings
 from digitspot.reading.read import abstain, read_image, read_number
-from digitspot.reading.settings import ReadingSettings
+from digitspot.reading.rules import Rules
+from digitspot.reading.settings import ReadingSettings, SecondLook
 from digitspot.reading.votes import vote
 
-__all__ = ["Constraint", "ReadingSettings", "abstain", "fit_settings", "read_image", "read_number", "vote"]
+__all__ = [
+    "ReadingSettings",
+    "Rules",
+    "SecondLook",
+    "abstain",
+    "fit_settings",
+    "read_image",
+    "read_number",
+    "vote",
+]

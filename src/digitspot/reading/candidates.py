@@ -48,6 +48,7 @@ class Candidates:
         pair_features: `[P, F]`, see `PAIR_NAMES`.
         frame_features: `[C, F]`, see `CHOICE_NAMES`.
         size_hw: (height, width) of the image, where it is known.
+        by_look: As in `Detections`.
     """
 
     slots: Slots
@@ -59,11 +60,20 @@ class Candidates:
     pair_features: DoubleArray
     frame_features: DoubleArray
     size_hw: tuple[int, int] | None
+    by_look: tuple[str, ...] = ()
 
     @property
     def lengths(self) -> IntArray:
         """Digits of each candidate, `[C]`."""
         return np.asarray(self.members.sum(1), np.int64)
+
+    def in_order(self, candidate: int) -> IntArray:
+        """Return the slots of a candidate in reading order.
+
+        What it leaves out may have bent the rows: the order is that of its own digits alone.
+        """
+        members = np.flatnonzero(self.members[candidate])
+        return members[lay_out(self.slots.boxes[members]).order]
 
     def scores(self, weights: DoubleArray) -> DoubleArray:
         """Return the logarithm of each candidate's probability, `[C]`, up to a constant."""
@@ -95,12 +105,15 @@ class Candidates:
         return ["".join(d for d, part in zip(digits, row, strict=True) if part) for row in self.members]
 
 
-def list_candidates(slots: Slots, size_hw: tuple[int, int] | None) -> Candidates:
+def list_candidates(
+    slots: Slots, size_hw: tuple[int, int] | None, by_look: tuple[str, ...] = ()
+) -> Candidates:
     """Enumerate the subsets of the surest slots and describe them.
 
     Args:
         slots: The surest first.
         size_hw: (height, width) of the image; None where it is not known.
+        by_look: As in `Detections`.
     """
     num_likely = int((slots.presence >= 0.5).sum())
     slots = slots.select(np.arange(min(len(slots), max(MAX_FREE, min(num_likely, MAX_SLOTS)))))
@@ -119,6 +132,7 @@ def list_candidates(slots: Slots, size_hw: tuple[int, int] | None) -> Candidates
         pair_features=_describe_pairs(slots, first, second),
         frame_features=off_centre(slots.boxes, members, size_hw),
         size_hw=size_hw,
+        by_look=by_look,
     )
 
 

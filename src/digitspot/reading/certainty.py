@@ -18,7 +18,9 @@ CORE_NAMES = (
     "no_digit", "one", "three", "four_or_more", "gap", "overlap", "uneven", "off_line",
 )  # fmt: skip
 SHAPE_NAMES = ("weakest_logit", "entropy", "rows", "widest", "narrowest", "has_one")
-NUMBER_NAMES = (*CORE_NAMES, *SHAPE_NAMES, *frame.NUMBER_NAMES)
+LOOK_NAMES = ("one_look", "first_agrees", "second_agrees", "first_is_longer", "second_is_longer")
+"""Whether two looks agree; all are 0 where images are looked at once."""
+NUMBER_NAMES = (*CORE_NAMES, *SHAPE_NAMES, *frame.NUMBER_NAMES, *LOOK_NAMES)
 """The first speak for any detector; how far the others do, the fit finds out."""
 DIGIT_NAMES = ("always", "part", "class")
 
@@ -73,8 +75,18 @@ def describe_number(
             log_widths.min() if length else 0.0,
             (digits[member] == 1).any(),
             *frame.describe_frame(boxes, candidates.size_hw),
+            *_describe_looks("".join(map(str, digits[member])), candidates.by_look),
         ]
     )
+
+
+def _describe_looks(text: str, by_look: tuple[str, ...]) -> list[float]:
+    """Return the features of `LOOK_NAMES`, for a number and those that each look alone shows."""
+    if len(by_look) < 2:
+        return [float(len(by_look)), 0.0, 0.0, 0.0, 0.0]
+    first, second = by_look
+    same, longer = (first == text, second == text), (len(first) > len(text), len(second) > len(text))
+    return [0.0, *map(float, same), *map(float, longer)]
 
 
 def describe_digits(

@@ -114,7 +114,8 @@ def fit_settings(
 
 
 def _view(detections: Detections, number: str | None, max_iou: float) -> _View:
-    candidates = list_candidates(find_slots(detections, max_iou), detections.size_hw)
+    slots = find_slots(detections, max_iou)
+    candidates = list_candidates(slots, detections.size_hw, detections.by_look)
     right = np.array([text == (number or "") for text in candidates.texts()])
     return _View(candidates=candidates, features=candidates.features(), right=right, number=number or "")
 

@@ -9,16 +9,15 @@ import numpy as np
 
 from digitspot.reading.candidates import Candidates, list_candidates
 from digitspot.reading.certainty import describe_digits, describe_number, sigmoid, softmax
-from digitspot.reading.constraints import Constraint, best_allowed
-from digitspot.reading.order import lay_out
+from digitspot.reading.rules import MIN_CORRECTED, Rules, best_allowed
 from digitspot.reading.settings import ReadingSettings
 from digitspot.reading.slots import find_slots
 from digitspot.reading.style import refine_boxes
-from digitspot.types import Detections, Digit, DoubleArray, FloatArray, IntArray, Reading
+from digitspot.types import Detections, Digit, DoubleArray, FloatArray, IntArray, Reading, Reason
 
 
 def read_image(
-    detections: Detections, settings: ReadingSettings, constraint: Constraint | None = None
+    detections: Detections, settings: ReadingSettings, rules: Rules | None = None
 ) -> tuple[Detections, Reading]:
     """Read the number in one image, and draw boxes as the training labels do.
 
@@ -28,38 +27,39 @@ def read_image(
     Args:
         detections: Every digit found; in any order, the same found twice or more.
         settings: What the reader was fitted to.
-        constraint: What is known of the number.
+        rules: What is known of the number.
 
     Returns:
         The detections with the boxes to report, and the number.
     """
     refined = refine_boxes(detections, settings.style)
-    return refined, _read(detections, refined.boxes, settings, constraint)
+    return refined, _read(detections, refined.boxes, settings, rules)
 
 
-def read_number(
-    detections: Detections, settings: ReadingSettings, constraint: Constraint | None = None
-) -> Reading:
+def read_number(detections: Detections, settings: ReadingSettings, rules: Rules | None = None) -> Reading:
     """Read the number in one image; see `read_image`.
 
     Returns:
-        The digits in reading order. The text is None where "no number" is the most probable. Where the
-        constraint allows none of the numbers that were seen, it is None too, and `not_allowed` is true.
+        The digits in reading order. The text is None where "no number" is the most probable, and where rules
+        turn down what was seen and nothing that they allow is probable.
     """
-    return read_image(detections, settings, constraint)[1]
+    return read_image(detections, settings, rules)[1]
 
 
 def abstain(reading: Reading, below: float) -> Reading:
     """Return a reading without an answer where it is less probable than `below`."""
-    unsure = reading.probability < below
-    return replace(reading, text=None, abstained=True) if unsure else reading
+    if reading.decision == "abstained" or reading.probability >= below:
+        return reading
+    reason: Reason = "rules" if reading.decision == "corrected" else "unsure"
+    return replace(reading, text=None, decision="abstained", reason=reason, corrected_from=None)
 
 
 def _read(
-    detections: Detections, boxes: FloatArray, settings: ReadingSettings, constraint: Constraint | None
+    detections: Detections, boxes: FloatArray, settings: ReadingSettings, rules: Rules | None
 ) -> Reading:
     """Read the number; `boxes` are what its digits report, in the order of the detections."""
-    candidates = list_candidates(find_slots(detections, settings.max_iou), detections.size_hw)
+    slots = find_slots(detections, settings.max_iou)
+    candidates = list_candidates(slots, detections.size_hw, detections.by_look)
     scores = candidates.scores(_array(settings.weights))
     probabilities = softmax(scores)
 
@@ -67,10 +67,24 @@ def _read(
         return _describe(candidates, boxes, probabilities, chosen, digits, settings)
 
     seen = describe(int(np.argmax(scores)), candidates.slots.digits)
-    if not constraint or seen.text is None or constraint.allows(seen.text):
+    if rules is None:
         return seen
-    allowed = best_allowed(candidates, scores, constraint)
-    return describe(*allowed) if allowed else replace(seen, text=None, not_allowed=True)
+    seen = replace(seen, decimals=rules.decimals)
+    best = best_allowed(candidates, scores, seen.text or "", seen.probability, rules)
+    if best.text == (seen.text or ""):
+        return replace(seen, probability=best.probability)
+    if best.probability < MIN_CORRECTED:
+        return replace(seen, text=None, probability=best.probability, decision="abstained", reason="rules")
+    found = describe(*best.shown) if best.shown else seen
+    return replace(
+        found,
+        text=best.text or None,
+        probability=best.probability,
+        decision="corrected",
+        reason="known" if rules.known is not None else "rules",
+        corrected_from=seen.text,
+        decimals=rules.decimals,
+    )
 
 
 def _describe(
@@ -85,14 +99,15 @@ def _describe(
     about_number = describe_number(candidates, probabilities, chosen, digits)
     about_digits = describe_digits(candidates, probabilities, chosen, digits)
     sure = sigmoid(about_digits @ _array(settings.digit_weights))
-    members = np.flatnonzero(candidates.members[chosen])
-    # What was left out may have bent the rows: the order is that of the digits alone.
-    order = lay_out(candidates.slots.boxes[members]).order
+    sure_of = dict(zip(np.flatnonzero(candidates.members[chosen]).tolist(), sure.tolist(), strict=True))
     read = tuple(
-        _digit(candidates, boxes, int(members[i]), int(digits[members[i]]), float(sure[i])) for i in order
+        _digit(candidates, boxes, slot, int(digits[slot]), sure_of[slot])
+        for slot in candidates.in_order(chosen).tolist()
     )
+    text = "".join(digit.text for digit in read) or None
     return Reading(
-        text="".join(digit.text for digit in read) or None,
+        text=text,
+        reason="seen" if text else "nothing",
         probability=float(sigmoid(about_number @ _array(settings.number_weights))),
         digits=read,
     )

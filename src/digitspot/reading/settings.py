@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from digitspot.reading.candidates import NAMES
-from digitspot.reading.certainty import DIGIT_NAMES, NUMBER_NAMES
+from digitspot.reading.certainty import DIGIT_NAMES, LOOK_NAMES, NUMBER_NAMES
 from digitspot.reading.selection import RiskTable
 from digitspot.reading.style import LabelStyle
 
@@ -24,6 +24,38 @@ PRIOR_DIGIT_WEIGHTS = _weights(DIGIT_NAMES, part=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecondLook:
+    """How the surroundings of a number are looked at again.
+
+    Attributes:
+        margins: Room around the number, at the sides and above and below, in heights of its digits.
+        short_sides: Input sizes; empty is the model's own.
+        weights: Of `candidates.NAMES`, as in `ReadingSettings`: what makes digits of the first look the
+            number to look at again.
+    """
+
+    margins: tuple[float, float]
+    short_sides: tuple[int, ...] = ()
+    weights: tuple[float, ...] = PRIOR_WEIGHTS
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SecondLook:
+        """Build it from what `ReadingSettings.to_dict` returned, also after JSON.
+
+        Raises:
+            ValueError: Values are missing or unknown.
+        """
+        if set(values) != {each.name for each in fields(cls)} or len(values["weights"]) != len(NAMES):
+            raise ValueError("the second look is of another version of digitspot")
+        side, above = map(float, values["margins"])
+        return cls(
+            margins=(side, above),
+            short_sides=tuple(map(int, values["short_sides"])),
+            weights=tuple(map(float, values["weights"])),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReadingSettings:
     """How boxes become a number, and scores a probability.
 
@@ -35,8 +67,8 @@ class ReadingSettings:
         risk: How often readings of each probability were wrong, on images that these were fitted without.
         style: How the training labels draw boxes.
         short_sides: Input sizes whose fused detections these were fitted to; empty is the model's own size.
-        crop_margins: Room around the number in a second look that these were fitted to, at the sides and
-            above and below, in heights of the digits; None is without a second look.
+        second_look: The second look whose detections, joined with those of the first, these were fitted to.
+            None is one look.
         num_fitted: Images that all this was fitted on; 0 means that it was not.
         accuracy: Share of them read right, each by a reader fitted without it; None where none was fitted.
     """
@@ -48,7 +80,7 @@ class ReadingSettings:
     risk: RiskTable = field(default_factory=RiskTable)
     style: LabelStyle = field(default_factory=LabelStyle)
     short_sides: tuple[int, ...] = ()
-    crop_margins: tuple[float, float] | None = None
+    second_look: SecondLook | None = None
     num_fitted: int = 0
     accuracy: float | None = None
 
@@ -63,7 +95,9 @@ class ReadingSettings:
         Raises:
             ValueError: Values are missing or unknown: another version of digitspot wrote them.
         """
-        values = {"crop_margins": None, **values}  # models before the second look have none
+        values = {"second_look": None, **values}  # models before the second look have none
+        if len(values.get("number_weights", ())) == len(NUMBER_NAMES) - len(LOOK_NAMES):
+            values["number_weights"] = [*values["number_weights"], *[0.0] * len(LOOK_NAMES)]
         weights = {"weights": NAMES, "number_weights": NUMBER_NAMES, "digit_weights": DIGIT_NAMES}
         known = {each.name for each in fields(cls)}
         if set(values) != known or any(len(values[key]) != len(names) for key, names in weights.items()):
@@ -73,7 +107,7 @@ class ReadingSettings:
                 **values,
                 **{key: tuple(map(float, values[key])) for key in weights},
                 "short_sides": tuple(map(int, values["short_sides"])),
-                "crop_margins": tuple(map(float, margins)) if (margins := values["crop_margins"]) else None,
+                "second_look": SecondLook.from_dict(second) if (second := values["second_look"]) else None,
                 "risk": RiskTable.from_dict(values["risk"]),
                 "style": LabelStyle(**values["style"]),
             }

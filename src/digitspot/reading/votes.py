@@ -29,7 +29,8 @@ def vote(readings: Sequence[Reading], correlation: float = CORRELATION) -> Readi
     one frame many times says no more than once.
 
     Args:
-        readings: Of each frame, in any order, also those that were not answered.
+        readings: Of each frame, in any order, also those that were not answered. Frames in which rules allow
+            nothing are left out, unless there are no others.
         correlation: Of the frames, in 0..1; 0 is independent.
 
     Returns:
@@ -40,6 +41,7 @@ def vote(readings: Sequence[Reading], correlation: float = CORRELATION) -> Readi
     """
     if not readings or not 0 <= correlation <= 1:
         raise ValueError(f"{len(readings)} frames with a correlation of {correlation}")
+    readings = [each for each in readings if each.reason != "rules" or each.text] or readings
     weight = 1 / (1 + (len(readings) - 1) * correlation)
     read_as: dict[str | None, list[Reading]] = defaultdict(list)
     for reading in readings:
@@ -56,4 +58,13 @@ def vote(readings: Sequence[Reading], correlation: float = CORRELATION) -> Readi
     best = max(range(len(gains)), key=lambda index: (scores[index], str(list(gains)[index])))
     number = list(gains)[best]
     surest = max(read_as[number], key=lambda reading: reading.probability)
-    return replace(surest, text=number, probability=float(softmax(scores)[best]), abstained=False)
+    probability = float(softmax(scores)[best])
+    if surest.reason != "unsure":
+        return replace(surest, probability=probability)
+    return replace(
+        surest,
+        text=number,
+        probability=probability,
+        decision="accepted",
+        reason="seen" if number else "nothing",
+    )

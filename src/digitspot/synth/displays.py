@@ -181,13 +181,13 @@ def _choose_face(rng: Generator) -> Face:
 
 
 def _choose_rows(rng: Generator, face: Face) -> _Rows:
-    """Choose a number, a time, or two numbers in two rows or side by side."""
+    """Choose a number, a time, two numbers side by side, or two or three below each other."""
     kind = int(rng.choice(4, p=(0.55, 0.2, 0.15, 0.1)))
     texts = [_reading(rng)]
     if kind == 1:
         texts = [f"{rng.integers(0, 24):02d}:{rng.integers(0, 60):02d}"]
     elif kind >= 2:
-        texts.append(_reading(rng))
+        texts += [_reading(rng) for _ in range(1 + int(kind == 2 and rng.random() < 0.4))]
     rows = _Rows(digits=[], blanks=[], points=[])
     x = y = 0.0
     leading, apart = rng.uniform(1.25, 1.7), rng.uniform(0.5, 1.2)
@@ -208,7 +208,7 @@ def _choose_rows(rng: Generator, face: Face) -> _Rows:
 
 
 def _reading(rng: Generator) -> str:
-    digits = "".join(str(digit) for digit in rng.integers(0, 10, int(rng.integers(1, 6))))
+    digits = "".join(str(digit) for digit in rng.integers(0, 10, int(rng.integers(1, 8))))
     if len(digits) > 2 and rng.random() < 0.4:
         point = int(rng.integers(1, len(digits)))
         return f"{digits[:point]}.{digits[point:]}"

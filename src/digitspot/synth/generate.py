@@ -15,10 +15,11 @@ from digitspot.errors import ConfigError
 from digitspot.synth.canvas import one_of
 from digitspot.synth.displays import DISPLAY_FRAMING, draw_display
 from digitspot.synth.exposure import INDOORS, NEAR, STREET, Exposure, expose
-from digitspot.synth.houses import PLATES, draw_house
+from digitspot.synth.houses import EMPTY, PLATES, draw_house
 from digitspot.synth.jerseys import JERSEY_FRAMING, draw_jersey
 from digitspot.synth.meters import METER_FRAMING, draw_meter
 from digitspot.synth.scene import CLOSE, WIDE, Framing, Scene
+from digitspot.synth.signs import SIGN_FRAMING, draw_sign
 from digitspot.synth.typefaces import TEST_TYPEFACES, TRAIN_TYPEFACES, Typeface
 from digitspot.types import FloatArray, ImageArray, IntArray
 
@@ -58,11 +59,13 @@ DOMAINS = {
     "meters": Domain(draw=draw_meter, framings=(METER_FRAMING,), exposure=INDOORS),
     "displays": Domain(draw=draw_display, framings=(DISPLAY_FRAMING,), exposure=INDOORS),
     "jerseys": Domain(draw=draw_jersey, framings=(JERSEY_FRAMING,), exposure=STREET),
+    "signs": Domain(draw=draw_sign, framings=(SIGN_FRAMING,), exposure=STREET),
+    "empty": Domain(draw=partial(draw_house, style=EMPTY), framings=(CLOSE, WIDE), exposure=STREET),
     "plates": Domain(draw=partial(draw_house, style=PLATES), framings=(CLOSE,), exposure=NEAR),
 }
 MIXED = "mixed"
-"""The name for houses, meters, displays and jerseys in turn."""
-_MIXTURE = ("houses", "meters", "displays", "jerseys")
+"""The name for houses, meters, displays, jerseys, signs, houses again, and walls without a number in turn."""
+_MIXTURE = ("houses", "meters", "displays", "jerseys", "signs", "houses", "empty")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,6 @@ from digitspot.synth.typefaces import Typeface
 
 LENGTH_PROBABILITIES = (0.15, 0.56, 0.24, 0.045, 0.005)
 """How often a number has 1 to 5 digits; between SVHN's train and test."""
-NO_NUMBER_SHARE = 0.04
 LEADING_ZERO_SHARE = 0.01
 """Of numbers with two digits or more. Rare in SVHN (9 of 13,068), but a number is a string."""
 
@@ -56,6 +55,7 @@ class Style:
     """How varied house numbers are.
 
     Attributes:
+        without_number: Share of images with a word, or with nothing.
         drawn: Share of numbers drawn by pen instead of set in type.
         squeeze: Median width of a digit over the typeface's own.
         plated: Share of numbers on a plate.
@@ -65,6 +65,7 @@ class Style:
         contrast: Least and most that digits without a plate stand out, of 255.
     """
 
+    without_number: float = 0.04
     drawn: float = 0.45
     squeeze: float = 0.76
     plated: float = 0.58
@@ -81,11 +82,15 @@ PLATES = Style(
 """Numbers in type, in a line, mostly on plates: learnt in minutes, for trying things out."""
 
 
+EMPTY = Style(without_number=1.0)
+"""Walls and what hangs on them, for a network to learn that these are no digits."""
+
+
 def draw_house(
     rng: Generator, typefaces: Sequence[Typeface], framing: Framing, style: Style = STREETS
 ) -> Scene:
     """Draw a house number, or in a few images a word or nothing."""
-    number = choose_number(rng)
+    number = choose_number(rng, style.without_number)
     face = choose_face(rng, typefaces, style.drawn)
     glyphs = [] if number is None else _arrange(rng, face, number, style)
     if glyphs and isinstance(face, FontFace) and rng.random() < LETTER_SHARE * style.unusual:
@@ -108,9 +113,9 @@ def draw_house(
     return Scene(canvas=canvas, view=view, glyphs=tuple(glyphs), digit_height=pixels)
 
 
-def choose_number(rng: Generator) -> str | None:
+def choose_number(rng: Generator, without_number: float) -> str | None:
     """Choose a number of one to five digits, or none; low ones are common, as short streets are."""
-    if rng.random() < NO_NUMBER_SHARE:
+    if rng.random() < without_number:
         return None
     length = 1 + int(rng.choice(len(LENGTH_PROBABILITIES), p=LENGTH_PROBABILITIES))
     if length > 1 and rng.random() < LEADING_ZERO_SHARE:

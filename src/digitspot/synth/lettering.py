@@ -110,6 +110,28 @@ class Stencil:
         return make_shape(ImageChops.multiply(whole.mask, cut), whole.left, whole.top, whole.advance)
 
 
+@dataclass(frozen=True)
+class PlainOne:
+    """Another face whose 1 is a plain bar, as on many odometers and doors.
+
+    Attributes:
+        face: The other digits.
+        width: Of the bar, as a fraction of a digit's height.
+    """
+
+    face: Face
+    width: float
+
+    def shape(self, character: str) -> Shape:
+        """Return a character's shape."""
+        if character != "1":
+            return self.face.shape(character)
+        width = max(4, round(EM * self.width))
+        mask = Image.new("L", (width + 4, EM + 4))
+        ImageDraw.Draw(mask).rectangle((2, 2, width + 1, EM + 1), fill=255)
+        return make_shape(mask, 0.1 * EM, -2, width + 0.25 * EM)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Glyph:
     """A character and where it stands. The scene's unit is the height of the number's digits.

@@ -17,11 +17,12 @@ from digitspot.synth.typefaces import Typeface
 
 METER_FRAMING = Framing(digit_height=27, around=1.2, around_spread=0.7, aspect=2.6)
 
-MAX_TURN = 0.42
+MAX_TURN = 0.48
 """How far a wheel has turned towards the next digit when the one before still shows most."""
 
 DIALS = (
     (226, 226, 222), (206, 208, 206), (238, 238, 236), (60, 62, 66), (150, 154, 158), (200, 196, 180),
+    (26, 26, 28), (34, 30, 30),
 )  # fmt: skip
 
 UNITS = ("KWH", "CUM", "MWH", "KW", "M")
@@ -58,7 +59,7 @@ class _Register:
 def draw_meter(rng: Generator, typefaces: Sequence[Typeface], framing: Framing) -> Scene:
     """Draw the register of a meter in its face."""
     register = _choose_register(rng)
-    face = choose_face(rng, typefaces, drawn=0.35)
+    face = choose_face(rng, typefaces, drawn=0.35, plain_ones=0.5)
     squeeze = _fit(face, register.pitch * 0.78)
     pixels = choose_pixels(rng, framing)
     window = register.window
@@ -150,13 +151,17 @@ def _turn_wheels(
     wheel, ink = _wheel_colours(rng)
     glyphs = []
     red = vary(rng, (170, 36, 34), 14)
-    style = int(rng.integers(3))  # decimals: red wheels, red digits, or a red frame
+    style = int(
+        rng.integers(4)
+    )  # decimals: red wheels, red digits, a red frame, or colours the other way round
     for slot, (digit, turn) in enumerate(zip(register.digits, register.turns(), strict=True)):
         is_decimal = slot >= len(register.digits) - register.decimals
-        ground = red if is_decimal and style == 0 else wheel
+        ground = red if is_decimal and style == 0 else ink if is_decimal and style == 3 else wheel
         own_ink = np.full(3, 236.0, np.float32) if is_decimal and style == 0 else ink
         if is_decimal and style == 1 and wheel.mean() > 110:
             own_ink = red
+        if is_decimal and style == 3:
+            own_ink = wheel
         cell = register.cell(slot)
         gap = register.pitch * 0.05
         body = canvas.rectangle((cell[0] + gap, cell[1], cell[2] - gap, cell[3]))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from digitspot.boxes import clip_boxes
 from digitspot.synth.canvas import Box, Canvas, one_of
-from digitspot.synth.lettering import Face, FontFace, Glyph, Stencil, box_around
+from digitspot.synth.lettering import Face, FontFace, Glyph, PlainOne, Stencil, box_around
 from digitspot.synth.strokes import choose_strokes
 from digitspot.synth.typefaces import Typeface
 from digitspot.types import DoubleArray, FloatArray, IntArray
@@ -155,6 +155,12 @@ _CANVAS_PIXELS = 160_000
 """About as many pixels has the largest canvas: large images are drawn with fewer to one of theirs."""
 
 
+_MOST_AROUND, _MOST_PIXELS = 10.0, 400.0
+"""An image shows at most so many digit heights or pixels above and below its text together."""
+_MOST_SEEN = 4.0
+"""A view shows at most so many times the area that it would show straight from the front."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Framing:
     """How large digits are and how much of the surroundings an image shows.
@@ -252,9 +258,13 @@ def stage(
     The canvas is finer than the image if affordable. The arguments are those of `choose_viewpoint` and
     `frame`.
     """
-    view = frame(rng, choose_viewpoint(rng, pixels, tilt=tilt, bend=bend), points, framing)
-    left, top, right, bottom = view.visible()
-    area = (right - left) * (bottom - top)
+    while True:
+        view = frame(rng, choose_viewpoint(rng, pixels, tilt=tilt, bend=bend), points, framing)
+        left, top, right, bottom = view.visible()
+        area = (right - left) * (bottom - top)
+        if area * pixels**2 < _MOST_SEEN * view.size_hw[0] * view.size_hw[1]:
+            break
+        tilt /= 2  # a wide scene seen from the side reaches to the horizon
     scale = min(3 * pixels, max(pixels, math.sqrt(_CANVAS_PIXELS / area)))
     angle = rng.uniform(0.15, 0.85) * math.pi  # light comes from above
     light = (math.cos(angle), -math.sin(angle))
@@ -269,19 +279,27 @@ def frame(rng: Generator, view: Viewpoint, points: DoubleArray, framing: Framing
     left, top, right, bottom = box_around(view.look(points))
     wide, tall = right - left, bottom - top
     more = math.exp(math.log(framing.around) + rng.normal(0, framing.around_spread))
-    height = tall * (1.1 + min(more, 7.0))
+    most = min(_MOST_AROUND / float(np.ptp(points[:, 1])), _MOST_PIXELS / tall)
+    height = tall * (1.1 + min(more, 7.0, most))
     width = max(height * framing.aspect * math.exp(rng.normal(0, 0.15)), wide + 0.25 * tall)
     fraction_x, fraction_y = np.clip(rng.normal(0.5, (0.07, 0.08)), 0.1, 0.9).tolist()
     x, y = left - fraction_x * (width - wide), top - fraction_y * (height - tall)
     return view.framed((x, y, x + max(8.0, width), y + max(8.0, height)))
 
 
-def choose_face(rng: Generator, typefaces: Sequence[Typeface], drawn: float = 0.45) -> Face:
-    """Choose letterforms for digits: drawn by pen with probability `drawn`, else from every family alike."""
+def choose_face(
+    rng: Generator, typefaces: Sequence[Typeface], drawn: float = 0.45, plain_ones: float = 0.12
+) -> Face:
+    """Choose letterforms for digits: drawn by pen with probability `drawn`, else from every family alike.
+
+    With probability `plain_ones` the 1 is a bar.
+    """
     if rng.random() < drawn:
         face: Face = choose_strokes(rng)
     else:
         face = choose_font(rng, typefaces)
+    if rng.random() < plain_ones:
+        face = PlainOne(face, rng.uniform(0.08, 0.2))
     return Stencil(face, rng.uniform(0.05, 0.09)) if rng.random() < 0.03 else face
 
 

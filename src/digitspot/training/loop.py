@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
-from types import FrameType
 from typing import Any
 
 from digitspot.config import Config, config_to_dict, parse_size
@@ -19,6 +16,7 @@ from digitspot.detector import Detector
 from digitspot.detector.trained import Model, load_model, save_model
 from digitspot.errors import MemoryBudgetError
 from digitspot.labels.labels import CategoryMap
+from digitspot.processes import deferred_interrupts
 from digitspot.progress import Update, tracking
 from digitspot.reading import ReadingSettings
 from digitspot.runtime.torch_runtime import TorchRuntime
@@ -91,7 +89,7 @@ class Trainer:
             MemoryBudgetError: The budget is used up; the state was saved.
             NonFiniteLossError: The last good checkpoint is left.
         """
-        with _deferred_interrupts(self._request_stop), tracking("training") as show:
+        with deferred_interrupts(self._request_stop), tracking("training") as show:
             try:
                 self._train_epochs(show)
             except RuntimeError as error:  # the loader's, in the middle of whatever was going on
@@ -329,25 +327,3 @@ class Trainer:
     def _interrupted(self, how: str = "saved at") -> Interrupted:
         where = f"{how} update {self.state.step} of {self.total_steps}"
         return Interrupted(f"{where}; go on with: digitspot train --resume {self.run.path}")
-
-
-@contextmanager
-def _deferred_interrupts(request: Callable[[], None]) -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into a request; a second one acts at once."""
-    before: dict[signal.Signals, Any] = {}
-
-    def handle(number: int, _: FrameType | None) -> None:
-        request()
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, handle)
-    except ValueError:  # not the main thread: signals are the caller's
-        before.clear()
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

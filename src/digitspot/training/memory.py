@@ -12,8 +12,8 @@ import torch
 
 from digitspot.training.allocator import hand_back_freed_memory
 
-LOOK_EVERY_SECONDS = 0.5
-"""Summing up two gigabytes of pages takes the kernel some ten milliseconds."""
+LOOK_EVERY_SECONDS, SHOW_EVERY_SECONDS = 0.5, 5.0
+"""With a budget, and without. Summing up two gigabytes of pages takes the kernel some ten milliseconds."""
 
 
 def size_text(num_bytes: float) -> str:
@@ -84,7 +84,7 @@ class Memory:
     budget: int | None
     used: int = 0
     peak: int = 0
-    _looked: float = field(default=-LOOK_EVERY_SECONDS, repr=False)
+    _looked: float = field(default=-SHOW_EVERY_SECONDS, repr=False)
 
     def look(self) -> None:
         """Bring `used` up to date, now and then; near the budget, hand back what was freed.
@@ -93,7 +93,8 @@ class Memory:
         ever less: what is used at a look is the most since the memory was last handed back.
         """
         now = time.monotonic()
-        if now - self._looked < LOOK_EVERY_SECONDS or not can_measure():
+        pause = LOOK_EVERY_SECONDS if self.budget else SHOW_EVERY_SECONDS
+        if now - self._looked < pause or not can_measure():
             return
         self._looked = now
         self.used = used_bytes()

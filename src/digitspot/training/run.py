@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,6 +20,7 @@ from digitspot.detector.model import pick_device
 from digitspot.errors import CheckpointError, ConfigError
 from digitspot.files import check_writable, claiming
 from digitspot.progress import stderr
+from digitspot.runtime.torch_runtime import pick_precision
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.budget import describe, fit_to_budget
 from digitspot.training.checkpoint import load_training, stored_config
@@ -168,7 +170,7 @@ def _train(config: Config, run: Run, data: Path) -> None:
     check_writable(run.path)
     opened = open_training(data, config)
     if not run.started:
-        config = fit_to_budget(config, opened.samples)
+        config = fit_to_budget(_with_precision(config, device), opened.samples)
     if config.train.memory_budget is not None:
         stderr().print(describe(config, opened.samples))
     stretches = _stretches(config, run)
@@ -199,6 +201,12 @@ def _train(config: Config, run: Run, data: Path) -> None:
         trainer = Trainer(stretch.config, stretch.run, opened, validator, learner, batches, state, trunks)
         _announce(trainer)
         trainer.train()
+
+
+def _with_precision(config: Config, device: torch.device) -> Config:
+    """Return the configuration with the precision to train in, which a resumed run keeps."""
+    precision: Any = pick_precision(config.train.precision, device)
+    return replace(config, train=replace(config.train, precision=precision))
 
 
 def _trunk(epochs: int) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from digitspot.boxes import box_areas
-from digitspot.dataset.augment import ZoomOut, augment
+from digitspot.dataset.augment import augment
 from digitspot.dataset.samples import Samples
+from digitspot.dataset.transforms import ZoomOut
 from digitspot.evaluation.coco_metrics import evaluate_boxes
 from digitspot.labels.labels import LabelledImage, LabelSet
 from digitspot.preprocess import Prepared, collate, group_by_shape

@@ -1,0 +1,238 @@
+"""Training on a few images of one's own: from a model that there is, with settings chosen from the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from digitspot.calibrate import store_settings
+from digitspot.config import Config, InputConfig
+from digitspot.cores import num_cores
+from digitspot.dataset.splits import open_split
+from digitspot.detector.trained import load_model
+from digitspot.errors import DigitspotError
+from digitspot.evaluation.intervals import Interval, accuracy_samples, percentile_interval
+from digitspot.files import cache_folder, check_writable
+from digitspot.folds import link_split
+from digitspot.labels.coco import find_split, labels_path_of, read_labels
+from digitspot.labels.grouping import divide, fingerprints, group_images
+from digitspot.labels.labels import LabelSet
+from digitspot.models import find_model
+from digitspot.preprocess import input_size
+from digitspot.progress import stderr, tracking
+from digitspot.reader import Reader
+from digitspot.synth.generate import MIXED, SynthRequest
+from digitspot.synth.write import synthesize
+
+HELD_OUT = 0.15
+"""Share of `train` that is held out where there is no `valid` of the same kind."""
+MAX_SIZE_RATIO = 2.0
+"""`valid` is of another kind where its digits are so many times larger or smaller in their images."""
+NUM_GENERATED = 1_500
+"""Generated images that are trained on together with one's own, so that nothing is forgotten."""
+MIN_FITTED = 200
+"""Validation images that the reader is fitted to; with fewer it stays as it was."""
+MIN_DIGIT = 24.0
+"""Pixels, in the network's input, that half of the digits have at least in their height."""
+MAX_ENLARGED = 2.0
+"""The input is at most so many times larger than the model's own."""
+SEEN_PER_IMAGE, MIN_SEEN, MAX_SEEN = 60, 9_000, 40_000
+"""Images to train on in all: so many for each of one's own, within limits; generated ones count, too."""
+WEAK = 0.5
+"""A model that reads a smaller share of the held-out numbers is of no use yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a training on one's own images begins with.
+
+    Attributes:
+        config: The settings.
+        data: The data set, with a `valid`.
+    """
+
+    config: Config
+    data: Path
+
+
+def starting_config(base: str) -> Config:
+    """Return the settings that a model was trained with.
+
+    Raises:
+        CheckpointError: The model cannot be read, or cannot be trained on.
+    """
+    return load_model(find_model(base)).config
+
+
+def prepare_start(data: Path, output: Path, base: str) -> Start:
+    """Choose settings for a data set, and hold out some images where it has no `valid` of its kind.
+
+    Args:
+        data: A data set in the homework's layout; `valid` may be missing.
+        output: The run folder; what is held out goes to its folder `data`.
+        base: The model to go on from: a name of `digitspot models`, a run folder, or a file.
+
+    Raises:
+        DataError: Labels or images cannot be used.
+        CheckpointError: The model cannot be read, or cannot be trained on.
+        DigitspotError: The run folder cannot be written.
+    """
+    config = starting_config(base)
+    check_writable(output)
+    split = find_split(data, "train")
+    train = read_labels(split.labels_path, for_training=True)
+    if not _has_valid(data, train):
+        data = _hold_out(train, split.images_dir, output / "data")
+        train = read_labels(labels_path_of(data, "train"), for_training=True)
+    for name in ("train", "valid"):
+        open_split(data, name, config.data)  # every image is looked at before more work
+    generated = _generated()
+    repeats = max(1, round(NUM_GENERATED / len(train))) if generated else 1
+    also = (str(data.resolve()),) * (repeats - 1) + ((str(generated),) if generated else ())
+    seen = min(max(SEEN_PER_IMAGE * len(train), MIN_SEEN), MAX_SEEN)
+    epochs = max(2, ceil(seen / (repeats * len(train) + (NUM_GENERATED if generated else 0))))
+    config = replace(
+        config,
+        data=replace(Config().data, also=also, workers=config.data.workers),
+        input=_enlarged(config.input, train),
+        model=replace(config.model, weights=base),
+        optimizer=replace(config.optimizer, lr=config.optimizer.lr / 4),
+        schedule=replace(Config().schedule, kind="cosine", warmup_steps=50),
+        train=replace(
+            config.train, epochs=epochs, validate_every_epochs=epochs, batch_size=16, ema_decay=0.99
+        ),
+    )
+    stderr().print(
+        f"going on from {base}: {epochs} epochs at short side {config.input.short_side}; in each, "
+        f"{len(train)} of your images {repeats} times and {NUM_GENERATED if generated else 0} generated ones",
+        markup=False,
+    )
+    return Start(config=config, data=data)
+
+
+def _has_valid(data: Path, train: LabelSet) -> bool:
+    """Return whether there is a `valid` that shows digits about as large as `train` does."""
+    if not (labels_path_of(data, "valid").is_file() and (data / "valid").is_dir()):
+        return False
+    valid = read_labels(labels_path_of(data, "valid"), clip=False)
+    ratio = _relative_height(valid) / _relative_height(train)
+    if 1 / MAX_SIZE_RATIO <= ratio <= MAX_SIZE_RATIO:
+        return True
+    stderr().print(
+        f"digits in valid are {ratio:.2g} times as large in their images as in train; it is not used",
+        markup=False,
+    )
+    return False
+
+
+def _relative_height(labels: LabelSet) -> float:
+    """Return the median height of digits over the short side of their images."""
+    heights = [(box[3] - box[1]) / min(image.size_hw) for image in labels.images for box in image.boxes]
+    return float(np.median(heights)) if heights else 1.0
+
+
+def _hold_out(train: LabelSet, images_dir: Path, target: Path) -> Path:
+    """Divide `train`; images that show the same stay together."""
+    if not (target / "valid.json").is_file():  # written last
+        paths = [images_dir / image.file_name for image in train.images]
+        names = divide(group_images(paths, fingerprints(paths)), {"valid": HELD_OUT}, seed=0)
+        for name in ("train", "valid"):
+            images = tuple(image for image, of in zip(train.images, names, strict=True) if of == name)
+            link_split(train.with_images(images), images_dir, target / name)
+            if name == "valid":
+                stderr().print(f"{len(images)} of {len(train)} images are held out to judge by")
+    return target
+
+
+def _enlarged(rule: InputConfig, train: LabelSet) -> InputConfig:
+    """Return an input in which half of the digits are at least `MIN_DIGIT` high, if that can be."""
+    heights = [
+        (box[3] - box[1]) * input_size(image.size_hw, rule.short_side, rule.long_side)[0] / image.size_hw[0]
+        for image in train.images
+        for box in image.boxes
+    ]
+    factor = min(MAX_ENLARGED, MIN_DIGIT / float(np.median(heights)))
+    if factor <= 1:
+        return rule
+
+    def larger(side: int) -> int:
+        return ceil(side * factor / rule.multiple) * rule.multiple
+
+    return replace(
+        rule,
+        short_side=larger(rule.short_side),
+        long_side=larger(rule.long_side),
+        train_short_sides=tuple(larger(side) for side in rule.train_short_sides),
+    )
+
+
+def _generated() -> Path | None:
+    """Return a data set of generated images, from the cache; None where typefaces are not installed."""
+    folder = cache_folder() / "generated" / f"{MIXED}-{NUM_GENERATED}"
+    if not folder.is_dir():
+        request = SynthRequest(train=NUM_GENERATED, valid=0, test=0, domain=MIXED, packed=True, loose=True)
+        try:
+            with tracking("generating images") as show:
+                synthesize(folder, request, workers=num_cores(), progress=show)
+        except DigitspotError as error:
+            stderr().print(f"without generated images: {error}", markup=False)
+            return None
+    return folder
+
+
+def keep_reading(run: Path, base: str, data: Path) -> None:
+    """Give a model the reader of the one that it came from, where there were few images to fit another."""
+    valid = read_labels(labels_path_of(data, "valid"), clip=False)
+    if len(valid) < MIN_FITTED:
+        store_settings(Reader.load(base).settings, run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """How a model reads the numbers of `valid`, against the one that it came from.
+
+    Attributes:
+        images: How many there are.
+        before: Share that the first one read.
+        now: Share that the new one reads.
+        gain: The difference, with the interval of a paired bootstrap over images.
+    """
+
+    images: int
+    before: float
+    now: float
+    gain: Interval
+
+    def sentences(self, base: str) -> list[str]:
+        """Return what to tell the user."""
+        told = [
+            f"on {self.images} held-out images: {self.before:.1%} of the numbers right with {base}, "
+            f"{self.now:.1%} now; {self.gain.value:+.1%} [{self.gain.low:+.1%}, {self.gain.high:+.1%}]"
+        ]
+        if self.gain.high < 0:
+            told.append(f"It became worse: keep {base}.")
+        elif self.gain.low <= 0:
+            told.append("That can be chance: label more images to know.")
+        if self.now < WEAK:
+            told.append("It is too weak to use: label more images, or images more like those to be read.")
+        return told
+
+
+def judge(run: Path, base: str, data: Path) -> Verdict:
+    """Compare a model with the one that it came from, on `valid`."""
+    split = find_split(data, "valid")
+    truth = read_labels(split.labels_path, clip=False)
+    paths = [split.images_dir / image.file_name for image in truth.images]
+    rights = []
+    for model in (base, str(run)):
+        read = Reader.load(model).read_many(paths)
+        rights.append(
+            np.array([each.text == image.number for each, image in zip(read, truth.images, strict=True)])
+        )
+    before, now = rights
+    samples = accuracy_samples(now) - accuracy_samples(before)
+    gain = percentile_interval(float(now.mean() - before.mean()), samples)
+    return Verdict(images=len(truth), before=float(before.mean()), now=float(now.mean()), gain=gain)

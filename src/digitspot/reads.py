@@ -1,0 +1,81 @@
+"""What was read in an image, and the same in pixels of the image that it was cut from or turned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from digitspot.boxes import box_ious
+from digitspot.types import Detections, FloatArray, ImageArray, Reading
+
+SAME_PLACE = 0.3
+"""Two numbers of which a digit of one overlaps a digit of the other by more are one."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """One image, read.
+
+    Attributes:
+        detections: Every digit found, down to the model's smallest score; boxes in the labels' style.
+        reading: The number.
+    """
+
+    detections: Detections
+    reading: Reading
+
+
+def distinct_numbers(reads: Sequence[Read]) -> list[Read]:
+    """Return the reads that are numbers, the most probable first, and each number once."""
+    kept: list[Read] = []
+    for read in sorted(reads, key=lambda each: -each.reading.probability):
+        if read.reading.digits and not any(_same_place(read.reading, other.reading) for other in kept):
+            kept.append(read)
+    return kept
+
+
+def _same_place(first: Reading, second: Reading) -> bool:
+    """Return whether two numbers share a digit's place."""
+    boxes, others = (np.array([digit.box for digit in each.digits], np.float32) for each in (first, second))
+    return bool(box_ious(boxes, others).max() > SAME_PLACE)
+
+
+def turn(image: ImageArray, quarters: int) -> ImageArray:
+    """Turn an image anticlockwise, by so many times 90 degrees."""
+    return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
+
+
+def turned_back(read: Read, quarters: int, image: ImageArray) -> Read:
+    """Return what was read in an image after `_turn`, with boxes in pixels of the image itself."""
+    if not quarters:
+        return read
+    height, width = image.shape[:2]
+
+    def back(boxes: FloatArray) -> FloatArray:
+        x1, y1, x2, y2 = boxes.T
+        turned = {
+            1: (width - y2, x1, width - y1, x2),
+            2: (width - x2, height - y2, width - x1, height - y1),
+            3: (y1, height - x2, y2, height - x1),
+        }
+        return np.stack(turned[quarters], axis=1)
+
+    digits = tuple(
+        replace(digit, box=tuple(back(np.array([digit.box], np.float32))[0].tolist()))
+        for digit in read.reading.digits
+    )
+    detections = replace(read.detections, boxes=back(read.detections.boxes), size_hw=(height, width))
+    return Read(detections, replace(read.reading, digits=digits, turned=90 * quarters))
+
+
+def moved(read: Read, left: int, top: int, image: ImageArray) -> Read:
+    """Return what was read in a part of an image, with boxes in pixels of the image."""
+    by = np.array([left, top, left, top], np.float32)
+    size_hw = image.shape[0], image.shape[1]
+    digits = tuple(
+        replace(digit, box=tuple((np.array(digit.box) + by).tolist())) for digit in read.reading.digits
+    )
+    detections = replace(read.detections, boxes=read.detections.boxes + by, size_hw=size_hw)
+    return Read(detections, replace(read.reading, digits=digits))

@@ -1,0 +1,182 @@
+"""Where numbers are in a large image: a pyramid of tiles, looked at one level after the other.
+
+A number that is small in its image is a few pixels high at the network's input. So the image is looked at
+in tiles, at several scales, the last of which shows the smallest digits. What is found says only where to
+look: each region is then read as an image of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from digitspot.boxes import box_ious
+from digitspot.runtime import Runtime
+from digitspot.types import Detections, FloatArray, ImageArray
+
+TILE, OVERLAP = 320, 64
+"""Pixels of a tile's side, and those that it shares with the next."""
+LEVELS = (0.05, 0.15, 0.4, 0.7)
+"""Scales of the pyramid, coarse to fine; the last shows a digit of 20 pixels at 14. A level at which the
+image is smaller than half a tile is left out."""
+MIN_CONTRAST = 24
+"""A tile in which no colour varies by so much, of 255, is not looked at."""
+MIN_SCORE = 0.15
+"""Digits below it do not propose a region."""
+MIN_SIDE = 900
+"""Images whose shorter side is below this are small enough to be looked at as a whole."""
+MAX_LOOKS = 160
+"""A photograph of 12 megapixels has 124 tiles."""
+MAX_REGIONS = 6
+MARGINS = (2.5, 1.2)
+"""Room around the digits of a region, in their heights: what photographs of house numbers have."""
+NEAR, ALIKE = 1.6, 1.7
+"""Digits whose gap is below so many heights, and whose heights differ by less than so many times, are of one
+number."""
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of the image, half-open."""
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A tile of a level.
+
+    Attributes:
+        pixels: uint8 `[h, w, 3]`.
+        left, top: In pixels of the level.
+        scale: Pixels of the level for one of the image.
+        inner: Which of the sides left, top, right, bottom are inside the image.
+    """
+
+    pixels: ImageArray
+    left: int
+    top: int
+    scale: float
+    inner: tuple[bool, bool, bool, bool]
+
+
+def is_scene(image: ImageArray) -> bool:
+    """Return whether an image is so large that numbers in it can be too small for one look."""
+    return bool(min(image.shape[:2]) >= MIN_SIDE)
+
+
+def find_regions(runtime: Runtime, image: ImageArray, max_looks: int = MAX_LOOKS) -> list[Box]:
+    """Return the regions of an image that may show a number, the most promising first.
+
+    Args:
+        runtime: Finds digits in one look.
+        image: uint8 RGB `[H, W, 3]`.
+        max_looks: Tiles to look at. Coarse levels come first, within a level those of high contrast.
+
+    Returns:
+        Up to `MAX_REGIONS`, each with `MARGINS` around its digits.
+    """
+    found = [_found_in(runtime, tiles) for tiles in _levels(image, max_looks)]
+    boxes, scores = (np.concatenate(values) for values in zip(*found, strict=True))
+    return _regions(boxes, scores, (image.shape[0], image.shape[1]))
+
+
+def beside(found: Detections, digits: FloatArray) -> list[Box]:
+    """Return the regions around digits that are not those of the number that was read.
+
+    Args:
+        found: In an image, `size_hw` included.
+        digits: Boxes of the number's digits, `[N, 4]`.
+    """
+    assert found.size_hw is not None
+    rest = found.scores >= MIN_SCORE
+    if len(digits):
+        rest &= box_ious(found.boxes, digits.astype(np.float32)).max(axis=1, initial=0) == 0
+    return _regions(found.boxes[rest], found.scores[rest], found.size_hw)
+
+
+def _levels(image: ImageArray, max_looks: int) -> Iterator[list[_Tile]]:
+    """Yield the tiles of each level, at most so many of all."""
+    for scale in LEVELS:
+        height, width = (round(side * scale) for side in image.shape[:2])
+        if min(height, width) < TILE / 2 and scale != LEVELS[-1]:
+            continue
+        resized = np.asarray(
+            Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        )
+        tiles = list(_tiles(resized, scale))
+        contrasts = np.array([_contrast(tile.pixels) for tile in tiles])
+        order = [index for index in np.argsort(-contrasts, kind="stable") if contrasts[index] >= MIN_CONTRAST]
+        yield [tiles[index] for index in order[:max_looks]]
+        max_looks -= min(max_looks, len(order))
+
+
+def _tiles(level: ImageArray, scale: float) -> Iterator[_Tile]:
+    height, width = level.shape[:2]
+    for top in _starts(height):
+        for left in _starts(width):
+            bottom, right = min(height, top + TILE), min(width, left + TILE)
+            inner = (left > 0, top > 0, right < width, bottom < height)
+            yield _Tile(np.ascontiguousarray(level[top:bottom, left:right]), left, top, scale, inner)
+
+
+def _starts(length: int) -> list[int]:
+    """Return where tiles begin, evenly, with at least the overlap."""
+    if length <= TILE:
+        return [0]
+    num = 1 + ceil((length - TILE) / (TILE - OVERLAP))
+    return [round(start) for start in np.linspace(0, length - TILE, num).tolist()]
+
+
+def _contrast(pixels: ImageArray) -> float:
+    return float(np.ptp(pixels, axis=(0, 1)).max())
+
+
+def _found_in(runtime: Runtime, tiles: Sequence[_Tile]) -> tuple[FloatArray, FloatArray]:
+    """Return the boxes of digits `[N, 4]` in pixels of the image, and their scores `[N]`."""
+    inputs = [runtime.prepare(tile.pixels, min(tile.pixels.shape[:2])) for tile in tiles]
+    boxes, scores = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)]
+    for tile, found in zip(tiles, runtime.detect_prepared(inputs), strict=True):
+        sure = found.select(np.flatnonzero((found.scores >= MIN_SCORE) & ~_cut(found, tile)))
+        offset = np.array([tile.left, tile.top] * 2, np.float32)
+        boxes.append(((sure.boxes + offset) / tile.scale).astype(np.float32))
+        scores.append(sure.scores)
+    return np.concatenate(boxes), np.concatenate(scores)
+
+
+def _cut(found: Detections, tile: _Tile) -> npt.NDArray[np.bool_]:
+    """Return which digits touch a side where another tile shows more of them, `[N]`."""
+    height, width = tile.pixels.shape[:2]
+    gaps = np.concatenate([found.boxes[:, :2], [width, height] - found.boxes[:, 2:]], axis=1)
+    return np.asarray((gaps < 2)[:, list(tile.inner)].any(axis=1))
+
+
+def _regions(boxes: FloatArray, scores: FloatArray, size_hw: tuple[int, int]) -> list[Box]:
+    """Join digits that stand together, and give each group its room."""
+    heights = boxes[:, 3] - boxes[:, 1]
+    group = np.full(len(boxes), -1)
+    strength: list[float] = []
+    for seed in np.argsort(-scores, kind="stable"):
+        if group[seed] >= 0:
+            continue
+        number, queue = len(strength), [int(seed)]
+        group[seed] = number
+        while queue:
+            each = queue.pop()
+            gap = np.maximum(boxes[:, :2] - boxes[each, 2:], boxes[each, :2] - boxes[:, 2:]).max(axis=1)
+            ratio = np.maximum(heights, heights[each]) / np.maximum(np.minimum(heights, heights[each]), 1e-6)
+            near = (gap < NEAR * heights[each]) & (ratio < ALIKE) & (group < 0)
+            group[near] = number
+            queue += np.flatnonzero(near).tolist()
+        strength.append(float(np.sort(scores[group == number])[-3:].sum()))
+    regions = []
+    for number in np.argsort(-np.array(strength), kind="stable")[:MAX_REGIONS]:
+        mine = boxes[group == number]
+        room = np.array(MARGINS) * np.median(heights[group == number])
+        left, top = np.maximum(mine[:, :2].min(axis=0) - room, 0).astype(int).tolist()
+        right, bottom = (
+            np.minimum(np.ceil(mine[:, 2:].max(axis=0) + room), size_hw[::-1]).astype(int).tolist()
+        )
+        regions.append((left, top, right, bottom))
+    return regions

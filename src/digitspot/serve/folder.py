@@ -1,0 +1,129 @@
+"""A folder of images to label: the least certain first; what a person confirms becomes a data set."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from digitspot.boxes import box_areas
+from digitspot.errors import DataError
+from digitspot.files import check_writable
+from digitspot.images import decode_image, list_images
+from digitspot.labels.coco import read_labels, write_labels
+from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
+from digitspot.reader import Reader
+from digitspot.reads import Read
+
+SPLIT = "train"
+"""The split that labels go to; `digitspot train --data` holds some out by itself."""
+
+
+@dataclass(frozen=True)
+class LabelledDigit:
+    """A digit that a person confirmed.
+
+    Attributes:
+        text: "0" to "9".
+        box: x1, y1, x2, y2 in pixels of the image.
+    """
+
+    text: str
+    box: tuple[float, float, float, float]
+
+
+class LabelFolder:
+    """The images of a folder, what was read in them, and the labels that were confirmed.
+
+    Args:
+        folder: The images; subfolders count.
+        output: The data set that labels go to; what it holds already is gone on with.
+        reader: Reads the images.
+        progress: Told the images read and their total.
+
+    Raises:
+        DataError: There is no image, or the data set cannot be read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        output: Path,
+        reader: Reader,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self.folder, self.output = folder, output
+        paths = list_images(folder).paths
+        check_writable(output)
+        reads: list[tuple[Path, Read]] = []
+        for done, (path, read) in enumerate(zip(paths, reader.read_each(paths), strict=True), 1):
+            if isinstance(read, Read):
+                reads.append((path, read))
+            progress(done, len(paths))
+        if not reads:
+            raise DataError(f"{folder} holds no image that can be read")
+        self.reads = sorted(reads, key=lambda each: each[1].reading.probability)
+        self.names = [path.relative_to(folder).as_posix() for path, _ in self.reads]
+        self._lock = threading.Lock()
+        self._labels = self._stored()
+
+    def __len__(self) -> int:
+        return len(self.reads)
+
+    @property
+    def labels_path(self) -> Path:
+        """The label file."""
+        return self.output / f"{SPLIT}.json"
+
+    def _stored(self) -> dict[str, LabelledImage]:
+        if not self.labels_path.exists():
+            return {}
+        return {each.file_name: each for each in read_labels(self.labels_path).images}
+
+    def confirmed(self, index: int) -> list[LabelledDigit] | None:
+        """Return the digits that were confirmed in an image; None where nobody looked yet."""
+        image = self._labels.get(self.names[index])
+        if image is None:
+            return None
+        rows = zip(image.labels.tolist(), image.boxes.tolist(), strict=True)
+        return [LabelledDigit(str(label - 1), tuple(box)) for label, box in rows]
+
+    def confirm(self, index: int, digits: Sequence[LabelledDigit]) -> None:
+        """Keep what a person says of an image: the image and its labels are written before this returns.
+
+        Raises:
+            DataError: A digit or a box cannot be used.
+        """
+        path, _ = self.reads[index]
+        height, width = decode_image(path).shape[:2]
+        boxes = np.array([digit.box for digit in digits], np.float32).reshape(-1, 4)
+        for digit in digits:
+            x1, y1, x2, y2 = digit.box
+            fits = 0 <= x1 < x2 <= width + 0.5 and 0 <= y1 < y2 <= height + 0.5
+            if not fits or digit.text not in set("0123456789"):
+                raise DataError(f"{digit} is no digit within {width} x {height} pixels")
+        name = self.names[index]
+        target = self.output / SPLIT / name
+        with self._lock:
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+            known = self._labels.get(name)
+            self._labels[name] = LabelledImage(
+                image_id=known.image_id
+                if known
+                else 1 + max((each.image_id for each in self._labels.values()), default=0),
+                file_name=name,
+                size_hw=(height, width),
+                boxes=boxes,
+                labels=np.array([int(digit.text) + 1 for digit in digits], np.int64),
+                areas=box_areas(boxes).astype(np.float64),
+                crowd=np.zeros(len(digits), np.bool_),
+            )
+            images = sorted(self._labels.values(), key=lambda each: each.image_id)
+            label_set = LabelSet.of(images, categories=CategoryMap.homework(), path=self.labels_path)
+            write_labels(label_set, self.labels_path)

@@ -1,0 +1,69 @@
+"""The processes of a service: workers that are replaced when they die, and that finish what they took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.supervisors import Multiprocess
+
+KEEP_ALIVE_SECONDS = 15
+PATIENCE_SECONDS = 0.5
+"""How long a new connection has for its first request after the service was told to end."""
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "digitspot.serve.limits.JsonLines"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "loggers": {
+        name: {"handlers": ["stderr"], "level": "INFO", "propagate": False}
+        for name in ("digitspot", "uvicorn", "uvicorn.error")
+    },
+}
+"""JSON lines on stderr, without any content of images."""
+
+
+def run_processes(host: str, port: int, workers: int, max_seconds: float) -> None:
+    """Serve the application of `digitspot.serve.app` until SIGTERM or SIGINT.
+
+    Args:
+        host: Where to listen.
+        port: Likewise.
+        workers: Processes that read; one that dies is replaced.
+        max_seconds: That a request may take. After a signal, requests that were taken have as long.
+    """
+    config = uvicorn.Config(
+        "digitspot.serve.app:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        log_config=LOGGING,
+        http=_Patient,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=round(max_seconds) + 5,
+    )
+    _Supervisor(config, sockets=[config.bind_socket()]).run()
+
+
+class _Patient(H11Protocol):
+    """Waits for the request of a connection that was just accepted, before it closes it."""
+
+    def shutdown(self) -> None:
+        """End the connection, after the answer to what was asked."""
+        if self.cycle is None:
+            self.loop.call_later(PATIENCE_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
+
+
+class _Supervisor(Multiprocess):
+    """Closes its own socket before the workers end, so that no connection waits for nobody."""
+
+    def terminate_all(self) -> None:
+        """Tell the workers to answer what they took, and to end."""
+        for each in self.sockets:
+            each.close()
+        super().terminate_all()

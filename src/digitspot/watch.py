@@ -1,0 +1,262 @@
+"""Watching a folder, a film or a camera: each frame once, several voted to one reading, kept in SQLite."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from digitspot.errors import ConfigError, DataError
+from digitspot.images import decode_image, list_images
+from digitspot.reader import Reader
+from digitspot.reading import Rules, abstain, vote
+from digitspot.sinks import Sink
+from digitspot.types import ImageArray, Reading
+
+SETTLED_SECONDS = 1.0
+"""A file that changed later than this is still being written."""
+RETRIES = 5
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image of a source.
+
+    Attributes:
+        key: What tells it from the others: a file's name, or a frame's number.
+        image: uint8 RGB `[H, W, 3]`; None where it cannot be read.
+        at: When it was taken, in seconds since 1970, or since the film's start.
+    """
+
+    key: str
+    image: ImageArray | None
+    at: float
+
+
+class Store:
+    """What was read so far, in a SQLite file: a kill leaves whole records only.
+
+    Args:
+        path: The file.
+        source: What is watched; a store is of one source.
+
+    Raises:
+        DataError: The file cannot be used, or is of another source.
+    """
+
+    def __init__(self, path: Path, source: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(path)
+            self._db.executescript(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                "CREATE TABLE IF NOT EXISTS readings (id INTEGER PRIMARY KEY, record TEXT NOT NULL,"
+                " value TEXT, published INTEGER NOT NULL DEFAULT 0);"
+                "CREATE TABLE IF NOT EXISTS frames (key TEXT PRIMARY KEY, reading INTEGER NOT NULL);"
+                "CREATE TABLE IF NOT EXISTS source (name TEXT NOT NULL);"
+            )
+            with self._db:
+                known = self._db.execute("SELECT name FROM source").fetchone()
+                if known is None:
+                    self._db.execute("INSERT INTO source VALUES (?)", (source,))
+        except sqlite3.Error as error:
+            raise DataError(f"{path} cannot be used as a store: {error}") from error
+        if known is not None and known[0] != source:
+            raise DataError(f"{path} is of {known[0]}, not of {source}", hint="Give another --store.")
+
+    def knows(self, key: str) -> bool:
+        """Return whether a frame is part of a record."""
+        return self._db.execute("SELECT 1 FROM frames WHERE key = ?", (key,)).fetchone() is not None
+
+    def previous(self) -> str | None:
+        """Return the last value that was answered."""
+        row = self._db.execute(
+            "SELECT value FROM readings WHERE value IS NOT NULL ORDER BY id DESC"
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def add(self, record: dict[str, Any], value: str | None, keys: Sequence[str]) -> int:
+        """Keep a record and its frames, all or nothing; return its id."""
+        with self._db:
+            cursor = self._db.execute(
+                "INSERT INTO readings (record, value) VALUES (?, ?)", (json.dumps(record), value)
+            )
+            assert cursor.lastrowid is not None
+            self._db.executemany(
+                "INSERT INTO frames VALUES (?, ?)", [(key, cursor.lastrowid) for key in keys]
+            )
+        return cursor.lastrowid
+
+    def unpublished(self) -> list[tuple[int, dict[str, Any]]]:
+        """Return the records that no sink has confirmed, the oldest first."""
+        rows = self._db.execute("SELECT id, record FROM readings WHERE NOT published ORDER BY id").fetchall()
+        return [(int(row[0]), json.loads(row[1])) for row in rows]
+
+    def published(self, reading: int) -> None:
+        """Note that a record is out."""
+        with self._db:
+            self._db.execute("UPDATE readings SET published = 1 WHERE id = ?", (reading,))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+
+def frames_of(source: str, store: Store, every: float, follow: bool) -> Iterator[Frame]:
+    """Yield the frames that the store does not know yet, in order.
+
+    Args:
+        source: A folder, a film, or the address of a camera (rtsp, http).
+        store: What was read before.
+        every: Seconds between two frames of a film or a camera, and between two looks at a folder.
+        follow: Wait for more files in a folder.
+
+    Raises:
+        DataError: There is no such source, or it cannot be read.
+        ConfigError: Films need PyAV, which is not installed.
+    """
+    if Path(source).is_dir():
+        return _folder_frames(Path(source), store, every, follow)
+    if "://" not in source and not Path(source).is_file():
+        raise DataError(f"{source}: no such folder or film")
+    return _film_frames(source, store, every)
+
+
+def _folder_frames(folder: Path, store: Store, every: float, follow: bool) -> Iterator[Frame]:
+    while True:
+        found = [(path.stat().st_mtime, path) for path in list_images(folder).paths if path.exists()]
+        for at, path in sorted(found):
+            key = path.relative_to(folder).as_posix()
+            if store.knows(key) or (follow and time.time() - at < SETTLED_SECONDS):
+                continue
+            try:
+                yield Frame(key, decode_image(path), at)
+            except DataError:
+                yield Frame(key, None, at)
+        if not follow:
+            return
+        time.sleep(every)
+
+
+def _film_frames(source: str, store: Store, every: float) -> Iterator[Frame]:
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{source} needs PyAV", hint="pip install 'digitspot[watch]'") from error
+    live = "://" in source
+    for attempt in count():
+        try:
+            with av.open(source, timeout=(10, 10) if live else None) as film:
+                next_at = 0.0
+                for number, frame in enumerate(film.decode(video=0)):
+                    at = time.time() if live else float(frame.time or 0.0)
+                    if at + 1e-6 < next_at:
+                        continue
+                    next_at = at + every
+                    key = f"{at:.3f}" if live else str(number)
+                    if not store.knows(key):
+                        yield Frame(key, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), at)
+        except (av.FFmpegError, OSError) as error:
+            if not live or attempt >= RETRIES:
+                raise DataError(f"{source} cannot be read: {error}") from error
+            time.sleep(min(30.0, 2.0**attempt))
+            continue
+        if not live:
+            return
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """How frames become values.
+
+    Attributes:
+        reader: Reads; its rules hold for every value.
+        store: Keeps them.
+        num_frames: Frames that are voted to one value.
+        previous: The value before the first one.
+        max_change: How far a value can be from the one before; None is any distance.
+        may_fall: Whether a value can be below the one before; None takes no account of it.
+        min_probability: Less probable values are not answered.
+    """
+
+    reader: Reader
+    store: Store
+    num_frames: int = 1
+    previous: Decimal | None = None
+    max_change: Decimal | None = None
+    may_fall: bool | None = None
+    min_probability: float = 0.5
+
+    def run(self, frames: Iterator[Frame], publish: Sink) -> int:
+        """Read frames until there are no more; publish every value once it is kept.
+
+        A group of frames that was begun when the process ended is read again from its first frame. A record
+        may be published twice where the process ends in between; its id tells.
+
+        Returns:
+            The number of values.
+        """
+        self._publish_all(publish)
+        num = 0
+        group: list[Frame] = []
+        for frame in frames:
+            group.append(frame)
+            if len(group) == self.num_frames:
+                self._keep(group)
+                self._publish_all(publish)
+                num, group = num + 1, []
+        if group:
+            self._keep(group)
+            self._publish_all(publish)
+        return num + bool(group)
+
+    def _keep(self, group: Sequence[Frame]) -> None:
+        reading = self._read(group)
+        value = str(reading) if reading.text and reading.decision != "abstained" else None
+        record: dict[str, Any] = {
+            "first": group[0].key,
+            "last": group[-1].key,
+            "frames": len(group),
+            "at": group[-1].at,
+            "value": value,
+            "probability": round(reading.probability, 6),
+            "decision": reading.decision,
+            "reason": reading.reason,
+            "explanation": reading.explanation,
+        }
+        self.store.add(record, value, [frame.key for frame in group])
+
+    def _read(self, group: Sequence[Frame]) -> Reading:
+        images = [frame.image for frame in group if frame.image is not None]
+        if not images:
+            return Reading(text=None, probability=0.0, decision="abstained", reason="unsure")
+        reader = self.reader.with_options(rules=self._rules(), abstain_below=0.0)
+        return abstain(vote(list(reader.read_many(images))), self.min_probability)
+
+    def _rules(self) -> Rules | None:
+        """Return the reader's rules with the value before."""
+        kept = self.store.previous()
+        previous = self.previous if kept is None else Decimal(kept)
+        rules = self.reader.rules or Rules()
+        if previous is not None and (self.max_change is not None or self.may_fall is not None):
+            rules = replace(
+                rules, previous=previous, max_change=self.max_change, may_fall=bool(self.may_fall)
+            )
+        return rules if rules or rules.decimals else None
+
+    def _publish_all(self, publish: Sink) -> None:
+        """Publish what is not out yet, in order; what fails is tried again with the next value."""
+        for number, record in self.store.unpublished():
+            try:
+                publish({"id": number, **record})
+            except OSError:
+                return
+            self.store.published(number)

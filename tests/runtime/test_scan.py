@@ -1,0 +1,174 @@
+"""Large images: where numbers are, whatever their size and place, and how they are read there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from digitspot.config import InputConfig
+from digitspot.errors import DataError
+from digitspot.labels.labels import CategoryMap
+from digitspot.preprocess import Prepared, prepare
+from digitspot.reader import Reader
+from digitspot.reading import ReadingSettings
+from digitspot.reading.candidates import NAMES
+from digitspot.regions import region_in_pixels
+from digitspot.runtime.scan import MAX_REGIONS, OVERLAP, TILE, _starts, find_regions, is_scene
+from digitspot.types import Detections, ImageArray
+
+RULE = InputConfig(short_side=112, long_side=336)
+SEEN_HEIGHTS = (9, 160)
+"""Of a digit at the input, so that our runtime sees it; a network's are alike."""
+
+
+class Blocks:
+    """A runtime that finds red blocks; their green says which digit each is."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def prepare(self, image: ImageArray, short_side: int | None = None) -> Prepared:
+        return prepare(image, RULE, short_side)
+
+    def detect_prepared(self, inputs: Sequence[Prepared]) -> list[Detections]:
+        return [self._find(each) for each in inputs]
+
+    def detect(self, images: Sequence[ImageArray]) -> list[Detections]:
+        return self.detect_prepared([self.prepare(image) for image in images])
+
+    def _find(self, item: Prepared) -> Detections:
+        self.looks += 1
+        red = (item.pixels[..., 0] > 180) & (item.pixels[..., 2] < 70)
+        areas, _ = ndimage.label(red)
+        boxes, labels = [], []
+        for rows, columns in ndimage.find_objects(areas):
+            if SEEN_HEIGHTS[0] <= rows.stop - rows.start <= SEEN_HEIGHTS[1]:
+                boxes.append((columns.start, rows.start, columns.stop, rows.stop))
+                labels.append(1 + round(float(np.median(item.pixels[rows, columns, 1])) / 25))
+        table = np.array(boxes, np.float32).reshape(-1, 4)
+        scores = np.full(len(table), 0.95, np.float32)
+        return Detections(
+            boxes=item.to_original(table),
+            labels=np.array(labels, np.int64),
+            scores=scores,
+            size_hw=item.original_hw,
+        )
+
+
+def write(image: ImageArray, number: str, left: int, top: int, height: int) -> tuple[int, int, int, int]:
+    """Paint a number of blocks, half as wide as high; return its box."""
+    width, gap = height // 2, max(3, height // 4)
+    for index, digit in enumerate(number):
+        x = left + index * (width + gap)
+        image[top : top + height, x : x + width] = (255, 25 * int(digit), 0)
+    return left, top, left + len(number) * (width + gap) - gap, top + height
+
+
+def wall(height: int = 1800, width: int = 2400) -> ImageArray:
+    return np.full((height, width, 3), (90, 90, 120), np.uint8)
+
+
+def reader() -> Reader:
+    together = {"wide_gap": -9.0}
+    weights = tuple(
+        together.get(name, weight) for name, weight in zip(NAMES, ReadingSettings().weights, strict=True)
+    )
+    return Reader(Blocks(), ReadingSettings(weights=weights), CategoryMap.homework())
+
+
+@given(st.integers(1, 5000))
+def test_tiles_cover_a_side_and_share_their_overlap(length: int) -> None:
+    starts = _starts(length)
+    assert starts[0] == 0
+    assert starts[-1] == max(0, length - TILE)
+    assert all(0 < after - before <= TILE - OVERLAP for before, after in pairwise(starts))
+
+
+@settings(max_examples=12)
+@given(st.integers(20, 250), st.floats(0, 1), st.floats(0, 1), st.sampled_from(["3", "58", "190", "2468"]))
+def test_a_number_of_any_size_anywhere_is_found_and_read(
+    height: int, across: float, down: float, number: str
+) -> None:
+    image = wall()
+    room_x = image.shape[1] - len(number) * height
+    left, top = round(across * room_x), round(down * (image.shape[0] - height))
+    box = write(image, number, left, top, height)
+    assert is_scene(image)
+    [region] = find_regions(Blocks(), image)
+    assert all(np.array(region[:2]) <= box[:2])
+    assert all(np.array(region[2:]) >= box[2:])
+    [read] = reader().read_all(image)
+    assert read.reading.text == number
+    assert reader().read(image).text == number
+    assert read.detections.size_hw == image.shape[:2]
+    found = np.array([digit.box for digit in read.reading.digits])
+    assert [*found[:, :2].min(0), *found[:, 2:].max(0)] == pytest.approx(box, abs=0.15 * height + 2)
+
+
+def test_every_number_is_given_once() -> None:
+    image = wall()
+    places = {"12": (100, 100, 40), "345": (1500, 300, 90), "6": (900, 1500, 200)}
+    for number, (left, top, height) in places.items():
+        write(image, number, left, top, height)
+    reads = reader().read_all(image)
+    assert sorted(str(each.reading.text) for each in reads) == ["12", "345", "6"]
+    sureness = [each.reading.probability for each in reads]
+    assert sureness == sorted(sureness, reverse=True)
+    small = wall(200, 500)
+    write(small, "12", 30, 60, 40)
+    write(small, "7", 420, 60, 40)
+    assert not is_scene(small)
+    assert {each.reading.text for each in reader().read_all(small)} == {"12", "7"}
+
+
+def test_nothing_and_too_much() -> None:
+    empty = reader()
+    assert empty.read_all(wall()) == []
+    assert empty.read(wall()).text is None
+    image = wall()
+    for index in range(12):
+        write(image, "4", 100 + 180 * index, 200 + 100 * (index % 3), 40)
+    assert len(find_regions(Blocks(), image)) == MAX_REGIONS
+
+
+def test_looks_are_limited_and_plain_tiles_are_left_out() -> None:
+    runtime = Blocks()
+    find_regions(runtime, wall())
+    assert runtime.looks == 0, "a plain wall"
+    noisy = np.random.default_rng(0).integers(0, 255, (1800, 2400, 3), np.uint8)
+    find_regions(runtime, noisy, max_looks=7)
+    assert runtime.looks == 7
+
+
+def test_only_the_region_is_read() -> None:
+    image = wall(300, 600)
+    write(image, "12", 40, 100, 60)
+    right = write(image, "89", 400, 100, 60)
+    one = reader()
+    one.region = (0.5, 0.0, 0.5, 1.0)
+    read = next(one.read_whole([image]))
+    assert read.reading.text == one.read(image).text == "89"
+    assert read.reading.digits[0].box[0] == pytest.approx(right[0], abs=4), "in pixels of the whole image"
+    assert read.detections.size_hw == (300, 600)
+    one.region = (0, 50, 300, 200)
+    assert [each.reading.text for each in one.read_all(image)] == ["12"]
+    one.region = (700, 0, 100, 100)
+    with pytest.raises(DataError, match="outside of 600 x 300"):
+        one.read(image)
+
+
+@given(st.tuples(*[st.floats(0.01, 1)] * 4))
+def test_regions_are_within_the_image(region: tuple[float, float, float, float]) -> None:
+    try:
+        left, top, right, bottom = region_in_pixels(region, (50, 80))
+    except DataError:
+        assert region[0] > 0.98 or region[1] > 0.98 or min(region[2:]) < 0.03
+    else:
+        assert 0 <= left < right <= 80
+        assert 0 <= top < bottom <= 50

@@ -1,0 +1,85 @@
+"""A folder labelled over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from digitspot.errors import DataError
+from digitspot.labels.coco import read_labels
+from digitspot.reader import Reader
+from digitspot.serve.app import create_app
+from digitspot.serve.folder import LabelFolder
+from digitspot.serve.settings import ServeSettings
+
+
+@pytest.fixture(scope="module")
+def reader(nano_onnx: Path) -> Reader:
+    return Reader.load(nano_onnx, threads=1)
+
+
+@pytest.fixture
+def client(reader: Reader, small_data: Path, tmp_path: Path) -> TestClient:
+    folder = LabelFolder(small_data / "test", tmp_path / "labels", reader)
+    return TestClient(create_app(ServeSettings(), reader, folder))
+
+
+def test_labels_are_kept_and_gone_on_with(
+    client: TestClient, reader: Reader, small_data: Path, tmp_path: Path
+) -> None:
+    told = client.get("/v1/folder").json()["images"]
+    sure = [each["read"]["probability"] for each in told]
+    assert sure == sorted(sure)
+    assert len(told) == 8
+    assert client.get("/v1/folder/0/image").content == (small_data / "test" / told[0]["name"]).read_bytes()
+    digits = [{"text": "4", "box": [1, 2, 8, 14]}, {"text": "0", "box": [9, 2, 16, 14.5]}]
+    assert client.put("/v1/folder/0/labels", json={"digits": digits}).status_code == 200
+    assert client.put("/v1/folder/1/labels", json={"digits": []}).status_code == 200
+    assert client.put("/v1/folder/0/labels", json={"digits": digits[:1]}).status_code == 200
+    stored = read_labels(tmp_path / "labels" / "train.json").images
+    assert {each.file_name: each.number for each in stored} == {told[0]["name"]: "4", told[1]["name"]: None}
+    assert (tmp_path / "labels" / "train" / told[1]["name"]).is_file()
+    again = LabelFolder(small_data / "test", tmp_path / "labels", reader)
+    confirmed = {again.names[index]: again.confirmed(index) for index in range(len(again))}
+    [digit] = confirmed[told[0]["name"]] or []
+    assert (digit.text, digit.box) == ("4", (1, 2, 8, 14))
+    assert confirmed[told[1]["name"]] == []
+    assert confirmed[told[2]["name"]] is None
+
+
+@pytest.mark.parametrize(
+    ("digits", "index", "status"),
+    [
+        ([{"text": "x", "box": [1, 2, 8, 14]}], 0, 422),
+        ([{"text": "1", "box": [8, 2, 1, 14]}], 0, 422),
+        ([{"text": "1", "box": [1, 2, 9999, 14]}], 0, 422),
+        ([{"text": "1", "box": [1, 2, 8]}], 0, 422),
+        ([], 99, 404),
+        ([], -1, 404),
+    ],
+)
+def test_labels_that_cannot_be(
+    client: TestClient, digits: object, index: int, status: int, tmp_path: Path
+) -> None:
+    assert client.put(f"/v1/folder/{index}/labels", json={"digits": digits}).status_code == status
+    assert not (tmp_path / "labels" / "train.json").exists()
+
+
+def test_no_image(reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="no image that can be read"):
+        LabelFolder(tmp_path, tmp_path / "labels", reader)
+
+
+def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
+    answer = client.get("/")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "digitspot" in answer.text
+    for name in ("page.js", "page.css", "icon.svg"):
+        assert f'"{name}"' in answer.text
+        content = client.get(f"/{name}")
+        assert content.status_code == 200
+        assert "http://" not in content.text.replace("http://www.w3.org/", "")
+        assert "https://" not in content.text

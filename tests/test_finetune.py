@@ -1,0 +1,132 @@
+"""Training on a few images of one's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digitspot import finetune
+from digitspot.cli import run
+from digitspot.detector import export
+from digitspot.detector.export import Stored, export_onnx
+from digitspot.detector.trained import load_model
+from digitspot.errors import CheckpointError
+from digitspot.evaluation.intervals import Interval
+from digitspot.finetune import Verdict, prepare_start
+from digitspot.labels.coco import labels_path_of, read_labels
+from digitspot.reader import Reader
+
+
+@pytest.fixture(autouse=True)
+def _small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIGITSPOT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(finetune, "NUM_GENERATED", 20)
+    monkeypatch.setattr(finetune, "MIN_SEEN", 200)
+    monkeypatch.setattr(finetune, "SEEN_PER_IMAGE", 1)
+
+
+@pytest.fixture
+def own(tmp_path: Path, small_data: Path) -> Path:
+    """A data set without `valid`."""
+    folder = tmp_path / "own"
+    shutil.copytree(small_data / "train", folder / "train")
+    shutil.copy(small_data / "train.json", folder)
+    return folder
+
+
+@pytest.mark.parametrize("store", ["fp32", "fp16", "w8"])
+def test_what_is_exported_can_be_trained_on(
+    nano_run: Path, tmp_path: Path, store: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights of the small network count as large, too."""
+    monkeypatch.setattr(export, "MIN_BYTES", export.MIN_HALVED)
+    model, path = load_model(nano_run), tmp_path / "model.onnx"
+    export_onnx(model.detector, model.info, path, store=store)
+    again = load_model(path)
+    assert again.config == model.config
+    for name, weight in model.detector.state_dict().items():
+        if "num_batches_tracked" not in name:
+            np.testing.assert_allclose(
+                again.detector.state_dict()[name],
+                weight,
+                rtol=1e-3 if store == "fp16" else 0,
+                atol=1e-4 if store != "w8" else 0.01,
+            )
+
+
+def test_what_is_exported_in_8_bits_cannot(nano_int8: Path) -> None:
+    with pytest.raises(CheckpointError, match="cannot be trained on"):
+        load_model(nano_int8)
+
+
+def test_images_are_held_out_and_stay_so(own: Path, tmp_path: Path, nano_run: Path) -> None:
+    start = prepare_start(own, tmp_path / "run", str(nano_run))
+    train, valid = (read_labels(labels_path_of(start.data, name)) for name in ("train", "valid"))
+    every = read_labels(own / "train.json")
+    names = [{each.file_name for each in labels.images} for labels in (train, valid, every)]
+    assert names[0] | names[1] == names[2]
+    assert not names[0] & names[1]
+    assert 0 < len(valid) <= 0.2 * len(every)
+    again = prepare_start(own, tmp_path / "run", str(nano_run))
+    assert again == start
+
+
+def test_settings_follow_the_data(own: Path, small_data: Path, tmp_path: Path, nano_run: Path) -> None:
+    base = load_model(nano_run).config
+    start = prepare_start(small_data, tmp_path / "run", str(nano_run))
+    assert start.data == small_data
+    assert start.config.model == replace(base.model, weights=str(nano_run))
+    assert start.config.input.short_side > base.input.short_side, "digits would be too small"
+    assert start.config.data.also[-1].endswith("mixed-20")
+    num = len(read_labels(small_data / "train.json"))
+    seen = start.config.train.epochs * (num * len(start.config.data.also) + 20)
+    assert 200 <= seen < 200 + num * len(start.config.data.also) + 20 or start.config.train.epochs == 2
+
+
+def test_valid_of_another_kind_is_not_used(
+    own: Path, tmp_path: Path, nano_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A `valid` of whole photographs beside a `train` of windows would choose the worst model."""
+    shutil.copytree(own / "train", own / "valid")
+    document = json.loads((own / "train.json").read_text())
+    for annotation in document["annotations"]:
+        annotation["bbox"] = [value / 4 for value in annotation["bbox"]]
+    (own / "valid.json").write_text(json.dumps(document))
+    start = prepare_start(own, tmp_path / "run", str(nano_run))
+    assert start.data == tmp_path / "run" / "data"
+    assert "it is not used" in capsys.readouterr().err
+
+
+def test_the_command_trains_and_judges(
+    own: Path, tmp_path: Path, nano_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, base = tmp_path / "run", str(nano_run)
+    options = ["--data", str(own), "--output", str(output), "--start", base]
+    small = ["--train.epochs", "1", "--train.validate-every-epochs", "1", "--data.workers", "0"]
+    assert run(["train", *options, *small]) == 0
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert "held-out images" in told
+    assert "too weak to use" in told
+    assert Reader.load(output).settings == Reader.load(base).settings, "too few images to fit a reader to"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "now", "sentence"),
+    [
+        (0.2, 0.6, 0.9, None),
+        (-0.1, 0.3, 0.9, "can be chance"),
+        (-0.5, -0.1, 0.9, "keep general"),
+        (0.2, 0.6, 0.4, "too weak"),
+    ],
+)
+def test_verdicts(low: float, high: float, now: float, sentence: str | None) -> None:
+    gain = Interval(value=(low + high) / 2, low=low, high=high, level=0.95)
+    told = Verdict(images=20, before=0.4, now=now, gain=gain).sentences("general")
+    assert "on 20 held-out images" in told[0]
+    assert len(told) == (1 if sentence is None else 2)
+    assert sentence is None or sentence in told[1]

@@ -1,0 +1,267 @@
+"""Watching: each frame once whatever happens, values that follow the ones before, and where they go."""
+
+from __future__ import annotations
+
+import csv
+import http.server
+import json
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from command_line import command, digitspot, environment
+from digitspot.errors import ConfigError, DataError
+from digitspot.reader import Reader
+from digitspot.sinks import to_csv, to_mqtt, to_webhook
+from digitspot.synth.generate import make_image, subject_of
+from digitspot.types import Digit, Reading
+from digitspot.watch import Frame, Store, Watch, frames_of
+
+IMAGE = np.zeros((8, 8, 3), np.uint8)
+
+
+class Told(Reader):
+    """A reader that reads what the first pixel of an image says: its value, or nothing for 255."""
+
+    def __init__(self) -> None:
+        self.rules = None
+        self.abstain_below = 0.0
+
+    def with_options(self, **changes: Any) -> Told:
+        other = Told()
+        vars(other).update({**vars(self), **changes})
+        return other
+
+    def read_many(self, sources: Any, batch_size: int = 32) -> Iterator[Reading]:
+        for source in sources:
+            text = "".join(str(digit) for digit in source[0, :3, 0])
+            allowed = self.rules is None or self.rules.allows(text)
+            digits = tuple(Digit(text=each, box=(0, 0, 1, 1), score=0.9, probability=0.9) for each in text)
+            yield Reading(
+                text=text if allowed else None,
+                probability=0.9 if allowed else 0.01,
+                digits=digits,
+                decision="accepted" if allowed else "abstained",
+                reason="seen" if allowed else "rules",
+            )
+
+
+def frames(*values: int) -> Iterator[Frame]:
+    for number, value in enumerate(values):
+        image = IMAGE.copy()
+        image[0, :3, 0] = [value // 100, value // 10 % 10, value % 10]
+        yield Frame(str(number), image, float(number))
+
+
+def watched(tmp_path: Path, values: Iterator[Frame], **options: Any) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = []
+    Watch(reader=Told(), store=Store(tmp_path / "watch.db", "meter"), **options).run(values, told.append)
+    return told
+
+
+def test_values_follow_the_one_before(tmp_path: Path) -> None:
+    told = watched(tmp_path, frames(100, 101, 99, 150, 103), max_change=Decimal(5), may_fall=False)
+    assert [each["value"] for each in told] == ["100", "101", None, None, "103"]
+    assert [each["decision"] for each in told] == [
+        "accepted",
+        "accepted",
+        "abstained",
+        "abstained",
+        "accepted",
+    ]
+
+
+def test_frames_are_voted(tmp_path: Path) -> None:
+    told = watched(tmp_path, frames(12, 12, 99, 13, 13, 13, 14), num_frames=3)
+    assert [(each["value"], each["first"], each["last"]) for each in told] == [
+        ("012", "0", "2"), ("013", "3", "5"), ("014", "6", "6"),
+    ]  # fmt: skip
+
+
+def test_what_could_not_be_published_is_published_later(tmp_path: Path) -> None:
+    store, out = Store(tmp_path / "watch.db", "meter"), list[int]()
+
+    def fail(record: dict[str, Any]) -> None:
+        raise OSError("no network")
+
+    assert Watch(reader=Told(), store=store).run(frames(1, 2), fail) == 2
+    for _ in range(2):
+        Watch(reader=Told(), store=store).run(frames(), lambda record: out.append(record["id"]))
+    assert out == [1, 2]
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 seconds of a plate whose number changes every 20 seconds, two frames a second."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    plates = [make_image(0, "train", index, subject_of("train", "plates")).image for index in (1, 4, 7)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=2)
+        stream.width, stream.height, stream.bit_rate = 192, 96, 2_000_000
+        for number in range(120):
+            image = Image.fromarray(plates[number // 40]).resize((192, 96))
+            for packet in stream.encode(av.VideoFrame.from_image(image)):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+def _values(store: Path) -> list[tuple[str, str | None]]:
+    with sqlite3.connect(store) as db:
+        records = [json.loads(row[0]) for row in db.execute("SELECT record FROM readings ORDER BY id")]
+    return [(each["first"], each["value"]) for each in records]
+
+
+@pytest.mark.timeout(120)
+def test_a_film_killed_in_the_middle_is_gone_on_with(film: Path, tmp_path: Path) -> None:
+    """Every frame once, and the values of a run that was never killed."""
+    whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
+    options = [film, "--every", 0.5, "--frames", 4, "--model", "general", "--store"]
+    lines = digitspot("watch", *options, whole).stdout.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == list(range(1, 31))
+    process = subprocess.Popen(command("watch", *options, killed), env=environment(), stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    for _ in range(7):
+        process.stdout.readline()
+    process.kill()
+    process.wait()
+    assert 7 <= len(_values(killed)) < 30
+    digitspot("watch", *options, killed)
+    assert _values(killed) == _values(whole)
+    with sqlite3.connect(killed) as db:
+        keys = [row[0] for row in db.execute("SELECT key FROM frames")]
+    assert sorted(map(int, keys)) == list(range(120))
+
+
+def test_a_folder_gets_more_files(tmp_path: Path, small_data: Path) -> None:
+    folder, store = tmp_path / "photos", Store(tmp_path / "watch.db", "meter")
+    folder.mkdir()
+    shutil.copy(small_data / "test" / "1.png", folder)
+    (folder / "broken.png").write_bytes(b"no image")
+    watch = Watch(reader=Told(), store=store)
+    told: list[dict[str, Any]] = []
+    reader_sees = [frame.key for frame in frames_of(str(folder), store, 0.1, follow=False)]
+    assert sorted(reader_sees) == ["1.png", "broken.png"]
+    assert watch.run(frames_of(str(folder), store, 0.1, follow=False), told.append) == 2
+    assert [each["value"] for each in told if each["first"] == "broken.png"] == [None]
+    shutil.copy(small_data / "test" / "2.png", folder)
+    assert [frame.key for frame in frames_of(str(folder), store, 0.1, follow=False)] == ["2.png"]
+
+
+@pytest.mark.parametrize("source", ["nothing", "text.mp4"])
+def test_sources_that_cannot_be(source: str, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no film")
+    with pytest.raises(DataError):
+        list(frames_of(str(tmp_path / source), Store(tmp_path / "watch.db", "meter"), 1.0, follow=False))
+
+
+def test_csv_has_every_value_once(tmp_path: Path) -> None:
+    sink = to_csv(tmp_path / "values.csv")
+    for number in (1, 2, 2, 3):
+        sink({"id": number, "value": "7", "explanation": "left out"})
+    with open(tmp_path / "values.csv", encoding="utf-8", newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+
+
+def test_a_webhook_gets_json() -> None:
+    bodies: list[dict[str, Any]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(500 if bodies[-1]["id"] == 2 else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sink = to_webhook(f"http://127.0.0.1:{server.server_port}/")
+    sink({"id": 1, "value": "7"})
+    with pytest.raises(OSError, match="500"):
+        sink({"id": 2})
+    server.shutdown()
+    assert bodies == [{"id": 1, "value": "7"}, {"id": 2}]
+    with pytest.raises(ConfigError, match="http"):
+        to_webhook("file:///etc/passwd")
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[int]:
+    """A real MQTT broker, and its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    config = {
+        "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
+        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+    }
+    (tmp_path / "broker.yaml").write_text(yaml.safe_dump(config))
+    arguments = [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(tmp_path / "broker.yaml")]
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.1)
+    yield port
+    process.kill()
+    process.wait()
+
+
+def test_mqtt_and_home_assistant(broker: int) -> None:
+    from paho.mqtt import client as paho
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    heard: dict[str, str] = {}
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _client, _data, message: heard.update(
+        {message.topic: message.payload.decode()}
+    )
+    client.connect("127.0.0.1", broker)
+    client.subscribe("#")
+    client.loop_start()
+    sink = to_mqtt(f"127.0.0.1:{broker}", "water")
+    sink({"id": 1, "value": "01234.5"})
+    sink({"id": 2, "value": None})
+    end = time.monotonic() + 10
+    while len(heard) < 4 and time.monotonic() < end:
+        time.sleep(0.05)
+    client.loop_stop()
+    assert heard["digitspot/water/value"] == "01234.5"
+    assert json.loads(heard["digitspot/water/record"])["id"] == 2
+    told = json.loads(heard["homeassistant/sensor/digitspot_water/config"])
+    assert told["state_topic"] == "digitspot/water/value"
+    assert heard[told["availability_topic"]] == "online"
+
+
+def test_a_broker_that_is_not_there() -> None:
+    with pytest.raises(OSError):
+        to_mqtt("127.0.0.1:1", "water")
+    with pytest.raises(ConfigError, match="plain name"):
+        to_mqtt("127.0.0.1", "../water")
+
+
+def test_a_store_is_of_one_source(tmp_path: Path) -> None:
+    """The frames of two films have the same numbers."""
+    Store(tmp_path / "watch.db", "one.mp4").close()
+    Store(tmp_path / "watch.db", "one.mp4").close()
+    with pytest.raises(DataError, match=r"is of one\.mp4, not of other\.mp4"):
+        Store(tmp_path / "watch.db", "other.mp4")
