@@ -130,3 +130,41 @@ def test_verdicts(low: float, high: float, now: float, sentence: str | None) -> 
     assert "on 20 held-out images" in told[0]
     assert len(told) == (1 if sentence is None else 2)
     assert sentence is None or sentence in told[1]
+
+
+def _verdict(low: float, high: float) -> Verdict:
+    return Verdict(images=9, before=0.5, now=0.6, gain=Interval(value=0.1, low=low, high=high, level=0.95))
+
+
+@pytest.mark.parametrize(
+    ("own_gain", "older_gain", "kept"),
+    [((0.1, 0.3), (-0.1, 0.1), True), ((-0.1, 0.3), (0, 0), False), ((0.1, 0.3), (-0.3, -0.1), False)],
+    ids=["better", "perhaps", "forgets"],
+)
+def test_improve_replaces_a_model_only_by_a_better_one(
+    own: Path,
+    small_data: Path,
+    tmp_path: Path,
+    nano_run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own_gain: tuple[float, float],
+    older_gain: tuple[float, float],
+    kept: bool,
+) -> None:
+    """The verdicts are given; the training and the files are real."""
+    mine = tmp_path / "mine.onnx"
+    model = load_model(nano_run)
+    export_onnx(model.detector, model.info, mine)
+    before = mine.read_bytes()
+    monkeypatch.setattr(
+        finetune, "judge", lambda run, base, data: _verdict(*(older_gain if data == small_data else own_gain))
+    )
+    assert run(["improve", str(own), "--model", str(mine), "--also", str(small_data)]) == 0
+    assert (mine.read_bytes() != before) == kept
+    assert (tmp_path / "mine-unproven.onnx").exists() != kept
+    assert not (tmp_path / "mine-training").exists()
+
+
+def test_improve_needs_a_file_to_write(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["improve", str(own)]) == 2
+    assert "--output FILE.onnx" in capsys.readouterr().err

@@ -71,3 +71,25 @@ def suppress(boxes: FloatArray, scores: FloatArray, max_iou: float) -> IntArray:
         if alive[rank]:
             alive[rank + 1 :] &= ious[rank, rank + 1 :] <= max_iou
     return np.asarray(order[alive], np.int64)
+
+
+def joined_groups(are_near: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return the group of each of N things, `[N]`, numbered from 0: those joined by a chain of near ones.
+
+    Args:
+        are_near: bool `[N, N]`, symmetric.
+
+    >>> joined_groups(np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], bool)).tolist()
+    [0, 1, 0]
+    """
+    group = np.full(len(are_near), -1, np.int64)
+    for first in range(len(group)):
+        if group[first] >= 0:
+            continue
+        number, queue = int(group.max()) + 1, [first]
+        group[first] = number
+        while queue:
+            joined = np.flatnonzero(are_near[queue.pop()] & (group < 0))
+            group[joined] = number
+            queue += joined.tolist()
+    return group

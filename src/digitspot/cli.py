@@ -31,6 +31,7 @@ COMMANDS = {
     "serve": "read numbers over HTTP",
     "watch": "read a folder, a film or a camera again and again, as of a meter",
     "label": "correct what a model reads in a folder, in a browser",
+    "improve": "a better model from corrected readings",
     "fuse": "join the boxes of several runs",
     "ablate": "train variants of a recipe with several seeds, and compare them",
     "tune": "search settings of a recipe within a budget",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -67,13 +68,14 @@ def starting_config(base: str) -> Config:
     return load_model(find_model(base)).config
 
 
-def prepare_start(data: Path, output: Path, base: str) -> Start:
+def prepare_start(data: Path, output: Path, base: str, more: Sequence[Path] = ()) -> Start:
     """Choose settings for a data set, and hold out some images where it has no `valid` of its kind.
 
     Args:
         data: A data set in the homework's layout; `valid` may be missing.
         output: The run folder; what is held out goes to its folder `data`.
         base: The model to go on from: a name of `digitspot models`, a run folder, or a file.
+        more: Other data sets whose `train` is trained on, too.
 
     Raises:
         DataError: Labels or images cannot be used.
@@ -92,6 +94,7 @@ def prepare_start(data: Path, output: Path, base: str) -> Start:
     generated = _generated()
     repeats = max(1, round(NUM_GENERATED / len(train))) if generated else 1
     also = (str(data.resolve()),) * (repeats - 1) + ((str(generated),) if generated else ())
+    also += tuple(str(each.resolve()) for each in more)
     seen = min(max(SEEN_PER_IMAGE * len(train), MIN_SEEN), MAX_SEEN)
     epochs = max(2, ceil(seen / (repeats * len(train) + (NUM_GENERATED if generated else 0))))
     config = replace(

@@ -34,10 +34,10 @@ def test_a_command_of_a_background_job_is_stopped_all_the_same(tmp_path: Path) -
 
 def test_one_that_fails_is_quoted_and_its_log_named(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with pytest.raises(EndedError, match=r"`digitspot read 'no such.jpg'` ended with 2, see .*log") as caught:
+    with pytest.raises(EndedError, match=r"`digitspot read 'no such.jpg'` ended with 3, see .*log") as caught:
         Worker(None, log).run(["read", "no such.jpg"])
     assert not caught.value.killed
-    assert "model" in log.read_text()
+    assert "no such.jpg" in log.read_text()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminal hangs up here")

@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from digitspot.reading import ReadingSettings, read_number
+from digitspot.reading.candidates import list_candidates
+from digitspot.reading.slots import find_slots
 from digitspot.types import Detections
 from reading_layouts import digits_at, threshold_settings
 
@@ -42,6 +44,27 @@ def test_reading(rows: list[Row], settings: ReadingSettings, text: str | None, r
     assert reading.text == text, reason
     assert "".join(digit.text for digit in reading.digits) == (text or "")
     assert 0 <= reading.probability <= 1
+
+
+def test_a_row_among_other_numbers_is_a_candidate() -> None:
+    """The wheels of an odometer between the numbers of the speed scale, all of them found for sure."""
+    wheels = [(30.0 + 12 * i, 10.0, 10.0, 20.0) for i in range(6)]
+    scale = [
+        (0.0, -10.0, 6.0, 12.0),
+        (7.0, -10.0, 6.0, 12.0),
+        (106.0, 14.0, 6.0, 12.0),
+        (113.0, 14.0, 6.0, 12.0),
+    ]
+    x, y, width, height = np.array([*wheels, *scale], np.float32).T
+    found = Detections(
+        boxes=np.stack([x, y, x + width, y + height], 1),
+        labels=np.array([1, 2, 3, 4, 5, 6, 3, 1, 8, 1]),
+        scores=np.full(10, 0.99, np.float32),
+    )
+    candidates = list_candidates(find_slots(found, 0.5), (60, 130))
+    assert "012345" in candidates.texts()
+    assert len(candidates.texts()) == len(np.unique(candidates.members, axis=0)), "each subset once"
+    assert (candidates.steps.sum(1) == np.maximum(candidates.lengths - 1, 0)).all()
 
 
 def test_boxes_without_an_area_are_read_as_they_are() -> None:

@@ -73,6 +73,8 @@ def test_labels_read_back(made: Path, split: str) -> None:
             assert (sample.height, sample.width) == image.size_hw
             assert np.array_equal(np.asarray(sample), drawn.image)
         assert image.labels.tolist() == drawn.labels.tolist()
+        beside = drawn.numbers > 0 if split != "train" else np.zeros(len(drawn.numbers), bool)
+        assert image.crowd.tolist() == beside.tolist()
         np.testing.assert_allclose(image.boxes, drawn.boxes.reshape(-1, 4), atol=0.01)
 
 

@@ -1,5 +1,7 @@
 """Every subset of the slots is a candidate for the number; what speaks for it, as features.
 
+Of many slots not every subset can be one: those of a single line are, and those of the surest slots together.
+
 A candidate's score is a weighted sum of features of its length, of its slots, of each step from one digit
 to the next, and of each pair of its slots: a log-linear model (a conditional random field, Lafferty et al.
 2001) small enough to be computed by enumeration. All lengths are in digit heights, but for the distance from
@@ -13,6 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from digitspot.boxes import joined_groups
 from digitspot.reading.frame import CHOICE_NAMES, off_centre
 from digitspot.reading.order import Layout, lay_out
 from digitspot.reading.slots import Slots
@@ -21,6 +24,10 @@ from digitspot.types import DoubleArray, IntArray
 MAX_FREE = 8
 """Of more slots than this the surest are digits of every candidate, so that there are at most 256."""
 MAX_SLOTS = 24
+MAX_FREE_IN_LINE = 5
+NEAR, ALIKE, LEVEL = 1.5, 1.35, 0.5
+"""Slots of a line have at most so many heights between them, differ in height by at most so many times, and
+follow each other within so many heights up or down."""
 
 LENGTHS = ("no_digit", "one", "two", "three", "four", "five", "six_or_more")
 SLOT_NAMES = ("score", "low_score", "class_share", "behind_best", "odd_height")
@@ -121,7 +128,13 @@ def list_candidates(
     layout = lay_out(slots.boxes)
     order = layout.order
     slots = slots.select(order)
-    first, second, members, steps, pairs = _subsets(tuple(rank_is_free[order].tolist()))
+    members = _subsets(tuple(rank_is_free[order].tolist()))
+    if len(slots) > MAX_FREE:
+        members = np.unique(np.concatenate([members, *_lines(slots)]), axis=0)
+    first, second = np.triu_indices(len(slots), 1)
+    pairs = members[:, first] * members[:, second]
+    counted = np.cumsum(members, axis=1)
+    steps = pairs * (counted[:, second] - counted[:, first] == 1)
     return Candidates(
         slots=slots,
         members=members,
@@ -137,22 +150,34 @@ def list_candidates(
 
 
 @lru_cache(maxsize=64)
-def _subsets(
-    free: tuple[bool, ...],
-) -> tuple[IntArray, IntArray, DoubleArray, DoubleArray, DoubleArray]:
-    """Return the pairs of slots, and of every subset its members, its steps and its pairs.
-
-    Args:
-        free: Of each slot in reading order, whether it may be left out.
-    """
+def _subsets(free: tuple[bool, ...]) -> DoubleArray:
+    """Return every subset's members, `[C, K]`, given whether each slot may be left out."""
     num_free = sum(free)
     members = np.ones((2**num_free, len(free)))
     members[:, np.flatnonzero(free)] = np.arange(2**num_free)[:, None] >> np.arange(num_free) & 1
-    first, second = np.triu_indices(len(free), 1)
-    pairs = members[:, first] * members[:, second]
-    counted = np.cumsum(members, axis=1)
-    steps = pairs * (counted[:, second] - counted[:, first] == 1)
-    return first, second, members, steps, pairs
+    return members
+
+
+def _lines(slots: Slots) -> list[DoubleArray]:
+    """Return the members, `[C, K]`, of subsets that leave out all but one line of alike digits."""
+    boxes, heights = slots.boxes, slots.heights
+    taller = np.maximum(heights[:, None], heights)
+    gaps = np.maximum(boxes[:, None, 0] - boxes[:, 2], boxes[:, 0] - boxes[:, None, 2])
+    middles = (boxes[:, 1] + boxes[:, 3]) / 2
+    alike = taller < ALIKE * np.minimum(heights[:, None], heights)
+    level = np.abs(middles[:, None] - middles) < LEVEL * taller
+    line = joined_groups((gaps < NEAR * taller) & alike & level)
+    found = []
+    for number in range(line.max() + 1):
+        own = np.flatnonzero(line == number)
+        unsure = np.argsort(slots.presence[own], kind="stable")[:MAX_FREE_IN_LINE]
+        free = np.zeros(len(own), bool)
+        free[unsure] = True
+        subsets = _subsets(tuple(free.tolist()))
+        members = np.zeros((len(subsets), len(slots)))
+        members[:, own] = subsets
+        found.append(members)
+    return found
 
 
 def _describe_slots(slots: Slots) -> DoubleArray:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from digitspot.boxes import box_ious
+from digitspot.boxes import box_ious, joined_groups
 from digitspot.runtime import Runtime
 from digitspot.types import Detections, FloatArray, ImageArray
 
@@ -155,21 +155,13 @@ def _cut(found: Detections, tile: _Tile) -> npt.NDArray[np.bool_]:
 def _regions(boxes: FloatArray, scores: FloatArray, size_hw: tuple[int, int]) -> list[Box]:
     """Join digits that stand together, and give each group its room."""
     heights = boxes[:, 3] - boxes[:, 1]
-    group = np.full(len(boxes), -1)
-    strength: list[float] = []
-    for seed in np.argsort(-scores, kind="stable"):
-        if group[seed] >= 0:
-            continue
-        number, queue = len(strength), [int(seed)]
-        group[seed] = number
-        while queue:
-            each = queue.pop()
-            gap = np.maximum(boxes[:, :2] - boxes[each, 2:], boxes[each, :2] - boxes[:, 2:]).max(axis=1)
-            ratio = np.maximum(heights, heights[each]) / np.maximum(np.minimum(heights, heights[each]), 1e-6)
-            near = (gap < NEAR * heights[each]) & (ratio < ALIKE) & (group < 0)
-            group[near] = number
-            queue += np.flatnonzero(near).tolist()
-        strength.append(float(np.sort(scores[group == number])[-3:].sum()))
+    taller = np.maximum(heights[:, None], heights)
+    gaps = np.maximum(boxes[:, None, :2] - boxes[:, 2:], boxes[:, :2] - boxes[:, None, 2:]).max(axis=2)
+    alike = taller < ALIKE * np.maximum(np.minimum(heights[:, None], heights), 1e-6)
+    group = joined_groups((gaps < NEAR * taller) & alike)
+    strength = [
+        float(np.sort(scores[group == number])[-3:].sum()) for number in range(group.max(initial=-1) + 1)
+    ]
     regions = []
     for number in np.argsort(-np.array(strength), kind="stable")[:MAX_REGIONS]:
         mine = boxes[group == number]

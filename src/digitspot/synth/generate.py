@@ -32,11 +32,13 @@ class Generated:
         image: uint8 `[H, W, 3]`.
         boxes: float32 `[N, 4]` of each digit, number after number.
         labels: int64 `[N]`, digit + 1.
+        numbers: int64 `[N]`, the number that each digit is of; 0 is the one to read.
     """
 
     image: ImageArray
     boxes: FloatArray
     labels: IntArray
+    numbers: IntArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,4 +164,4 @@ def make_image(seed: int, split: str, index: int, subject: Subject) -> Generated
     flat = scene.view.image(scene.canvas)
     image = expose(rng, flat, scene.digit_height, domain.exposure)
     boxes = scene.loose_boxes if subject.loose else scene.boxes
-    return Generated(image=image, boxes=boxes, labels=scene.labels)
+    return Generated(image=image, boxes=boxes, labels=scene.labels, numbers=scene.numbers)

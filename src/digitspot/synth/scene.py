@@ -6,13 +6,14 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 from PIL import Image
 
-from digitspot.boxes import clip_boxes
+from digitspot.boxes import box_areas, clip_boxes
 from digitspot.synth.canvas import Box, Canvas, one_of
 from digitspot.synth.lettering import Face, FontFace, Glyph, PlainOne, Stencil, box_around
 from digitspot.synth.strokes import choose_strokes
@@ -151,6 +152,8 @@ LOOSE_MARGINS = (0.068, 0.098, 0.055, 0.071)
 
 What a detector trained on generated images found in `valid` against the boxes there (docs/measurements.md).
 """
+MIN_SHOWN = 0.6
+"""Of a digit's box; one of which the image shows less is not labelled."""
 _CANVAS_PIXELS = 160_000
 """About as many pixels has the largest canvas: large images are drawn with fewer to one of theirs."""
 
@@ -171,6 +174,7 @@ class Framing:
         around: Median of the image's height over the number's, less 1.1.
         around_spread: Deviation of its logarithm.
         aspect: Median of the image's width over its height.
+        tight: Share of images that show hardly more than the number, as a region does that somebody gives.
     """
 
     digit_height: float
@@ -178,6 +182,7 @@ class Framing:
     around: float = 0.6
     around_spread: float = 1.0
     aspect: float = 2.3
+    tight: float = 0.12
 
 
 CLOSE = Framing(digit_height=25.5, around=0.6, aspect=2.25)
@@ -202,25 +207,35 @@ class Scene:
     glyphs: tuple[Glyph, ...]
     digit_height: float
 
-    @property
+    @cached_property
     def labelled(self) -> list[Glyph]:
-        """The digits that the labels name."""
-        return [glyph for glyph in self.glyphs if glyph.is_labelled]
+        """The digits that the labels name: those that the image shows most of."""
+        digits = [glyph for glyph in self.glyphs if glyph.is_labelled]
+        boxes = self._boxes_of(digits)
+        shown = box_areas(clip_boxes(boxes, self.view.size_hw)) >= MIN_SHOWN * box_areas(boxes)
+        return [glyph for glyph, is_shown in zip(digits, shown, strict=True) if is_shown]
 
     @property
     def boxes(self) -> FloatArray:
         """The tight box of each labelled digit's ink, float32 `[N, 4]`, in pixels of the image."""
-        boxes = [box_around(self.view.look(glyph.outline)) for glyph in self.labelled]
+        return clip_boxes(self._boxes_of(self.labelled), self.view.size_hw)
+
+    def _boxes_of(self, glyphs: Sequence[Glyph]) -> FloatArray:
+        boxes = [box_around(self.view.look(glyph.outline)) for glyph in glyphs]
         return np.array(boxes, np.float32).reshape(-1, 4)
 
     @property
     def loose_boxes(self) -> FloatArray:
         """Boxes as people drew SVHN's: larger than the ink, and all of a number of one height, `[N, 4]`."""
-        boxes = self.boxes.copy()
-        owners = np.array([glyph.number for glyph in self.labelled])
-        for number in set(owners.tolist()):
-            boxes[owners == number] = _loosened(boxes[owners == number])
+        boxes = self._boxes_of(self.labelled)
+        for number in set(self.numbers.tolist()):
+            boxes[self.numbers == number] = _loosened(boxes[self.numbers == number])
         return clip_boxes(boxes, self.view.size_hw)
+
+    @property
+    def numbers(self) -> IntArray:
+        """Which number each labelled digit is of, int64 `[N]`; 0 is the one to read, others stand near it."""
+        return np.array([glyph.number for glyph in self.labelled], np.int64)
 
     @property
     def labels(self) -> IntArray:
@@ -278,6 +293,10 @@ def frame(rng: Generator, view: Viewpoint, points: DoubleArray, framing: Framing
     """
     left, top, right, bottom = box_around(view.look(points))
     wide, tall = right - left, bottom - top
+    if rng.random() < framing.tight:
+        x, y = rng.uniform(-0.12, 0.25, 2) * tall
+        width, height = wide + x + rng.uniform(-0.12, 0.25) * tall, tall * rng.uniform(0.95, 1.3) + y
+        return view.framed((left - x, top - y, left - x + max(8.0, width), top - y + max(8.0, height)))
     more = math.exp(math.log(framing.around) + rng.normal(0, framing.around_spread))
     most = min(_MOST_AROUND / float(np.ptp(points[:, 1])), _MOST_PIXELS / tall)
     height = tall * (1.1 + min(more, 7.0, most))

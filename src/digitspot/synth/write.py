@@ -3,6 +3,8 @@
 Image `i` of a split is a function of (seed, split, i) and of what it shows: a larger split begins with a
 smaller one, and neither the number of processes nor an interruption changes a byte. What a detector scores on
 generated images says nothing about its score on real images.
+
+Every digit of `train` is to be learnt. In `valid` and `test`, digits beside the number to read are crowds.
 """
 
 from __future__ import annotations
@@ -53,12 +55,14 @@ class Row:
         size_hw: (height, width).
         boxes: Left, top, right and bottom of each digit, to a thousandth of a pixel.
         labels: Digit + 1 of each.
+        crowd: Whether each is of a number beside the one to read, which is not asked for.
         crc: CRC-32 of the raw pixels.
     """
 
     size_hw: tuple[int, int]
     boxes: list[list[float]]
     labels: list[int]
+    crowd: list[bool]
     crc: int
 
 
@@ -276,6 +280,7 @@ def _make_row(request: SynthRequest, split: str, index: int) -> tuple[Row, bytes
         size_hw=(image.shape[0], image.shape[1]),
         boxes=np.round(made.boxes.astype(np.float64), 3).tolist(),
         labels=made.labels.tolist(),
+        crowd=[split != "train" and number > 0 for number in made.numbers.tolist()],
         crc=zlib.crc32(image.data),
     )
     return row, content
@@ -291,5 +296,5 @@ def _labelled(number: int, row: Row) -> LabelledImage:
         boxes=boxes,
         labels=np.array(row.labels, np.int64),
         areas=(boxes[:, 2:] - boxes[:, :2]).astype(np.float64).prod(axis=1),
-        crowd=np.zeros(len(boxes), np.bool_),
+        crowd=np.array(row.crowd, np.bool_),
     )

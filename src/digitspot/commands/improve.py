@@ -1,0 +1,72 @@
+"""`digitspot improve`: a better model from corrected readings, or the one that there is."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digitspot.commands.options import parse
+from digitspot.errors import ConfigError
+from digitspot.files import check_writable
+from digitspot.labels.coco import labels_path_of
+from digitspot.models import DEFAULT
+from digitspot.progress import stderr
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImproveOptions:
+    """Train a model on corrected readings, and keep the result where it reads held-out ones better.
+
+    digitspot improve photos-labels --output mine.onnx
+    digitspot improve photos-labels --model mine.onnx --also older-labels
+    """
+
+    data: Annotated[Path, tyro.conf.Positional]
+    """The data set that `digitspot label` wrote; some of its images are held out to judge by."""
+    model: str = DEFAULT
+    """What to improve: a name of `digitspot models` or an exported .onnx."""
+    output: Path | None = None
+    """The .onnx to write; none replaces --model, where that is a file."""
+    also: tuple[Path, ...] = ()
+    """Older data sets: their `train` is trained on, and no `valid` of theirs may be read worse."""
+
+
+def run(arguments: list[str]) -> None:
+    """Train, judge, and write the model if it is better."""
+    options = parse(ImproveOptions, "improve", arguments)
+    output = options.output or Path(options.model)
+    if output.suffix.lower() != ".onnx":
+        raise ConfigError(f"{output} does not end in .onnx", hint="Give --output FILE.onnx.")
+    from digitspot.detector.export import export_onnx  # needs torch
+    from digitspot.detector.trained import load_model
+    from digitspot.finetune import judge, keep_reading, prepare_start
+    from digitspot.training.run import resume_training, start_training
+    from digitspot.training.runlog import Run
+
+    check_writable(output.parent)
+    folder = output.with_name(f"{output.stem}-training")
+    start = prepare_start(options.data, folder, options.model, options.also)
+    if Run(folder).started:
+        resume_training(folder, start.data)
+    else:
+        start_training(start.config, start.data, folder)
+    keep_reading(folder, options.model, start.data)
+    verdicts = {options.data: judge(folder, options.model, start.data)}
+    for each in options.also:
+        if labels_path_of(each, "valid").is_file():
+            verdicts[each] = judge(folder, options.model, each)
+    for name, verdict in verdicts.items():
+        for sentence in verdict.sentences(options.model):
+            stderr().print(f"{name}: {sentence}", markup=False)
+    is_better = verdicts[options.data].gain.low > 0 and all(each.gain.high >= 0 for each in verdicts.values())
+    target = output if is_better else output.with_name(f"{output.stem}-unproven.onnx")
+    model = load_model(folder)
+    export_onnx(model.detector, model.info, target)
+    if not is_better:
+        stderr().print(f"{options.model} stays as it was; what was trained is {target}", markup=False)
+    shutil.rmtree(folder)
+    print(target)
