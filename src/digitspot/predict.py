@@ -6,10 +6,13 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
 from digitspot.answers import ERRORS, FILES, NAMES, NUMBERS, RESULTS, write_answers, write_rows
+from digitspot.convert.cvat import write_cvat
+from digitspot.convert.label_studio import write_label_studio
 from digitspot.errors import ConfigError, DataError
 from digitspot.files import check_writable, writing_together, writing_whole
 from digitspot.images import decode_image
@@ -19,6 +22,7 @@ from digitspot.sources import Images
 from digitspot.types import Detections, Reading
 
 ARCHIVE, OVERLAYS, SHEET = "pred.zip", "overlays", "overlays.png"
+PROPOSALS = {"label-studio": "label-studio.json", "cvat": "cvat.xml"}
 SHEET_COLUMNS = 4
 SHEET_IMAGES = 24
 
@@ -31,6 +35,7 @@ class PredictOptions:
         archive: Also write `pred.json` and `pred.csv` into `pred.zip`.
         overlays: Draw this many images, evenly chosen, with boxes and number, and a sheet of them.
         batch_size: Images read at a time; batches of like shapes are made of them.
+        propose: Also write what is read for people to correct, for Label Studio or for CVAT.
         strict: Stop at the first image that cannot be read, with nothing written.
         command: What to type to get the same answers; empty writes no record.
     """
@@ -38,6 +43,7 @@ class PredictOptions:
     archive: bool = False
     overlays: int = 0
     batch_size: int = 256
+    propose: Literal["label-studio", "cvat"] | None = None
     strict: bool = False
     command: Sequence[str] = ()
 
@@ -86,7 +92,7 @@ def predict(
     check_writable(output)
     found = _read(reader, images, options, progress)
     drawn_before = [f"{OVERLAYS}/{path.name}" for path in (output / OVERLAYS).glob("*.png")]
-    with writing_together(output, [*FILES, ARCHIVE, SHEET, *drawn_before]) as aside:
+    with writing_together(output, [*FILES, ARCHIVE, SHEET, *PROPOSALS.values(), *drawn_before]) as aside:
         _write(aside, reader, images, found, options)
     return found.errors
 
@@ -128,8 +134,18 @@ def _write(folder: Path, reader: Reader, images: Images, found: _Found, options:
         write_rows(folder / ERRORS, ("image_id", "file_name", "error"), rows)
     if options.archive:
         _write_archive(folder)
+    if options.propose:
+        _write_proposals(folder / PROPOSALS[options.propose], images, found)
     if found.drawn:
         _write_overlays(folder, found.drawn)
+
+
+def _write_proposals(path: Path, images: Images, found: _Found) -> None:
+    """Write the readings of all images that could be read."""
+    sizes = {key: each.size_hw for key, each in found.detections.items() if each.size_hw is not None}
+    readings = {key: found.readings[key] for key in sizes if key not in found.errors}
+    write = write_cvat if path.suffix == ".xml" else write_label_studio
+    write(path, images.names, readings, sizes)
 
 
 def _write_archive(folder: Path) -> None:

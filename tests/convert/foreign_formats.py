@@ -137,3 +137,66 @@ def write_csv(photos: list[Photo], folder: Path, *, corners: bool = False) -> No
             for digit, x1, y1, x2, y2 in photo.boxes:
                 box = [x1, y1, x2, y2] if corners else [x1, y1, x2 - x1, y2 - y1]
                 writer.writerow([photo.split, photo.name, *size, digit, *box])
+
+
+def write_label_studio(photos: list[Photo], folder: Path) -> None:
+    """As Label Studio exports JSON: uploads have a prefix, boxes are percentages, older annotations stay."""
+    for split in sorted({photo.split for photo in photos}):
+        tasks = []
+        for number, photo in enumerate((each for each in photos if each.split == split), 1):
+            save_image(photo, folder / split / photo.name)
+            result = [
+                {
+                    "original_width": photo.width,
+                    "original_height": photo.height,
+                    "image_rotation": 0,
+                    "value": {
+                        "x": 100 * x1 / photo.width,
+                        "y": 100 * y1 / photo.height,
+                        "width": 100 * (x2 - x1) / photo.width,
+                        "height": 100 * (y2 - y1) / photo.height,
+                        "rotation": 0,
+                        "rectanglelabels": [str(digit)],
+                    },
+                    "id": f"r{digit}",
+                    "from_name": "label",
+                    "to_name": "image",
+                    "type": "rectanglelabels",
+                    "origin": "manual",
+                }
+                for digit, x1, y1, x2, y2 in photo.boxes
+            ]
+            old = {"id": 1, "was_cancelled": False, "updated_at": "2025-01-01T00:00:00Z", "result": []}
+            new = {"id": 2, "was_cancelled": False, "updated_at": "2025-02-01T00:00:00Z", "result": result}
+            skipped = {"id": 3, "was_cancelled": True, "updated_at": "2025-03-01T00:00:00Z", "result": []}
+            image = f"/data/upload/1/0a1b2c3d-{photo.name}"
+            tasks.append(
+                {
+                    "id": number,
+                    "annotations": [old, new, skipped],
+                    "predictions": [],
+                    "data": {"image": image},
+                }
+            )
+        (folder / f"{split}.json").write_text(json.dumps(tasks))
+
+
+def write_cvat(photos: list[Photo], folder: Path) -> None:
+    """As CVAT for images 1.1 exports: one file for all, with subsets."""
+    lines = [
+        '<?xml version="1.0" encoding="utf-8"?>',
+        "<annotations>",
+        "  <version>1.1</version>",
+        "  <meta/>",
+    ]
+    for number, photo in enumerate(photos):
+        save_image(photo, folder / "images" / photo.split / photo.name)
+        size = f'width="{photo.width}" height="{photo.height}"'
+        lines.append(f'  <image id="{number}" name="{photo.name}" subset="{photo.split}" {size}>')
+        for digit, x1, y1, x2, y2 in photo.boxes:
+            corners = f'xtl="{x1}" ytl="{y1}" xbr="{x2}" ybr="{y2}"'
+            lines.append(
+                f'    <box label="{digit}" source="manual" occluded="0" {corners} z_order="0"></box>'
+            )
+        lines.append("  </image>")
+    (folder / "annotations.xml").write_text("\n".join([*lines, "</annotations>"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from foreign_formats import (
     voc_xml,
     write_coco,
     write_csv,
+    write_cvat,
+    write_label_studio,
     write_tianchi,
     write_voc,
     write_yolo,
@@ -28,6 +31,8 @@ from digitspot.convert.convert import ConversionOptions, convert
 from digitspot.errors import DataError
 from digitspot.labels.check import check_data
 from digitspot.labels.coco import read_labels
+from digitspot.reader import Reader
+from digitspot.sources import find_images
 
 SHUFFLED = ["7", "3", "0", "9", "1", "2", "8", "4", "6", "5"]
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -54,6 +59,8 @@ FORMATS: list[tuple[str, str, Callable[[list[Photo], Path], None]]] = [
     ("YOLO, classes in another order", "yolo", lambda photos, folder: write_yolo(photos, folder, SHUFFLED)),
     ("VOC", "voc", write_voc),
     ("VOC of the challenge", "voc", lambda p, f: write_voc(p, f, database="The VOC2007 Database", first=1)),
+    ("CVAT for images", "cvat", write_cvat),
+    ("Label Studio", "label-studio", write_label_studio),
     ("Tianchi", "tianchi", write_tianchi),
     ("CSV of left, top, width, height", "csv", write_csv),
     ("CSV of corners and sizes", "csv", lambda photos, folder: write_csv(photos, folder, corners=True)),
@@ -268,3 +275,37 @@ def test_the_command_tells_what_it_did(tmp_path: Path, capfd: pytest.CaptureFixt
     assert run(["data", "convert", *arguments]) == 3
     assert "--overwrite" in capfd.readouterr().err
     assert run(["data", "convert", *arguments, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(("tool", "name"), [("label-studio", "label-studio.json"), ("cvat", "cvat.xml")])
+def test_what_is_proposed_comes_back_as_labels(
+    tool: str, name: str, tmp_path: Path, small_data: Path, nano_onnx: Path
+) -> None:
+    """A person accepts all that was read: the same digits are labels then."""
+    answers, source = tmp_path / "answers", tmp_path / "source"
+    options = ["--output", str(answers), "--propose", tool]
+    assert run(["predict", str(nano_onnx), str(small_data / "test.json"), *options]) == 0
+    shutil.copytree(small_data / "test", source / "test")
+    shutil.copy(answers / name, source / name)
+    if tool == "label-studio":
+        tasks = json.loads((answers / name).read_text())
+        assert all(0 <= each["predictions"][0]["score"] <= 1 for each in tasks)
+        accepted = [{"data": each["data"], "annotations": each["predictions"]} for each in tasks]
+        (source / name).write_text(json.dumps(accepted))
+    images = find_images(small_data / "test.json")
+    read = {images.names[key]: Reader.load(nano_onnx).read(path) for key, path in images.paths.items()}
+    assert any(each.digits for each in read.values())
+    convert(source, tmp_path / "back", ConversionOptions(valid_fraction=0))
+    labels = read_labels(tmp_path / "back" / "test.json", clip=False)
+    for image in labels.images:
+        digits = read[image.file_name].digits
+        assert [str(label - 1) for label in image.labels] == [digit.text for digit in digits]
+        np.testing.assert_allclose(image.boxes, np.array([d.box for d in digits]).reshape(-1, 4), atol=0.02)
+
+
+def test_turned_rectangles_of_label_studio_are_refused(tmp_path: Path) -> None:
+    write_label_studio(make_photos(), tmp_path / "source")
+    path = tmp_path / "source" / "train.json"
+    path.write_text(path.read_text().replace('"rotation": 0', '"rotation": 12', 1))
+    with pytest.raises(DataError, match="turned by 12 degrees"):
+        convert(tmp_path / "source", tmp_path / "out")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -39,6 +39,9 @@ class PredictOptions(AnswerOptions):
     """Also write pred.zip with both files."""
     overlays: int = 0
     """Draw this many images with boxes and number, and a sheet of them."""
+    propose: Literal["label-studio", "cvat"] | None = None
+    """Also write label-studio.json or cvat.xml, for people to correct there; `data convert` reads what these
+    tools export."""
     batch_size: int = 256
     """Images read at a time; batches of like shapes are made of them."""
     strict: bool = False
@@ -53,6 +56,7 @@ def run(arguments: list[str]) -> None:
         archive=options.zip,
         overlays=options.overlays,
         batch_size=options.batch_size,
+        propose=options.propose,
         strict=options.strict,
         command=("digitspot", "predict", *arguments),
     )

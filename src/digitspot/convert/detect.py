@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from digitspot.convert import boxes_csv, coco, digit_struct, tianchi, voc, yolo
+from digitspot.convert import boxes_csv, coco, cvat, digit_struct, label_studio, tianchi, voc, yolo
 from digitspot.convert.archives import is_archive
 from digitspot.convert.files import SourceFiles, mentions
 from digitspot.convert.source import Collection, Progress
 from digitspot.errors import DataError
 from digitspot.labels.coco import read_json
 
-Format = Literal["digitstruct", "coco", "yolo", "voc", "tianchi", "csv"]
+Format = Literal["digitstruct", "coco", "yolo", "voc", "cvat", "label-studio", "tianchi", "csv"]
 
 _NUM_NAMED = 3
+CVAT_ROOT = b"<annotations>"
 
 
 def read_source(
@@ -87,8 +88,14 @@ def _find_json(files: SourceFiles, accepts: Callable[[Any], bool], key: bytes) -
 
 def _find_voc(files: SourceFiles) -> list[Path]:
     paths = [path for path in files.labels if path.suffix.lower() == ".xml"]
+    paths = [path for path in paths if not mentions(path, CVAT_ROOT)]
     good = any(mentions(path, b"<annotation") or mentions(path, b"<!") for path in paths)
     return paths if good else []
+
+
+def _find_cvat(files: SourceFiles) -> list[Path]:
+    paths = [path for path in files.labels if path.suffix.lower() == ".xml"]
+    return [path for path in paths if mentions(path, CVAT_ROOT)]
 
 
 def _find_csv(files: SourceFiles) -> list[Path]:
@@ -103,6 +110,11 @@ _FORMATS: dict[Format, tuple[_Find, _Read]] = {
     "coco": (lambda files: _find_json(files, coco.is_coco, b'"annotations"'), coco.read_coco),
     "yolo": (yolo.find_yolo, yolo.read_yolo),
     "voc": (_find_voc, voc.read_voc),
+    "cvat": (_find_cvat, cvat.read_cvat),
+    "label-studio": (
+        lambda files: _find_json(files, label_studio.is_label_studio, b'"data"'),
+        label_studio.read_label_studio,
+    ),
     "tianchi": (lambda files: _find_json(files, tianchi.is_tianchi, b'"label"'), tianchi.read_tianchi),
     "csv": (_find_csv, boxes_csv.read_csv),
 }
