@@ -237,17 +237,15 @@ class Reader:
 
     def _read_number(self, image: ImageArray) -> Read:
         """Read the most probable number of an image by itself."""
-        if is_scene(image):
-            reads = self._read_regions(image, find_regions(self.single_look, image, self.max_looks))
-            if reads:
-                return reads[0]
+        if is_scene(image) and (reads := self._read_scene(image)):
+            return reads[0]
         [found] = self.runtime.detect([image])
         return self._read(found)
 
     def _read_numbers(self, image: ImageArray) -> list[Read]:
         """Read every number of an image by itself."""
         if is_scene(image):
-            return self._read_regions(image, find_regions(self.single_look, image, self.max_looks))
+            return self._read_scene(image)
         [found] = self.runtime.detect([image])
         first = self._read(found)
         rest = beside(found, np.array([digit.box for digit in first.reading.digits]))
@@ -259,6 +257,11 @@ class Reader:
             return image, (0, 0)
         left, top, right, bottom = region_in_pixels(self.region, (image.shape[0], image.shape[1]))
         return np.ascontiguousarray(image[top:bottom, left:right]), (left, top)
+
+    def _read_scene(self, image: ImageArray) -> list[Read]:
+        """Read a large image as a whole, and each region that may show a number."""
+        whole = (0, 0, image.shape[1], image.shape[0])
+        return self._read_regions(image, [whole, *find_regions(self.single_look, image, self.max_looks)])
 
     def _read_regions(self, image: ImageArray, regions: Sequence[Box]) -> list[Read]:
         """Read regions of an image, each as an image of its own; boxes are in its pixels."""

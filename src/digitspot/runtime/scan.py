@@ -28,8 +28,9 @@ MIN_CONTRAST = 24
 """A tile in which no colour varies by so much, of 255, is not looked at."""
 MIN_SCORE = 0.15
 """Digits below it do not propose a region."""
-MIN_SIDE = 900
-"""Images whose shorter side is below this are small enough to be looked at as a whole."""
+MIN_SIDE = 480
+"""Images whose shorter side is below this are small enough to be looked at as a whole. No image of SVHN is
+larger; photographs of telephones are."""
 MAX_LOOKS = 160
 """A photograph of 12 megapixels has 124 tiles."""
 MAX_REGIONS = 6
