@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import http.server
 import json
+import os
 import shutil
 import socket
 import sqlite3
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,13 @@ import yaml
 from PIL import Image
 
 from command_line import command, digitspot, environment
+from digitspot.cli import run
 from digitspot.errors import ConfigError, DataError
 from digitspot.reader import Reader
-from digitspot.sinks import to_csv, to_mqtt, to_webhook
+from digitspot.reads import Read
+from digitspot.sinks import COLUMNS, to_csv, to_mqtt, to_webhook
 from digitspot.synth.generate import make_image, subject_of
-from digitspot.types import Digit, Reading
+from digitspot.types import Detections, Digit, Reading
 from digitspot.watch import Frame, Store, Watch, frames_of
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)
@@ -46,18 +50,19 @@ class Told(Reader):
         vars(other).update({**vars(self), **changes})
         return other
 
-    def read_many(self, sources: Any, batch_size: int = 32) -> Iterator[Reading]:
+    def read_each(self, sources: Any, batch_size: int = 32) -> Iterator[Read | DataError]:
         for source in sources:
             text = "".join(str(digit) for digit in source[0, :3, 0])
             allowed = self.rules is None or self.rules.allows(text)
             digits = tuple(Digit(text=each, box=(0, 0, 1, 1), score=0.9, probability=0.9) for each in text)
-            yield Reading(
+            reading = Reading(
                 text=text if allowed else None,
                 probability=0.9 if allowed else 0.01,
                 digits=digits,
                 decision="accepted" if allowed else "abstained",
                 reason="seen" if allowed else "rules",
             )
+            yield Read(Detections.empty(), reading)
 
 
 def frames(*values: int) -> Iterator[Frame]:
@@ -69,7 +74,9 @@ def frames(*values: int) -> Iterator[Frame]:
 
 def watched(tmp_path: Path, values: Iterator[Frame], **options: Any) -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = []
-    Watch(reader=Told(), store=Store(tmp_path / "watch.db", "meter"), **options).run(values, told.append)
+    Watch(reader=Told(), store=Store(tmp_path / "watch.db", "meter"), **options).run(
+        values, {"told": told.append}
+    )
     return told
 
 
@@ -98,10 +105,34 @@ def test_what_could_not_be_published_is_published_later(tmp_path: Path) -> None:
     def fail(record: dict[str, Any]) -> None:
         raise OSError("no network")
 
-    assert Watch(reader=Told(), store=store).run(frames(1, 2), fail) == 2
+    def tell(record: dict[str, Any]) -> None:
+        out.append(record["id"])
+
+    assert Watch(reader=Told(), store=store).run(frames(1, 2), {"down": fail, "up": tell}) == 2
+    assert out == [1, 2], "a sink that is down holds up no other"
     for _ in range(2):
-        Watch(reader=Told(), store=store).run(frames(), lambda record: out.append(record["id"]))
-    assert out == [1, 2]
+        Watch(reader=Told(), store=store).run(frames(), {"down": tell, "up": tell})
+    assert out == [1, 2, 1, 2], "each gets every value once"
+
+
+def test_a_group_over_several_looks_at_a_folder(tmp_path: Path, small_data: Path) -> None:
+    """Its first frame is not kept yet when the folder is looked at again."""
+    folder, store = tmp_path / "photos", Store(tmp_path / "watch.db", "meter")
+    folder.mkdir()
+
+    def frames() -> Iterator[Frame]:
+        for number, frame in enumerate(frames_of(str(folder), store, 0.01, follow=True), 2):
+            yield frame
+            if number == 4:
+                return
+            shutil.copy(small_data / "test" / "1.png", folder / f"{number}.png")
+            os.utime(folder / f"{number}.png", (number, number))
+
+    shutil.copy(small_data / "test" / "1.png", folder)
+    os.utime(folder / "1.png", (1, 1))
+    told: list[dict[str, Any]] = []
+    Watch(reader=Told(), store=store, num_frames=2).run(frames(), {"told": told.append})
+    assert [(each["first"], each["last"]) for each in told] == [("1.png", "2.png"), ("3.png", "3.png")]
 
 
 @pytest.fixture(scope="module")
@@ -157,25 +188,62 @@ def test_a_folder_gets_more_files(tmp_path: Path, small_data: Path) -> None:
     told: list[dict[str, Any]] = []
     reader_sees = [frame.key for frame in frames_of(str(folder), store, 0.1, follow=False)]
     assert sorted(reader_sees) == ["1.png", "broken.png"]
-    assert watch.run(frames_of(str(folder), store, 0.1, follow=False), told.append) == 2
+    assert watch.run(frames_of(str(folder), store, 0.1, follow=False), {"told": told.append}) == 2
     assert [each["value"] for each in told if each["first"] == "broken.png"] == [None]
     shutil.copy(small_data / "test" / "2.png", folder)
     assert [frame.key for frame in frames_of(str(folder), store, 0.1, follow=False)] == ["2.png"]
 
 
 @pytest.mark.parametrize("source", ["nothing", "text.mp4"])
-def test_sources_that_cannot_be(source: str, tmp_path: Path) -> None:
+def test_sources_that_cannot_be(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text.mp4").write_text("no film")
-    with pytest.raises(DataError):
-        list(frames_of(str(tmp_path / source), Store(tmp_path / "watch.db", "meter"), 1.0, follow=False))
+    assert run(["watch", str(tmp_path / source), "--store", str(tmp_path / "watch.db")]) == 3
+    assert source in capsys.readouterr().err
+    assert (tmp_path / "watch.db").exists() == (source == "text.mp4"), "a wrong name leaves no store"
+
+
+def test_a_camera_that_sends_one_image_is_asked_again(small_data: Path, tmp_path: Path) -> None:
+    """After `every` seconds, and a failure in between does not end it."""
+    asked: list[float] = []
+    picture = (small_data / "test" / "1.png").read_bytes()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(time.monotonic())
+            self.send_response(503 if len(asked) == 2 else 200)
+            self.send_header("Content-Type", "image/png")
+            self.send_header("Content-Length", str(len(picture)))
+            self.end_headers()
+            self.wfile.write(picture)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    store = Store(tmp_path / "watch.db", "camera")
+    address = f"http://127.0.0.1:{server.server_port}/now.png"
+    got = list(islice(frames_of(address, store, 0.4, follow=True), 3))
+    server.shutdown()
+    assert [frame.image is not None for frame in got] == [True] * 3
+    assert got[1].at - got[0].at >= 0.4
+    assert len(asked) <= 8, "not as fast as it answers"
 
 
 def test_csv_has_every_value_once(tmp_path: Path) -> None:
-    sink = to_csv(tmp_path / "values.csv")
-    for number in (1, 2, 2, 3):
-        sink({"id": number, "value": "7", "explanation": "left out"})
-    with open(tmp_path / "values.csv", encoding="utf-8", newline="") as file:
-        assert [row["id"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    path = tmp_path / "values.csv"
+    record = dict.fromkeys(COLUMNS, "x") | {"value": None, "explanation": "left out"}
+    for _ in range(2):
+        sink = to_csv(path)
+        for number in (1, 2, 2, 3):
+            sink({**record, "id": number})
+    to_csv(path)({**record, "id": 1, "first": "of another store"})
+    with open(path, encoding="utf-8", newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["1", "2", "3", "1"]
+    path.write_text("other,columns\n")
+    with pytest.raises(ConfigError, match="other columns"):
+        to_csv(path)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        to_csv(tmp_path / "missing" / "values.csv")
 
 
 def test_a_webhook_gets_json() -> None:
@@ -197,8 +265,9 @@ def test_a_webhook_gets_json() -> None:
         sink({"id": 2})
     server.shutdown()
     assert bodies == [{"id": 1, "value": "7"}, {"id": 2}]
-    with pytest.raises(ConfigError, match="http"):
-        to_webhook("file:///etc/passwd")
+    for wrong in ("file:///etc/passwd", "http://host:abc/", "http:///path", "http://a b/"):
+        with pytest.raises(ConfigError, match="no address of http"):
+            to_webhook(wrong)
 
 
 @pytest.fixture
@@ -255,8 +324,9 @@ def test_mqtt_and_home_assistant(broker: int) -> None:
 def test_a_broker_that_is_not_there() -> None:
     with pytest.raises(OSError):
         to_mqtt("127.0.0.1:1", "water")
-    with pytest.raises(ConfigError, match="plain name"):
-        to_mqtt("127.0.0.1", "../water")
+    for broker, name in (("127.0.0.1", "../water"), ("127.0.0.1:0", "water"), ("127.0.0.1:99999", "water")):
+        with pytest.raises(ConfigError, match="plain name"):
+            to_mqtt(broker, name)
 
 
 def test_a_store_is_of_one_source(tmp_path: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
-import urllib.error
+import urllib.parse
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from digitspot.errors import ConfigError
+from digitspot.errors import ConfigError, DigitspotError
 
 Sink = Callable[[dict[str, Any]], None]
 """Publishes a record; raises `OSError` where that failed."""
@@ -19,38 +19,44 @@ TIMEOUT_SECONDS = 10
 COLUMNS = ("id", "first", "last", "frames", "at", "value", "probability", "decision", "reason")
 
 
-def all_of(sinks: Sequence[Sink]) -> Sink:
-    """Return a sink that publishes to each of some."""
-
-    def publish(record: dict[str, Any]) -> None:
-        for sink in sinks:
-            sink(record)
-
-    return publish
-
-
 def to_stdout(record: dict[str, Any]) -> None:
-    """Print a record as one line of JSON."""
-    print(json.dumps(record), flush=True)
-    sys.stdout.flush()
+    """Print a record as one line of JSON.
+
+    Raises:
+        DigitspotError: Nobody reads them any more.
+    """
+    try:
+        print(json.dumps(record), flush=True)
+    except BrokenPipeError as error:
+        raise DigitspotError("nobody reads the values that are printed") from error
 
 
 def to_csv(path: Path) -> Sink:
-    """Return a sink that adds rows to a CSV file; an id that is there already is not added again."""
-    known: set[str] = set()
-    if path.exists():
-        with open(path, encoding="utf-8", newline="") as file:
-            known = {row["id"] for row in csv.DictReader(file)}
+    """Return a sink that adds rows to a CSV file; a record that is there already is not added again.
+
+    Raises:
+        ConfigError: The file has other columns, or cannot be written.
+    """
+    known: set[tuple[str, ...]] = set()
+    try:
+        with open(path, "a+", encoding="utf-8", newline="") as file:
+            file.seek(0)
+            rows = list(csv.reader(file))
+            if not rows:
+                csv.writer(file).writerow(COLUMNS)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"--csv {path} cannot be used: {error}") from error
+    if rows and tuple(rows[0]) != COLUMNS:
+        raise ConfigError(f"--csv {path} has other columns than {','.join(COLUMNS)}")
+    known = {tuple(row) for row in rows}
 
     def publish(record: dict[str, Any]) -> None:
-        if str(record["id"]) in known:
+        row = tuple("" if record[name] is None else str(record[name]) for name in COLUMNS)
+        if row in known:
             return
         with open(path, "a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
-            if file.tell() == 0:
-                writer.writeheader()
-            writer.writerow(record)
-        known.add(str(record["id"]))
+            csv.writer(file).writerow(row)
+        known.add(row)
 
     return publish
 
@@ -61,14 +67,22 @@ def to_webhook(address: str) -> Sink:
     Raises:
         ConfigError: The address is not http or https.
     """
-    if not address.lower().startswith(("http://", "https://")):
-        raise ConfigError(f"--webhook {address!r}: need http:// or https://")
+    try:
+        parts = urllib.parse.urlsplit(address)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_good = False
+    if not is_good or not address.isprintable() or " " in address:
+        raise ConfigError(f"--webhook {address!r} is no address of http:// or https://")
 
     def publish(record: dict[str, Any]) -> None:
         body, headers = json.dumps(record).encode(), {"Content-Type": "application/json"}
         request = urllib.request.Request(address, body, headers, method="POST")
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
-            pass
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
+                pass
+        except HTTPException as error:
+            raise OSError(f"{address}: {error}") from error
 
     return publish
 
@@ -95,15 +109,15 @@ def to_mqtt(broker: str, name: str, user: str | None = None, password: str | Non
     except ModuleNotFoundError as error:
         raise ConfigError("--mqtt needs paho-mqtt", hint="pip install 'digitspot[watch]'") from error
     host, _, port = broker.partition(":")
-    if not host or (port and not port.isdecimal()) or not name.replace("_", "").replace("-", "").isalnum():
+    port = port or "1883"
+    is_plain = name.replace("_", "").replace("-", "").isalnum()
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536 or not is_plain:
         raise ConfigError(f"--mqtt {broker!r} with name {name!r}: give HOST or HOST:PORT, and a plain name")
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"digitspot-{name}")
     if user is not None:
         client.username_pw_set(user, password)
     topic = f"digitspot/{name}"
     client.will_set(f"{topic}/available", "offline", qos=1, retain=True)
-    client.connect(host, int(port or 1883))
-    client.loop_start()
     discovery = {
         "name": name,
         "unique_id": f"digitspot_{name}",
@@ -123,8 +137,14 @@ def to_mqtt(broker: str, name: str, user: str | None = None, password: str | Non
         if not sent.is_published():
             raise OSError(f"{broker} does not answer")
 
+    def greet(*_: Any) -> None:
+        """After every connection, since a broker may have forgotten, or told all that the sensor is gone."""
+        client.publish(f"{topic}/available", "online", qos=1, retain=True)
+
+    client.on_connect = greet
+    client.connect(host, int(port))
+    client.loop_start()
     send(f"homeassistant/sensor/digitspot_{name}/config", json.dumps(discovery))
-    send(f"{topic}/available", "online")
 
     def publish(record: dict[str, Any]) -> None:
         if record["value"] is not None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,18 @@ import numpy as np
 
 from digitspot.errors import ConfigError, DataError
 from digitspot.images import decode_image, list_images
+from digitspot.progress import stderr
 from digitspot.reader import Reader
 from digitspot.reading import Rules, abstain, vote
+from digitspot.reads import Read
 from digitspot.sinks import Sink
 from digitspot.types import ImageArray, Reading
 
 SETTLED_SECONDS = 1.0
 """A file that changed later than this is still being written."""
 RETRIES = 5
+NOTHING = Reading(text=None, probability=0.0, decision="abstained", reason="unsure")
+"""Of frames that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,14 @@ class Store:
     """
 
     def __init__(self, path: Path, source: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path)
             self._db.executescript(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                "CREATE TABLE IF NOT EXISTS readings (id INTEGER PRIMARY KEY, record TEXT NOT NULL,"
-                " value TEXT, published INTEGER NOT NULL DEFAULT 0);"
+                "CREATE TABLE IF NOT EXISTS readings"
+                " (id INTEGER PRIMARY KEY, record TEXT NOT NULL, value TEXT);"
+                "CREATE TABLE IF NOT EXISTS sinks (name TEXT PRIMARY KEY, last INTEGER NOT NULL);"
                 "CREATE TABLE IF NOT EXISTS frames (key TEXT PRIMARY KEY, reading INTEGER NOT NULL);"
                 "CREATE TABLE IF NOT EXISTS source (name TEXT NOT NULL);"
             )
@@ -67,7 +71,7 @@ class Store:
                 known = self._db.execute("SELECT name FROM source").fetchone()
                 if known is None:
                     self._db.execute("INSERT INTO source VALUES (?)", (source,))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise DataError(f"{path} cannot be used as a store: {error}") from error
         if known is not None and known[0] != source:
             raise DataError(f"{path} is of {known[0]}, not of {source}", hint="Give another --store.")
@@ -95,19 +99,33 @@ class Store:
             )
         return cursor.lastrowid
 
-    def unpublished(self) -> list[tuple[int, dict[str, Any]]]:
-        """Return the records that no sink has confirmed, the oldest first."""
-        rows = self._db.execute("SELECT id, record FROM readings WHERE NOT published ORDER BY id").fetchall()
+    def unpublished(self, sink: str) -> list[tuple[int, dict[str, Any]]]:
+        """Return the records that a sink has not confirmed, the oldest first."""
+        rows = self._db.execute(
+            "SELECT id, record FROM readings"
+            " WHERE id > coalesce((SELECT last FROM sinks WHERE name = ?), 0) ORDER BY id",
+            (sink,),
+        ).fetchall()
         return [(int(row[0]), json.loads(row[1])) for row in rows]
 
-    def published(self, reading: int) -> None:
-        """Note that a record is out."""
+    def published(self, reading: int, sink: str) -> None:
+        """Note that a sink has a record, and all before it."""
         with self._db:
-            self._db.execute("UPDATE readings SET published = 1 WHERE id = ?", (reading,))
+            self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?)", (sink, reading))
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def require_source(source: str) -> None:
+    """Refuse what is no folder, no film and no address.
+
+    Raises:
+        DataError: There is no such source.
+    """
+    if "://" not in source and not Path(source).exists():
+        raise DataError(f"{source}: no such folder or film")
 
 
 def frames_of(source: str, store: Store, every: float, follow: bool) -> Iterator[Frame]:
@@ -120,23 +138,24 @@ def frames_of(source: str, store: Store, every: float, follow: bool) -> Iterator
         follow: Wait for more files in a folder.
 
     Raises:
-        DataError: There is no such source, or it cannot be read.
+        DataError: It cannot be read.
         ConfigError: Films need PyAV, which is not installed.
     """
     if Path(source).is_dir():
         return _folder_frames(Path(source), store, every, follow)
-    if "://" not in source and not Path(source).is_file():
-        raise DataError(f"{source}: no such folder or film")
     return _film_frames(source, store, every)
 
 
 def _folder_frames(folder: Path, store: Store, every: float, follow: bool) -> Iterator[Frame]:
+    given: set[str] = set()  # those of a group that is not kept yet, too
     while True:
         found = [(path.stat().st_mtime, path) for path in list_images(folder).paths if path.exists()]
         for at, path in sorted(found):
             key = path.relative_to(folder).as_posix()
-            if store.knows(key) or (follow and time.time() - at < SETTLED_SECONDS):
+            unsettled = follow and abs(time.time() - at) < SETTLED_SECONDS
+            if key in given or store.knows(key) or unsettled:
                 continue
+            given.add(key)
             try:
                 yield Frame(key, decode_image(path), at)
             except DataError:
@@ -152,25 +171,33 @@ def _film_frames(source: str, store: Store, every: float) -> Iterator[Frame]:
     except ModuleNotFoundError as error:
         raise ConfigError(f"{source} needs PyAV", hint="pip install 'digitspot[watch]'") from error
     live = "://" in source
-    for attempt in count():
+    next_at, failures = 0.0, 0
+    while True:
         try:
             with av.open(source, timeout=(10, 10) if live else None) as film:
-                next_at = 0.0
-                for number, frame in enumerate(film.decode(video=0)):
+                if not film.streams.video:
+                    raise DataError(f"{source} shows no film")
+                num = 0
+                for num, frame in enumerate(film.decode(video=0), 1):
+                    failures = 0
                     at = time.time() if live else float(frame.time or 0.0)
                     if at + 1e-6 < next_at:
                         continue
                     next_at = at + every
-                    key = f"{at:.3f}" if live else str(number)
+                    key = f"{at:.3f}" if live else str(num - 1)
                     if not store.knows(key):
                         yield Frame(key, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), at)
+            if live and not num:
+                raise OSError("it sends nothing")
         except (av.FFmpegError, OSError) as error:
-            if not live or attempt >= RETRIES:
+            if not live or failures >= RETRIES:
                 raise DataError(f"{source} cannot be read: {error}") from error
-            time.sleep(min(30.0, 2.0**attempt))
+            time.sleep(min(30.0, 2.0**failures))
+            failures += 1
             continue
         if not live:
             return
+        time.sleep(max(0.0, next_at - time.time()))  # a camera that sends one image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,27 +222,32 @@ class Watch:
     may_fall: bool | None = None
     min_probability: float = 0.5
 
-    def run(self, frames: Iterator[Frame], publish: Sink) -> int:
+    def run(self, frames: Iterator[Frame], sinks: Mapping[str, Sink]) -> int:
         """Read frames until there are no more; publish every value once it is kept.
 
         A group of frames that was begun when the process ended is read again from its first frame. A record
-        may be published twice where the process ends in between; its id tells.
+        may be published twice where the process ends in between; its id tells. A sink that fails gets its
+        records with the next value, and holds up no other.
+
+        Args:
+            frames: Those to read.
+            sinks: Where values go, by the name under which the store remembers what each has.
 
         Returns:
             The number of values.
         """
-        self._publish_all(publish)
+        self._publish_all(sinks)
         num = 0
         group: list[Frame] = []
         for frame in frames:
             group.append(frame)
             if len(group) == self.num_frames:
                 self._keep(group)
-                self._publish_all(publish)
+                self._publish_all(sinks)
                 num, group = num + 1, []
         if group:
             self._keep(group)
-            self._publish_all(publish)
+            self._publish_all(sinks)
         return num + bool(group)
 
     def _keep(self, group: Sequence[Frame]) -> None:
@@ -236,10 +268,11 @@ class Watch:
 
     def _read(self, group: Sequence[Frame]) -> Reading:
         images = [frame.image for frame in group if frame.image is not None]
-        if not images:
-            return Reading(text=None, probability=0.0, decision="abstained", reason="unsure")
         reader = self.reader.with_options(rules=self._rules(), abstain_below=0.0)
-        return abstain(vote(list(reader.read_many(images))), self.min_probability)
+        reads = [each.reading for each in reader.read_each(images) if isinstance(each, Read)]
+        if not reads:
+            return NOTHING
+        return abstain(vote(reads), self.min_probability)
 
     def _rules(self) -> Rules | None:
         """Return the reader's rules with the value before."""
@@ -252,11 +285,13 @@ class Watch:
             )
         return rules if rules or rules.decimals else None
 
-    def _publish_all(self, publish: Sink) -> None:
+    def _publish_all(self, sinks: Mapping[str, Sink]) -> None:
         """Publish what is not out yet, in order; what fails is tried again with the next value."""
-        for number, record in self.store.unpublished():
-            try:
-                publish({"id": number, **record})
-            except OSError:
-                return
-            self.store.published(number)
+        for name, publish in sinks.items():
+            for number, record in self.store.unpublished(name):
+                try:
+                    publish({"id": number, **record})
+                except OSError as error:
+                    stderr().print(f"value {number} is not in {name} yet: {error}", markup=False)
+                    break
+                self.store.published(number, name)

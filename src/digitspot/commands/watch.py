@@ -13,8 +13,11 @@ from digitspot.commands.answering import AnswerOptions, decimal_of
 from digitspot.commands.options import parse
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.progress import stderr
-from digitspot.sinks import Sink, all_of, to_csv, to_mqtt, to_stdout, to_webhook
-from digitspot.watch import Store, Watch, frames_of
+from digitspot.sinks import Sink, to_csv, to_mqtt, to_stdout, to_webhook
+from digitspot.watch import Store, Watch, frames_of, require_source
+
+MIN_PROBABILITY = 0.5
+"""Less probable values are not answered, unless another probability or an accuracy is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +41,6 @@ class WatchOptions(AnswerOptions):
     """Seconds between two frames of a film or a camera, and between two looks at a folder."""
     frames: int = 1
     """Frames that are voted to one value."""
-    min_probability: float = 0.5
-    """Less probable values are not answered."""
     once: bool = False
     """End when all files of a folder are read, instead of waiting for more."""
     csv: Path | None = None
@@ -56,17 +57,18 @@ class WatchOptions(AnswerOptions):
 def run(arguments: list[str]) -> None:
     """Watch until the source ends, or until Ctrl-C."""
     options = parse(WatchOptions, "watch", arguments)
-    if options.every <= 0 or options.frames < 1 or not 0 <= options.min_probability <= 1:
+    if options.every <= 0 or options.frames < 1:
         raise ConfigError(
-            f"--every {options.every:g}, --frames {options.frames}, --min-probability "
-            f"{options.min_probability:g}: need more than 0, 1 or more, and 0 to 1"
+            f"--every {options.every:g}, --frames {options.frames}: need more than 0, and 1 or more"
         )
+    require_source(options.source)
     change = decimal_of("max-change", options.max_change)
     source = options.source if "://" in options.source else str(Path(options.source).resolve())
     store = Store(options.store, source)
     # The rules about the value before change with each value.
     reader = replace(options, previous=None, max_change=None, may_fall=False).load(options.model)
     previous = decimal_of("previous", options.previous)
+    is_chosen = options.abstain_below is not None or options.target_accuracy is not None
     follows = change is not None or previous is not None or options.may_fall
     watch = Watch(
         reader=reader,
@@ -75,11 +77,12 @@ def run(arguments: list[str]) -> None:
         previous=previous,
         max_change=change,
         may_fall=options.may_fall if follows else None,
-        min_probability=options.min_probability,
+        min_probability=reader.abstain_below if is_chosen else MIN_PROBABILITY,
     )
     frames = frames_of(options.source, store, options.every, follow=not options.once)
-    num = watch.run(frames, all_of(_sinks(options)))
-    if left := len(store.unpublished()):
+    sinks = _sinks(options)
+    num = watch.run(frames, sinks)
+    if left := max(len(store.unpublished(name)) for name in sinks):
         raise DigitspotError(
             f"{left} values are kept in {options.store} and could not be published",
             hint="The same command publishes them.",
@@ -88,16 +91,16 @@ def run(arguments: list[str]) -> None:
     stderr().print(f"{num} values; {options.store} keeps all of them", markup=False)
 
 
-def _sinks(options: WatchOptions) -> list[Sink]:
-    sinks: list[Sink] = [to_stdout]
+def _sinks(options: WatchOptions) -> dict[str, Sink]:
+    sinks: dict[str, Sink] = {"stdout": to_stdout}
     if options.csv:
-        sinks.append(to_csv(options.csv))
+        sinks[f"csv {options.csv.resolve()}"] = to_csv(options.csv)
     if options.webhook:
-        sinks.append(to_webhook(options.webhook))
+        sinks[f"webhook {options.webhook}"] = to_webhook(options.webhook)
     if options.mqtt:
         user, password = os.environ.get("MQTT_USER"), os.environ.get("MQTT_PASSWORD")
         try:
-            sinks.append(to_mqtt(options.mqtt, options.name, user, password))
+            sinks[f"mqtt {options.mqtt} {options.name}"] = to_mqtt(options.mqtt, options.name, user, password)
         except OSError as error:
             raise ConfigError(f"--mqtt {options.mqtt} cannot be reached: {error}") from error
     return sinks

@@ -32,11 +32,13 @@ class SecondLook:
         short_sides: Input sizes; empty is the model's own.
         weights: Of `candidates.NAMES`, as in `ReadingSettings`: what makes digits of the first look the
             number to look at again.
+        most: Crops to look at; after the first, only where the number changed.
     """
 
     margins: tuple[float, float]
     short_sides: tuple[int, ...] = ()
     weights: tuple[float, ...] = PRIOR_WEIGHTS
+    most: int = 2
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SecondLook:
@@ -45,6 +47,7 @@ class SecondLook:
         Raises:
             ValueError: Values are missing or unknown.
         """
+        values = {"most": 1, **values}  # earlier models look at one crop
         if set(values) != {each.name for each in fields(cls)} or len(values["weights"]) != len(NAMES):
             raise ValueError("the second look is of another version of digitspot")
         side, above = map(float, values["margins"])
@@ -52,6 +55,7 @@ class SecondLook:
             margins=(side, above),
             short_sides=tuple(map(int, values["short_sides"])),
             weights=tuple(map(float, values["weights"])),
+            most=int(values["most"]),
         )
 
 

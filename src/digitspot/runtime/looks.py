@@ -16,6 +16,8 @@ from digitspot.types import Detections, ImageArray, Reading
 
 MAX_CROP = 0.9
 """A crop that covers more of its image would show the network the same again."""
+MIN_MOVED = 0.3
+"""Of a crop's height; one whose sides are all nearer to those of the crop before would show the same."""
 MIN_CROP_SIDE = 4
 """Pixels; a smaller crop shows nothing."""
 
@@ -45,7 +47,7 @@ class Looks:
     """Looks at whole images, then at crops around what looks like the number.
 
     A look is at each of its input sizes, fused. A crop shows the digits larger; what both looks found there
-    is fused.
+    is fused. Where the number is another one then, a crop around that one follows.
 
     Args:
         runtime: Finds digits in one look.
@@ -80,25 +82,32 @@ class Looks:
             return found
         alone = ReadingSettings(weights=self.second.weights)
         numbers = [read_number(each, alone) for each in found]
-        regions = {
-            index: region
-            for index, (image, number) in enumerate(zip(inputs, numbers, strict=True))
-            if isinstance(image, _Kept) and (region := region_of_number(number, image.size_hw, self.second))
-        }
-        found = [
-            replace(each, by_look=(number.text or "",)) for each, number in zip(found, numbers, strict=True)
-        ]
-        crops = [
-            self._at_sizes(
-                np.ascontiguousarray(inputs[index].pixels[top:bottom, left:right]), self.second.short_sides
-            )
-            for index, (left, top, right, bottom) in regions.items()
-        ]
-        for (index, region), second in zip(regions.items(), self._look(crops), strict=True):
-            joined = join_looks(found[index], second, region)
-            by_look = (numbers[index].text or "", read_number(second, alone).text or "")
-            found[index] = replace(joined, by_look=by_look)
-        return found
+        by_look: list[tuple[str, ...]] = [(number.text or "",) for number in numbers]
+        seen: dict[int, Region] = {}
+        for _ in range(self.second.most):
+            regions = {
+                index: region
+                for index, (image, number) in enumerate(zip(inputs, numbers, strict=True))
+                if isinstance(image, _Kept)
+                and (region := region_of_number(number, image.size_hw, self.second))
+                and not _is_known(region, seen.get(index))
+            }
+            crops = [
+                self._at_sizes(
+                    np.ascontiguousarray(inputs[index].pixels[top:bottom, left:right]),
+                    self.second.short_sides,
+                )
+                for index, (left, top, right, bottom) in regions.items()
+            ]
+            for (index, region), second in zip(regions.items(), self._look(crops), strict=True):
+                size_hw = inputs[index].original_hw
+                corner = np.array([*region[:2], *region[:2]], np.float32)
+                second = replace(second, boxes=second.boxes + corner, size_hw=size_hw)
+                found[index] = join_looks(found[index], second, region)
+                numbers[index] = read_number(second, alone)
+                by_look[index] = (by_look[index][0], numbers[index].text or "")
+            seen |= regions
+        return [replace(each, by_look=texts) for each, texts in zip(found, by_look, strict=True)]
 
     def _at_sizes(self, image: ImageArray, short_sides: Sequence[int]) -> tuple[Prepared, ...]:
         return tuple(self.runtime.prepare(image, short_side) for short_side in short_sides or (None,))
@@ -109,6 +118,14 @@ class Looks:
             return []
         found = [self.runtime.detect_prepared(of_size) for of_size in zip(*inputs, strict=True)]
         return found[0] if len(found) == 1 else [fuse(of_image) for of_image in zip(*found, strict=True)]
+
+
+def _is_known(region: Region, seen: Region | None) -> bool:
+    """Return whether a region shows about the same as one that was looked at."""
+    if seen is None:
+        return False
+    moved = np.abs(np.subtract(region, seen)).max()
+    return bool(moved <= MIN_MOVED * (region[3] - region[1]))
 
 
 def region_of_number(number: Reading, size_hw: tuple[int, int], second: SecondLook) -> Region | None:
@@ -144,22 +161,16 @@ def join_looks(first: Detections, second: Detections, region: Region) -> Detecti
 
     Args:
         first: In pixels of the image.
-        second: In pixels of the region.
+        second: Likewise.
         region: Of the image.
 
     Returns:
         Detections in pixels of the image.
     """
     left, top, right, bottom = region
-    moved = Detections(
-        boxes=second.boxes + np.array([left, top, left, top], np.float32),
-        labels=second.labels,
-        scores=second.scores,
-        size_hw=first.size_hw,
-    )
     middle = (first.boxes[:, :2] + first.boxes[:, 2:]) / 2
     inside = np.all((middle >= (left, top)) & (middle < (right, bottom)), axis=1)
-    joined = fuse([first.select(np.flatnonzero(inside)), moved])
+    joined = fuse([first.select(np.flatnonzero(inside)), second])
     rest = first.select(np.flatnonzero(~inside))
     return Detections(
         boxes=np.concatenate([joined.boxes, rest.boxes]),
