@@ -103,7 +103,7 @@ def test_what_is_no_model_is_not_added(tmp_path: Path) -> None:
 
 def test_an_address_that_does_not_answer(address: str) -> None:
     with pytest.raises(CheckpointError, match="cannot be read"):
-        add_model(address + ".missing", "0" * 64)
+        add_model(address.removesuffix(".onnx") + "-missing.onnx", "0" * 64)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
@@ -9,27 +12,33 @@ from pathlib import Path
 
 import numpy as np
 
-from digitspot.calibrate import store_settings
 from digitspot.config import Config, InputConfig
 from digitspot.cores import num_cores
+from digitspot.dataset.seen import Seen
 from digitspot.dataset.splits import open_split
-from digitspot.detector.trained import load_model
-from digitspot.errors import DigitspotError
+from digitspot.detector.trained import load_model, save_model
+from digitspot.errors import ConfigError, DataError, DigitspotError
 from digitspot.evaluation.intervals import Interval, accuracy_samples, percentile_interval
-from digitspot.files import cache_folder, check_writable
+from digitspot.files import cache_folder, check_writable, writing_whole
 from digitspot.folds import link_split
 from digitspot.labels.coco import find_split, labels_path_of, read_labels
 from digitspot.labels.grouping import divide, fingerprints, group_images
 from digitspot.labels.labels import LabelSet
+from digitspot.model_file import BEST
 from digitspot.models import find_model
 from digitspot.preprocess import input_size
 from digitspot.progress import stderr, tracking
 from digitspot.reader import Reader
 from digitspot.synth.generate import MIXED, SynthRequest
 from digitspot.synth.write import synthesize
+from digitspot.training.runlog import Run
 
 HELD_OUT = 0.15
 """Share of `train` that is held out where there is no `valid` of the same kind."""
+MIN_HELD_OUT, MOST_HELD_OUT = 10, 0.3
+"""At least so many images are held out, but at most this share of them."""
+ABOUT = "start.json"
+"""What a run folder began with: the same command goes on with it, and another one is refused."""
 MAX_SIZE_RATIO = 2.0
 """`valid` is of another kind where its digits are so many times larger or smaller in their images."""
 NUM_GENERATED = 1_500
@@ -80,14 +89,18 @@ def prepare_start(data: Path, output: Path, base: str, more: Sequence[Path] = ()
     Raises:
         DataError: Labels or images cannot be used.
         CheckpointError: The model cannot be read, or cannot be trained on.
+        ConfigError: The run folder holds a training on something else.
         DigitspotError: The run folder cannot be written.
     """
     config = starting_config(base)
     check_writable(output)
     split = find_split(data, "train")
     train = read_labels(split.labels_path, for_training=True)
+    is_begun = _claim(output, {"data": str(data.resolve()), "labels": _digest(data), "base": base})
     if not _has_valid(data, train):
-        data = _hold_out(train, split.images_dir, output / "data")
+        if not is_begun:
+            _hold_out(train, split.images_dir, output / "data", Reader.load(base).seen)
+        data = output / "data"
         train = read_labels(labels_path_of(data, "train"), for_training=True)
     for name in ("train", "valid"):
         open_split(data, name, config.data)  # every image is looked at before more work
@@ -137,17 +150,52 @@ def _relative_height(labels: LabelSet) -> float:
     return float(np.median(heights)) if heights else 1.0
 
 
-def _hold_out(train: LabelSet, images_dir: Path, target: Path) -> Path:
-    """Divide `train`; images that show the same stay together."""
-    if not (target / "valid.json").is_file():  # written last
-        paths = [images_dir / image.file_name for image in train.images]
-        names = divide(group_images(paths, fingerprints(paths)), {"valid": HELD_OUT}, seed=0)
-        for name in ("train", "valid"):
-            images = tuple(image for image, of in zip(train.images, names, strict=True) if of == name)
-            link_split(train.with_images(images), images_dir, target / name)
-            if name == "valid":
-                stderr().print(f"{len(images)} of {len(train)} images are held out to judge by")
-    return target
+def _claim(output: Path, about: dict[str, str]) -> bool:
+    """Return whether a run folder holds a training that began with this; note what it begins with."""
+    path = output / ABOUT
+    if Run(output).started:
+        if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != about:
+            raise ConfigError(
+                f"{output} holds a training on other labels or from another model",
+                hint="Give another --output, or remove it.",
+            )
+        return True
+    with writing_whole(path) as file:
+        json.dump(about, file, indent=1)
+    return False
+
+
+def _digest(data: Path) -> str:
+    """Return what tells the labels of a data set from others."""
+    digest = hashlib.sha256()
+    for name in ("train", "valid"):
+        path = labels_path_of(data, name)
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
+
+
+def _hold_out(train: LabelSet, images_dir: Path, target: Path, seen: Seen) -> None:
+    """Divide `train`; images that show the same stay together, and what the model has seen is trained on."""
+    paths = [images_dir / image.file_name for image in train.images]
+    groups = group_images(paths, fingerprints(paths))
+    known = seen.among(train)
+    is_known = np.array([image.image_id in known for image in train.images])
+    fresh = np.flatnonzero(~np.isin(groups, groups[is_known]))
+    wanted = min(max(HELD_OUT * len(train), MIN_HELD_OUT), MOST_HELD_OUT * len(train), len(fresh) / 2)
+    names = np.full(len(train), "train", dtype="<U8")
+    if wanted >= 1:
+        names[fresh] = divide(groups[fresh], {"valid": wanted / len(fresh)}, seed=0)
+    held_out = train.with_images([train.images[index] for index in np.flatnonzero(names == "valid")])
+    if not len(held_out.boxes):
+        raise DataError(
+            f"{train.path} has {len(train)} images, {len(fresh)} of them new to the model: too few",
+            hint="Label more images, or give valid.json and valid/.",
+        )
+    shutil.rmtree(target, ignore_errors=True)
+    rest = train.with_images([train.images[index] for index in np.flatnonzero(names == "train")])
+    for name, part in (("train", rest), ("valid", held_out)):
+        link_split(part, images_dir, target / name)
+    stderr().print(f"{len(held_out)} of {len(train)} images are held out to judge by")
 
 
 def _enlarged(rule: InputConfig, train: LabelSet) -> InputConfig:
@@ -186,11 +234,16 @@ def _generated() -> Path | None:
     return folder
 
 
-def keep_reading(run: Path, base: str, data: Path) -> None:
-    """Give a model the reader of the one that it came from, where there were few images to fit another."""
+def inherit(run: Path, base: str, data: Path) -> None:
+    """Give a model what it takes over from the one that it came from.
+
+    That is what the other has seen, and its reader where there were few images to fit another.
+    """
+    model, before = load_model(run), load_model(find_model(base))
     valid = read_labels(labels_path_of(data, "valid"), clip=False)
-    if len(valid) < MIN_FITTED:
-        store_settings(Reader.load(base).settings, run)
+    reading = model.reading if len(valid) >= MIN_FITTED else before.reading
+    seen = Seen(model.seen.keys | before.seen.keys)
+    save_model(replace(model, reading=reading, seen=seen), run / BEST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +262,11 @@ class Verdict:
     now: float
     gain: Interval
 
+    @property
+    def is_better(self) -> bool:
+        """Whether the new model reads more, beyond chance."""
+        return self.images >= MIN_HELD_OUT and self.gain.low > 0
+
     def sentences(self, base: str) -> list[str]:
         """Return what to tell the user."""
         told = [
@@ -217,7 +275,7 @@ class Verdict:
         ]
         if self.gain.high < 0:
             told.append(f"It became worse: keep {base}.")
-        elif self.gain.low <= 0:
+        elif not self.is_better:
             told.append("That can be chance: label more images to know.")
         if self.now < WEAK:
             told.append("It is too weak to use: label more images, or images more like those to be read.")

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
@@ -109,7 +110,7 @@ def add_model(
         raise ConfigError(f"--sha256 {sha256!r} is not 64 hexadecimal digits")
     path = None if _is_address(source) else _file_with(Path(source), sha256.lower())
     name = name or (path.stem if path else Path(source.split("?")[0]).stem)
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name) or name.endswith((".onnx", ".pt")):
         raise ConfigError(f"{name!r} is no name for a model", hint="Use letters, digits, '.', '_' and '-'.")
     if any(each.name == name and each.path.parent == BUNDLED for each in known_models()):
         raise ConfigError(f"{name!r} is a model of digitspot's own", hint="Give another --name.")
@@ -159,7 +160,7 @@ def _download(address: str, file: IO[bytes], sha256: str, progress: Progress) ->
                 progress(done, total)
                 if done > MAX_BYTES:
                     raise CheckpointError(f"{address} sends more than {MAX_BYTES >> 20} MiB")
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError, ValueError) as error:
         raise CheckpointError(f"{address} cannot be read: {getattr(error, 'reason', error)}") from error
     if digest.hexdigest() != sha256:
         raise CheckpointError(

@@ -136,7 +136,8 @@ class Reader:
     def read(self, source: ImageSource) -> Reading:
         """Read the number in one image: a path, bytes, a PIL image or a uint8 RGB array `[H, W, 3]`.
 
-        Of several numbers it is the most probable one, as in `read_all`.
+        Of several numbers in a large image it is the most probable one. In a small one it is that of the
+        whole image.
 
         Raises:
             DataError: The image cannot be read.
@@ -150,7 +151,9 @@ class Reader:
         return self._read(detections).reading
 
     def read_all(self, source: ImageSource) -> list[Read]:
-        """Read every number in one image, the most probable first; an empty list where there is none.
+        """Read every number in one image; an empty list where there is none.
+
+        The first is the one that `read` returns. The others follow, the most probable first.
 
         Raises:
             DataError: The image cannot be read.
@@ -162,7 +165,8 @@ class Reader:
             for quarters in range(4 if self.turned else 1)
             for read in self._read_numbers(turn(image, quarters))
         ]
-        return [moved(read, left, top, whole) for read in distinct_numbers(reads)]
+        found = distinct_numbers(reads) if self.turned else reads
+        return [moved(read, left, top, whole) for read in found]
 
     def read_burst(self, sources: Iterable[ImageSource]) -> Reading:
         """Read the one number that several images show, as frames of a video or a burst; see `vote`.
@@ -170,7 +174,7 @@ class Reader:
         Raises:
             DataError: An image cannot be read.
         """
-        frames = [each.reading for each in self.read_whole(sources)]
+        frames = [each.reading for each in self.with_options(abstain_below=0.0).read_whole(sources)]
         return abstain(vote(frames), self.abstain_below)
 
     def read_many(self, sources: Iterable[ImageSource], batch_size: int = 32) -> Iterator[Reading]:
@@ -249,7 +253,7 @@ class Reader:
         [found] = self.runtime.detect([image])
         first = self._read(found)
         rest = beside(found, np.array([digit.box for digit in first.reading.digits]))
-        return [first, *self._read_regions(image, rest)]
+        return distinct_numbers(self._read_regions(image, rest), first)
 
     def _cut(self, image: ImageArray) -> tuple[ImageArray, tuple[int, int]]:
         """Return the region to read, and where its left and top are."""

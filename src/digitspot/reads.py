@@ -27,10 +27,16 @@ class Read:
     reading: Reading
 
 
-def distinct_numbers(reads: Sequence[Read]) -> list[Read]:
-    """Return the reads that are numbers, the most probable first, and each number once."""
-    kept: list[Read] = []
-    for read in sorted(reads, key=lambda each: -each.reading.probability):
+def distinct_numbers(reads: Sequence[Read], first: Read | None = None) -> list[Read]:
+    """Return the reads that show a number, and each number once.
+
+    Args:
+        reads: Those of an image.
+        first: Comes first, where it shows a number. The others follow: those that are answered, the most
+            probable first, then those that are not.
+    """
+    kept: list[Read] = [first] if first is not None and first.reading.digits else []
+    for read in sorted(reads, key=lambda each: (each.reading.number is None, -each.reading.probability)):
         if read.reading.digits and not any(_same_place(read.reading, other.reading) for other in kept):
             kept.append(read)
     return kept
@@ -48,7 +54,7 @@ def turn(image: ImageArray, quarters: int) -> ImageArray:
 
 
 def turned_back(read: Read, quarters: int, image: ImageArray) -> Read:
-    """Return what was read in an image after `_turn`, with boxes in pixels of the image itself."""
+    """Return what was read in an image after `turn`, with boxes in pixels of the image itself."""
     if not quarters:
         return read
     height, width = image.shape[:2]

@@ -203,3 +203,12 @@ def test_what_is_accepted_with_rules_is_never_less_accurate(below: float) -> Non
     assert sum(right[True]) > sum(right[False])
     assert 0.2 < without < 0.99
     assert not math.isclose(without, given_rules)
+
+
+@pytest.mark.parametrize("name", ["at_least", "at_most", "previous", "max_change"])
+def test_values_that_no_number_has(name: str) -> None:
+    """They would overflow."""
+    rest = {"previous": Decimal(1)} if name == "max_change" else {}
+    for value in ("1e30", "9e999999", "nan", "-1"):
+        with pytest.raises(ConfigError, match=name):
+            Rules(length=5, **{**rest, name: Decimal(value)})

@@ -32,7 +32,8 @@ class ImproveOptions:
     output: Path | None = None
     """The .onnx to write; none replaces --model, where that is a file."""
     also: tuple[Path, ...] = ()
-    """Older data sets: their `train` is trained on, and no `valid` of theirs may be read worse."""
+    """Older data sets: their `train` is trained on, and their `valid`, where there is one, may not be read
+    worse."""
 
 
 def run(arguments: list[str]) -> None:
@@ -43,18 +44,24 @@ def run(arguments: list[str]) -> None:
         raise ConfigError(f"{output} does not end in .onnx", hint="Give --output FILE.onnx.")
     from digitspot.detector.export import export_onnx  # needs torch
     from digitspot.detector.trained import load_model
-    from digitspot.finetune import judge, keep_reading, prepare_start
+    from digitspot.finetune import ABOUT, inherit, judge, prepare_start
     from digitspot.training.run import resume_training, start_training
     from digitspot.training.runlog import Run
 
     check_writable(output.parent)
-    folder = output.with_name(f"{output.stem}-training")
-    start = prepare_start(options.data, folder, options.model, options.also)
+    folder = output.with_name(f".{output.stem}-improving")
+    if folder.exists() and not (folder / ABOUT).is_file():
+        raise ConfigError(f"{folder} is in the way", hint="It is no training of this command; move it.")
+    try:
+        start = prepare_start(options.data, folder, options.model, options.also)
+    except ConfigError:  # more was labelled since the training was interrupted
+        shutil.rmtree(folder)
+        start = prepare_start(options.data, folder, options.model, options.also)
     if Run(folder).started:
         resume_training(folder, start.data)
     else:
         start_training(start.config, start.data, folder)
-    keep_reading(folder, options.model, start.data)
+    inherit(folder, options.model, start.data)
     verdicts = {options.data: judge(folder, options.model, start.data)}
     for each in options.also:
         if labels_path_of(each, "valid").is_file():
@@ -62,7 +69,8 @@ def run(arguments: list[str]) -> None:
     for name, verdict in verdicts.items():
         for sentence in verdict.sentences(options.model):
             stderr().print(f"{name}: {sentence}", markup=False)
-    is_better = verdicts[options.data].gain.low > 0 and all(each.gain.high >= 0 for each in verdicts.values())
+    own, *others = verdicts.values()
+    is_better = own.is_better and all(each.gain.value >= 0 for each in others)
     target = output if is_better else output.with_name(f"{output.stem}-unproven.onnx")
     model = load_model(folder)
     export_onnx(model.detector, model.info, target)

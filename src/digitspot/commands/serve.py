@@ -10,8 +10,8 @@ from pathlib import Path
 from digitspot.commands.options import parse
 from digitspot.cores import num_cores
 from digitspot.errors import ConfigError
-from digitspot.models import find_model
 from digitspot.progress import stderr
+from digitspot.reader import Reader
 from digitspot.serve.settings import ServeSettings
 
 
@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> None:
     workers = num_cores() if options.workers is None else options.workers
     if workers < 1:
         raise ConfigError(f"--workers {workers}: need 1 or more")
-    find_model(options.model)
+    Reader.load(options.model, threads=1)  # a model that cannot be used is told here, not by each worker
     limits = {each.name: getattr(options, each.name) for each in fields(ServeSettings)}
     ServeSettings(**{**limits, "api_key": _key_in(options.api_key_file)}).to_environment()
     stderr().print(

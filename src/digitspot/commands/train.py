@@ -89,7 +89,7 @@ def _train_own(options: TrainOptions, arguments: list[str], data: Path) -> None:
 
     The same command goes on with what was interrupted.
     """
-    from digitspot.finetune import judge, keep_reading, prepare_start, starting_config  # needs torch
+    from digitspot.finetune import inherit, judge, prepare_start, starting_config  # needs torch
 
     def with_flags(config: Config) -> Config:
         named = settings_named_by(arguments)
@@ -108,7 +108,7 @@ def _train_own(options: TrainOptions, arguments: list[str], data: Path) -> None:
     print(output)
     if options.train.max_updates is not None:  # a trial, which leaves no model
         return
-    keep_reading(output, options.start, start.data)
+    inherit(output, options.start, start.data)
     for sentence in judge(output, options.start, start.data).sentences(options.start):
         stderr().print(sentence, markup=False)
 

@@ -70,7 +70,10 @@ def _add(
         if digit is not None:
             boxes.append(corners)
             digits.append(digit)
-    size_hw = (int(_number(image, "height", where)), int(_number(image, "width", where)))
+    height, width = _number(image, "height", where), _number(image, "width", where)
+    if not (0 <= height < 1e9 and 0 <= width < 1e9):
+        raise DataError(f"{where}: has {width:g} x {height:g} pixels")
+    size_hw = (int(height), int(width))
     bases = likely_folders(path, files, path.stem)
     collection.add(
         [name],

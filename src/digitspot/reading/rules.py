@@ -142,8 +142,8 @@ class Rules:
             raise ConfigError(f"decimals {self.decimals}: need 0 to {self.length or MAX_LENGTH}")
         for name in ("at_least", "at_most", "previous", "max_change"):
             value = getattr(self, name)
-            if value is not None and not (Decimal(value).is_finite() and value >= 0):
-                raise ConfigError(f"{name} {value}: need 0 or more; a number has no sign")
+            if value is not None and not (Decimal(value).is_finite() and 0 <= value < 10**MAX_LENGTH):
+                raise ConfigError(f"{name} {value}: need 0 or more, and at most {MAX_LENGTH} digits")
         for text in self.known or ():
             if not (text.isascii() and text.isdigit()):
                 raise ConfigError(f"known {text!r} is not digits")

@@ -95,17 +95,21 @@ def create_app(
         cannot be read have an error, and the others are read.
         """
         names, images = await _images_of(request, settings)
+        pixels = []
         for each_name, image in zip(names, images, strict=True):
+            num = 0
             with suppress(DataError):  # whoever reads it will say what is wrong
-                if (num := num_pixels(image)) > settings.max_pixels:
-                    raise HTTPException(
-                        413,
-                        f"{each_name or 'image'}: {num:,} pixels; at most {settings.max_pixels:,} are read",
-                    )
+                num = num_pixels(image)
+            pixels.append(num)
+            if num > settings.max_pixels:
+                raise HTTPException(
+                    413,
+                    f"{each_name or 'image'}: {num:,} pixels; at most {settings.max_pixels:,} are read",
+                )
         asked = loaded.with_options(**parameters.options) if parameters.options else loaded
         try:
-            async with asyncio.timeout(settings.max_seconds):
-                answers = await waiting.read(images, asked, parameters.every)
+            async with asyncio.timeout_at(request.state.deadline):
+                answers = await waiting.read(images, pixels, asked, parameters.every)
         except FullError as error:
             raise HTTPException(503, "too many images are waiting", RETRY_AFTER) from error
         except TimeoutError as error:

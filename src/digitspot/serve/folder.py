@@ -10,15 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from digitspot.boxes import box_areas
+from digitspot.boxes import box_areas, clip_boxes
 from digitspot.errors import DataError
-from digitspot.files import check_writable
+from digitspot.files import check_writable, writing_whole
 from digitspot.images import decode_image, list_images
 from digitspot.labels.coco import read_labels, write_labels
 from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
 from digitspot.reader import Reader
 from digitspot.reads import Read
 
+MIN_INSIDE = 0.5
+"""Of a box; one of which less is inside the image is a mistake."""
 SPLIT = "train"
 """The split that labels go to; `digitspot train --data` holds some out by itself."""
 
@@ -56,7 +58,7 @@ class LabelFolder:
         reader: Reader,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        self.folder, self.output = folder, output
+        self.output = output
         paths = list_images(folder).paths
         check_writable(output)
         reads: list[tuple[Path, Read]] = []
@@ -100,18 +102,17 @@ class LabelFolder:
         """
         path, _ = self.reads[index]
         height, width = decode_image(path).shape[:2]
-        boxes = np.array([digit.box for digit in digits], np.float32).reshape(-1, 4)
-        for digit in digits:
-            x1, y1, x2, y2 = digit.box
-            fits = 0 <= x1 < x2 <= width + 0.5 and 0 <= y1 < y2 <= height + 0.5
-            if not fits or digit.text not in set("0123456789"):
+        drawn = np.array([digit.box for digit in digits], np.float32).reshape(-1, 4)
+        boxes = clip_boxes(drawn, (height, width))  # a model's boxes can reach over the border
+        inside = box_areas(boxes) > MIN_INSIDE * box_areas(drawn)
+        for digit, is_inside in zip(digits, inside, strict=True):
+            if not is_inside or digit.text not in set("0123456789"):
                 raise DataError(f"{digit} is no digit within {width} x {height} pixels")
         name = self.names[index]
         target = self.output / SPLIT / name
         with self._lock:
-            if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target)
+            with open(path, "rb") as original, writing_whole(target, "wb") as copy:
+                shutil.copyfileobj(original, copy)
             known = self._labels.get(name)
             self._labels[name] = LabelledImage(
                 image_id=known.image_id

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("digitspot.serve")
@@ -36,6 +37,16 @@ class SlowError(Exception):
     """A body does not arrive in time."""
 
 
+class BusyError(Exception):
+    """Too many bytes of other bodies are held."""
+
+
+MAX_HELD_BODIES = 8
+"""Bodies of the largest size that all requests of a process hold at once."""
+CLIENT_LEFT = 499
+"""Counted for clients that hang up, as nginx does."""
+
+
 class Guard:
     """ASGI middleware: counts a body's bytes as they arrive, keeps time, checks the key, logs and measures.
 
@@ -57,6 +68,7 @@ class Guard:
     ) -> None:
         self.app, self.max_bytes, self.max_seconds = app, max_bytes, max_seconds
         self.api_key, self.observe = api_key, observe
+        self._held = 0  # bytes of bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, within its limits."""
@@ -74,14 +86,14 @@ class Guard:
 
         try:
             await self._guarded(scope, receive, tell)
-        except (TooLargeError, SlowError) as error:
+        except (TooLargeError, SlowError, BusyError) as error:
             if not status:
-                large = isinstance(error, TooLargeError)
-                await _refuse(
-                    tell,
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE if large else HTTPStatus.REQUEST_TIMEOUT,
-                    str(error),
-                )
+                await _refuse(tell, REFUSALS[type(error)], str(error))
+        except ClientDisconnect:
+            status = CLIENT_LEFT
+        except Exception:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            raise
         finally:
             seconds = time.monotonic() - start
             self.observe(scope["path"], status, seconds)
@@ -111,6 +123,7 @@ class Guard:
         if told.isdecimal() and int(told) > self.max_bytes:
             raise TooLargeError(too_large)
         deadline, arrived = time.monotonic() + self.max_seconds, 0
+        scope.setdefault("state", {})["deadline"] = deadline
 
         async def counted() -> Message:
             nonlocal arrived
@@ -118,12 +131,26 @@ class Guard:
                 message = await asyncio.wait_for(receive(), max(0.0, deadline - time.monotonic()))
             except TimeoutError as error:
                 raise SlowError(f"the body did not arrive within {self.max_seconds:g} seconds") from error
-            arrived += len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            arrived += size
+            self._held += size
             if arrived > self.max_bytes:
                 raise TooLargeError(too_large)
+            if self._held > MAX_HELD_BODIES * self.max_bytes:
+                raise BusyError("too many bytes are waiting")
             return message
 
-        await self.app(scope, counted, send)
+        try:
+            await self.app(scope, counted, send)
+        finally:
+            self._held -= arrived
+
+
+REFUSALS: dict[type[Exception], HTTPStatus] = {
+    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    SlowError: HTTPStatus.REQUEST_TIMEOUT,
+    BusyError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
 
 
 async def _refuse(send: Send, status: HTTPStatus, detail: str) -> None:
@@ -133,6 +160,8 @@ async def _refuse(send: Send, status: HTTPStatus, detail: str) -> None:
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"retry-after", b"1"))
     await send({"type": "http.response.start", "status": int(status), "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
@@ -61,6 +62,13 @@ class _Patient(H11Protocol):
 
 class _Supervisor(Multiprocess):
     """Closes its own socket before the workers end, so that no connection waits for nobody."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that died, and take what they measured as the last out of the sums."""
+        before = {each.pid for each in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {each.pid for each in self.processes}:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
     def terminate_all(self) -> None:
         """Tell the workers to answer what they took, and to end."""

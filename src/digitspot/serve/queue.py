@@ -16,6 +16,9 @@ from digitspot.reads import Read
 MAX_BATCH = 8
 """Images that are read in one call. A batch of the network has images of one padded shape."""
 
+MAX_BATCH_PIXELS = 8_000_000
+"""Of the images of a batch together, all of which are held until it is read; a larger image is read alone."""
+
 Answer = list[Read] | DataError
 """The number of an image, or all of them; or why it cannot be read."""
 
@@ -27,10 +30,16 @@ class FullError(Exception):
 @dataclass(frozen=True, eq=False)
 class _Job:
     data: bytes
+    pixels: int
     reader: Reader
     every: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Answer]
+
+    def fits(self, first: _Job, pixels: int) -> bool:
+        """Return whether it can be read together with a job and others, of so many pixels together."""
+        is_like = self.reader is first.reader and not self.every
+        return is_like and pixels + self.pixels <= MAX_BATCH_PIXELS
 
 
 class ReadingQueue:
@@ -49,11 +58,14 @@ class ReadingQueue:
         self._thread = threading.Thread(target=self._work, name="reading", daemon=True)
         self._thread.start()
 
-    async def read(self, images: Sequence[bytes], reader: Reader, every: bool = False) -> list[Answer]:
+    async def read(
+        self, images: Sequence[bytes], pixels: Sequence[int], reader: Reader, every: bool = False
+    ) -> list[Answer]:
         """Read images; whoever gives up waiting leaves the queue.
 
         Args:
             images: Files' bytes.
+            pixels: How many each has.
             reader: Reads them.
             every: Return every number of an image.
 
@@ -63,7 +75,10 @@ class ReadingQueue:
         if self.num_waiting + len(images) > self._max_waiting:
             raise FullError
         loop = asyncio.get_running_loop()
-        jobs = [_Job(data, reader, every, loop, loop.create_future()) for data in images]
+        jobs = [
+            _Job(data, num, reader, every, loop, loop.create_future())
+            for data, num in zip(images, pixels, strict=True)
+        ]
         for job in jobs:
             self._count(1)
             job.future.add_done_callback(self._left)
@@ -89,12 +104,13 @@ class ReadingQueue:
             ahead = None
             if first is None:
                 return
-            batch = [first]
+            batch, pixels = [first], first.pixels
             while len(batch) < MAX_BATCH and not first.every:
                 with suppress(queue.Empty):
                     following = self._jobs.get_nowait()
-                    if following is not None and following.reader is first.reader and not following.every:
+                    if following is not None and following.fits(first, pixels):
                         batch.append(following)
+                        pixels += following.pixels
                         continue
                     if following is None:
                         self._jobs.put(None)

@@ -2,6 +2,7 @@
 
 const CATEGORIES = [..."0123456789"].map((name, id) => ({ id, name, supercategory: "digit" }));
 const AT_ONCE = 4; // requests under way
+const MOST_TRIES = 20; // of a picture that the service is too busy for
 const STEP = 0.02; // of the picture's height: what one key moves a box by
 
 const $ = (id) => document.getElementById(id);
@@ -57,11 +58,27 @@ async function readOnes() {
   }
 }
 
+let key = {}; // the header that the service asks for, if it does
+
+function askKey(wrong) {
+  if (key["X-API-Key"] === wrong) {
+    const given = window.prompt(wrong ? "That key is wrong. The key of this service:" : "The key of this service:");
+    if (given === null) return false;
+    key = { "X-API-Key": given };
+  }
+  return true; // another picture's question was answered meanwhile
+}
+
 async function readOne(item) {
   try {
-    const headers = { "Content-Type": item.file.type || "application/octet-stream" };
+    const headers = { "Content-Type": item.file.type || "application/octet-stream", ...key };
     const answer = await fetch("v1/read", { method: "POST", body: item.file, headers });
-    if (answer.status === 503) {
+    if (answer.status === 401 && askKey(headers["X-API-Key"])) {
+      item.status = "waiting";
+      return;
+    }
+    item.tries = 1 + (item.tries ?? 0);
+    if (answer.status === 503 && item.tries < MOST_TRIES) {
       await new Promise((resolve) => setTimeout(resolve, 1000 * Number(answer.headers.get("Retry-After") || 1)));
       item.status = "waiting";
       return;
@@ -207,21 +224,35 @@ function moveBox(dx, dy, grow) {
     const step = Math.max(1, STEP * height);
     let [x1, y1, x2, y2] = digit.box;
     if (grow) [x2, y2] = [Math.max(x1 + 1, x2 + dx * step), Math.max(y1 + 1, y2 + dy * step)];
-    else [x1, x2, y1, y2] = [x1 + dx * step, x2 + dx * step, y1 + dy * step, y2 + dy * step];
     const inside = (value, most) => Math.min(Math.max(value, 0), most);
+    if (!grow) {
+      [dx, dy] = [inside(x1 + dx * step, width - (x2 - x1)) - x1, inside(y1 + dy * step, height - (y2 - y1)) - y1];
+      [x1, x2, y1, y2] = [x1 + dx, x2 + dx, y1 + dy, y2 + dy];
+    }
     digit.box = [inside(x1, width - 1), inside(y1, height - 1), inside(x2, width), inside(y2, height)];
   });
 }
 
+let confirming = false; // one at a time, however fast the keys come
+
 async function confirm() {
-  const item = items[current];
-  if (item?.status !== "read") return;
-  item.size = [$("image").naturalWidth, $("image").naturalHeight];
-  item.confirmed = true;
-  if (labelling && !(await keep(item))) return;
+  const index = current;
+  const item = items[index];
+  if (item?.status !== "read" || confirming) return;
+  confirming = true;
+  try {
+    await $("image").decode().catch(() => null); // its size is known then
+    if (current !== index) return;
+    item.size = [$("image").naturalWidth, $("image").naturalHeight];
+    if (!item.size[0]) return say("The browser cannot show this picture, so nobody can label it here.", true);
+    item.confirmed = true;
+    if (labelling && !(await keep(item))) return;
+  } finally {
+    confirming = false;
+  }
   drawList();
   draw();
-  if (current + 1 < items.length) show(current + 1);
+  if (index + 1 < items.length) show(index + 1);
   else say(`${items.filter((each) => each.confirmed).length} of ${items.length} are confirmed.`);
 }
 
@@ -317,7 +348,8 @@ async function keep(item) {
   const answer = await fetch(`v1/folder/${item.index}/labels`, { method: "PUT", body, headers }).catch(() => null);
   if (!answer?.ok) {
     item.confirmed = false;
-    say("The labels could not be saved.", true);
+    const detail = await answer?.json().then((told) => told.detail, () => null);
+    say(`The labels could not be saved${typeof detail === "string" ? `: ${detail}` : "."}`, true);
   }
   return answer?.ok;
 }
