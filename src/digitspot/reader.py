@@ -20,7 +20,7 @@ from digitspot.labels.labels import CategoryMap
 from digitspot.models import find_model
 from digitspot.preprocess import Prepared
 from digitspot.reading import ReadingSettings, Rules, abstain, read_image, vote
-from digitspot.reads import Read, distinct_numbers, moved, turn, turned_back
+from digitspot.reads import Read, distinct_numbers, meant_first, moved, turn, turned_back
 from digitspot.regions import Region, region_in_pixels
 from digitspot.runtime import Runtime
 from digitspot.runtime.looks import with_looks
@@ -136,8 +136,8 @@ class Reader:
     def read(self, source: ImageSource) -> Reading:
         """Read the number in one image: a path, bytes, a PIL image or a uint8 RGB array `[H, W, 3]`.
 
-        Of several numbers in a large image it is the most probable one. In a small one it is that of the
-        whole image.
+        Of several numbers in a large image it is the one that `reads.meant_first` says. In a small one it is
+        that of the whole image.
 
         Raises:
             DataError: The image cannot be read.
@@ -265,7 +265,8 @@ class Reader:
     def _read_scene(self, image: ImageArray) -> list[Read]:
         """Read a large image as a whole, and each region that may show a number."""
         whole = (0, 0, image.shape[1], image.shape[0])
-        return self._read_regions(image, [whole, *find_regions(self.single_look, image, self.max_looks)])
+        regions = find_regions(self.single_look, image, self.max_looks)
+        return meant_first(self._read_regions(image, [whole, *regions]))
 
     def _read_regions(self, image: ImageArray, regions: Sequence[Box]) -> list[Read]:
         """Read regions of an image, each as an image of its own; boxes are in its pixels."""

@@ -35,7 +35,7 @@ class ReadOptions(AnswerOptions):
     json: bool = False
     """Print number, probability and digits of each image as JSON."""
     all: bool = False
-    """Print every number of an image in its line, the most probable first."""
+    """Print every number of an image in its line: first the one that is meant, then the most probable."""
     burst: bool = False
     """The images are frames of one number: print that, once."""
     show: bool = False
