@@ -15,6 +15,8 @@ from PIL import Image
 from digitspot.errors import CheckpointError, ConfigError, DataError
 from digitspot.images import ImageSource
 from digitspot.reader import Reader
+from digitspot.reads import turn
+from digitspot.regions import turn_box
 from digitspot.runtime.onnx_runtime import OnnxRuntime
 from digitspot.synth.generate import make_image, subject_of
 from digitspot.types import ImageArray
@@ -147,3 +149,29 @@ def test_turned_numbers_are_read_and_say_how(turning: Reader, quarters: int) -> 
             assert covered[y1:y2, x1:x2, index].mean() > 0.4
         assert turning.read_all(image)[0].reading.text == text
     assert right >= 4
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_part_of_a_turned_image(quarters: int) -> None:
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[5:12, 20:50] = 255
+    left, top, right, bottom = turn_box((20, 5, 50, 12), image, quarters)
+    turned = turn(image, quarters)
+    assert turned[top:bottom, left:right].min() == 255
+    assert (turned == 255).sum() == 3 * (right - left) * (bottom - top)
+
+
+def test_digits_around_a_region_do_not_count(nano_onnx: Path, small_data: Path) -> None:
+    """More than the region is looked at, so that what is cut tight is read as in the whole image."""
+    reader = Reader.load(nano_onnx)
+    for path in sorted((small_data / "test").iterdir())[:4]:
+        whole = reader.read(path)
+        if len(whole.digits) < 2:
+            continue
+        boxes = np.array([digit.box for digit in whole.digits])
+        top = max(float(boxes[0, 1]), 0.0)
+        right, bottom = boxes[-1, 2:]
+        half = (boxes[0, 2] + boxes[1, 0]) / 2
+        region = (float(half), top, float(right - half), float(bottom - top))
+        inside = reader.with_options(region=region).read(path)
+        assert all(digit.box[0] + digit.box[2] >= 2 * half - 1 for digit in inside.digits)

@@ -47,9 +47,9 @@ MIN_FITTED = 200
 """Validation images that the reader is fitted to; with fewer it stays as it was."""
 MIN_DIGIT = 24.0
 """Pixels, in the network's input, that half of the digits have at least in their height."""
-MAX_ENLARGED = 2.0
+MAX_ENLARGED = 1.5
 """The input is at most so many times larger than the model's own."""
-SEEN_PER_IMAGE, MIN_SEEN, MAX_SEEN = 60, 6_000, 40_000
+SEEN_PER_IMAGE, MIN_SEEN, MAX_SEEN = 60, 9_000, 40_000
 """Images to train on in all: so many for each of one's own, within limits; generated ones count, too."""
 WEAK = 0.5
 """A model that reads a smaller share of the held-out numbers is of no use yet."""

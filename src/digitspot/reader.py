@@ -21,13 +21,15 @@ from digitspot.models import find_model
 from digitspot.preprocess import Prepared
 from digitspot.reading import ReadingSettings, Rules, abstain, read_image, vote
 from digitspot.reads import Read, distinct_numbers, meant_first, moved, turn, turned_back
-from digitspot.regions import Region, region_in_pixels
+from digitspot.regions import Box, Region, inside, region_in_pixels, shifted, turn_box
 from digitspot.runtime import Runtime
 from digitspot.runtime.looks import with_looks
 from digitspot.runtime.opening import Precision, RuntimeName, open_model, runtime_for
-from digitspot.runtime.scan import MAX_LOOKS, Box, beside, find_regions, is_scene
+from digitspot.runtime.scan import MAX_LOOKS, beside, find_regions, is_scene
 from digitspot.types import Detections, ImageArray, Reading
 
+REGION_ROOM = 0.2
+"""Of a region's height: so much around it is looked at, too, since little is seen in what is cut tight."""
 OPTIONS = ("rules", "abstain_below", "region", "max_looks", "turned")
 """The attributes of a reader that can be changed: `Reader.with_options`."""
 INSTALLS = {"onnxruntime": "digitspot", "openvino": "digitspot[openvino]"}
@@ -159,11 +161,11 @@ class Reader:
             DataError: The image cannot be read.
         """
         whole = decode_image(source)
-        image, (left, top) = self._cut(whole)
+        image, (left, top), inner = self._cut(whole)
         reads = [
             turned_back(read, quarters, image)
             for quarters in range(4 if self.turned else 1)
-            for read in self._read_numbers(turn(image, quarters))
+            for read in self._read_numbers(turn(image, quarters), turn_box(inner, image, quarters))
         ]
         found = distinct_numbers(reads) if self.turned else reads
         return [moved(read, left, top, whole) for read in found]
@@ -226,54 +228,64 @@ class Reader:
         """Prepare an image for a batch; read one that has to be cut or scanned, and forget its pixels."""
         try:
             whole = decode_image(source)
-            image, (left, top) = self._cut(whole)
+            image, (left, top), inner = self._cut(whole)
         except DataError as error:
             return error
         if self.region is None and not self.turned and not is_scene(image):
             return self.runtime.prepare(image)
         reads = [
-            turned_back(self._read_number(turn(image, quarters)), quarters, image)
+            turned_back(
+                self._read_number(turn(image, quarters), turn_box(inner, image, quarters)), quarters, image
+            )
             for quarters in range(4 if self.turned else 1)
         ]
         numbers = [read for read in reads if read.reading.number]
         best = max(numbers, key=lambda read: read.reading.probability, default=reads[0])
         return moved(best, left, top, whole)
 
-    def _read_number(self, image: ImageArray) -> Read:
-        """Read the most probable number of an image by itself."""
-        if is_scene(image) and (reads := self._read_scene(image)):
+    def _read_number(self, image: ImageArray, inner: Box) -> Read:
+        """Read the number that is meant, of digits inside a part of an image."""
+        if is_scene(image) and (reads := self._read_scene(image, inner)):
             return reads[0]
         [found] = self.runtime.detect([image])
-        return self._read(found)
+        return self._read(inside(found, inner))
 
-    def _read_numbers(self, image: ImageArray) -> list[Read]:
-        """Read every number of an image by itself."""
+    def _read_numbers(self, image: ImageArray, inner: Box) -> list[Read]:
+        """Read every number, of digits inside a part of an image."""
         if is_scene(image):
-            return self._read_scene(image)
+            return self._read_scene(image, inner)
         [found] = self.runtime.detect([image])
+        found = inside(found, inner)
         first = self._read(found)
         rest = beside(found, np.array([digit.box for digit in first.reading.digits]))
-        return distinct_numbers(self._read_regions(image, rest), first)
+        return distinct_numbers(self._read_regions(image, rest, inner), first)
 
-    def _cut(self, image: ImageArray) -> tuple[ImageArray, tuple[int, int]]:
-        """Return the region to read, and where its left and top are."""
+    def _cut(self, image: ImageArray) -> tuple[ImageArray, tuple[int, int], Box]:
+        """Return the region with a little around, where its left and top are, and the region in it."""
+        height, width = image.shape[:2]
         if self.region is None:
-            return image, (0, 0)
-        left, top, right, bottom = region_in_pixels(self.region, (image.shape[0], image.shape[1]))
-        return np.ascontiguousarray(image[top:bottom, left:right]), (left, top)
+            return image, (0, 0), (0, 0, width, height)
+        left, top, right, bottom = region_in_pixels(self.region, (height, width))
+        room = round(REGION_ROOM * (bottom - top))
+        x, y = max(0, left - room), max(0, top - room)
+        cut = np.ascontiguousarray(image[y : bottom + room, x : right + room])
+        return cut, (x, y), (left - x, top - y, right - x, bottom - y)
 
-    def _read_scene(self, image: ImageArray) -> list[Read]:
+    def _read_scene(self, image: ImageArray, inner: Box) -> list[Read]:
         """Read a large image as a whole, and each region that may show a number."""
         whole = (0, 0, image.shape[1], image.shape[0])
         regions = find_regions(self.single_look, image, self.max_looks)
-        return meant_first(self._read_regions(image, [whole, *regions]))
+        return meant_first(self._read_regions(image, [whole, *regions], inner))
 
-    def _read_regions(self, image: ImageArray, regions: Sequence[Box]) -> list[Read]:
-        """Read regions of an image, each as an image of its own; boxes are in its pixels."""
+    def _read_regions(self, image: ImageArray, regions: Sequence[Box], inner: Box) -> list[Read]:
+        """Read regions of an image, each as an image of its own; boxes are in its pixels.
+
+        Digits outside of `inner` do not count.
+        """
         crops = [np.ascontiguousarray(image[top:bottom, left:right]) for left, top, right, bottom in regions]
         found = self.runtime.detect(crops)
         reads = [
-            moved(self._read(each), left, top, image)
+            moved(self._read(inside(each, shifted(inner, -left, -top))), left, top, image)
             for each, (left, top, _, _) in zip(found, regions, strict=True)
         ]
         return distinct_numbers(reads)

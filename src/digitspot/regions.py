@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from digitspot.errors import ConfigError, DataError
+from digitspot.types import Detections, ImageArray
 
 Region = tuple[float, float, float, float]
 """x, y, width and height; fractions of the image where none is above 1, else pixels."""
+
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of an image, half-open."""
+
+
+def inside(found: Detections, box: Box) -> Detections:
+    """Return the digits whose middle is in a part of an image."""
+    middle = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    keep = np.all((middle >= box[:2]) & (middle < box[2:]), axis=1)
+    return found if keep.all() else found.select(keep)
+
+
+def shifted(box: Box, x: int, y: int) -> Box:
+    """Return a box further right and down."""
+    return box[0] + x, box[1] + y, box[2] + x, box[3] + y
+
+
+def turn_box(box: Box, image: ImageArray, quarters: int) -> Box:
+    """Return where a part of an image is after the image was turned, as by `reads.turn`."""
+    height, width = image.shape[:2]
+    for _ in range(quarters):
+        left, top, right, bottom = box
+        box, height, width = (top, width - right, bottom, width - left), width, height
+    return box
 
 
 def parse_region(text: str) -> Region:

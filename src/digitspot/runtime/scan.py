@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from digitspot.boxes import box_ious, joined_groups
+from digitspot.regions import Box
 from digitspot.runtime import Runtime
 from digitspot.types import Detections, FloatArray, ImageArray
 
@@ -39,9 +40,6 @@ MARGINS = (2.5, 1.2)
 NEAR, ALIKE = 1.6, 1.7
 """Digits whose gap is below so many heights, and whose heights differ by less than so many times, are of one
 number."""
-
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels of the image, half-open."""
 
 
 @dataclass(frozen=True)
