@@ -135,7 +135,8 @@ def test_verdicts(low: float, high: float, now: float, sentence: str | None) -> 
 
 
 def _verdict(low: float, high: float) -> Verdict:
-    return Verdict(images=40, before=0.5, now=0.6, gain=Interval(value=0.1, low=low, high=high, level=0.95))
+    gain = Interval(value=(low + high) / 2, low=low, high=high, level=0.95)
+    return Verdict(images=40, before=0.5, now=0.6, gain=gain)
 
 
 @pytest.mark.parametrize(

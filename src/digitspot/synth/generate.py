@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -63,7 +63,9 @@ DOMAINS = {
     "jerseys": Domain(draw=draw_jersey, framings=(JERSEY_FRAMING,), exposure=STREET),
     "signs": Domain(draw=draw_sign, framings=(SIGN_FRAMING,), exposure=STREET),
     "empty": Domain(draw=partial(draw_house, style=EMPTY), framings=(CLOSE, WIDE), exposure=STREET),
-    "plates": Domain(draw=partial(draw_house, style=PLATES), framings=(CLOSE,), exposure=NEAR),
+    "plates": Domain(
+        draw=partial(draw_house, style=PLATES), framings=(replace(CLOSE, tight=0.0),), exposure=NEAR
+    ),
 }
 MIXED = "mixed"
 """The name for houses, meters, displays, jerseys, signs, houses again, and walls without a number in turn."""

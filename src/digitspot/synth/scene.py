@@ -293,7 +293,7 @@ def frame(rng: Generator, view: Viewpoint, points: DoubleArray, framing: Framing
     """
     left, top, right, bottom = box_around(view.look(points))
     wide, tall = right - left, bottom - top
-    if rng.random() < framing.tight:
+    if framing.tight and rng.random() < framing.tight:
         x, y = rng.uniform(-0.12, 0.25, 2) * tall
         width, height = wide + x + rng.uniform(-0.12, 0.25) * tall, tall * rng.uniform(0.95, 1.3) + y
         return view.framed((left - x, top - y, left - x + max(8.0, width), top - y + max(8.0, height)))
