@@ -89,9 +89,9 @@ print(used_bytes() - before)
 
 @needs_linux
 def test_a_blur_of_each_size_leaves_nothing_in_memory() -> None:
-    """With oneDNN, 700 sizes leave 100 MiB."""
+    """With oneDNN, 700 sizes leave 100 MiB. What the allocator keeps of other work was up to 29 MiB."""
     done = subprocess.run([sys.executable, "-c", BLURS], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 2**24
+    assert int(done.stdout) < 3 * 2**24
 
 
 @needs_linux
