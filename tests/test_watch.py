@@ -270,8 +270,8 @@ def test_a_webhook_gets_json() -> None:
             to_webhook(wrong)
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[int]:
+@pytest.fixture(params=["amqtt", "mosquitto"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
     """A real MQTT broker, and its port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -282,6 +282,11 @@ def broker(tmp_path: Path) -> Iterator[int]:
     }
     (tmp_path / "broker.yaml").write_text(yaml.safe_dump(config))
     arguments = [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(tmp_path / "broker.yaml")]
+    if request.param == "mosquitto":
+        program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
+        if program is None:
+            pytest.skip("mosquitto is not installed")
+        arguments = [program, "-p", str(port)]
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 30
     while time.monotonic() < end:
