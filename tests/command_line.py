@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 
 
@@ -48,6 +50,18 @@ def kill(process: subprocess.Popen[bytes]) -> bool:
         each.kill()
     assert not names
     return True
+
+
+def wait_until_ready(address: str, seconds: float = 60) -> None:
+    """Wait until a service takes requests."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if httpx.get(f"{address}/ready", timeout=5).status_code == 200:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    raise AssertionError(f"{address} is not ready")
 
 
 HOLD = """

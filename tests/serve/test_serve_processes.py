@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import os
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -17,7 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from command_line import command, environment
+from command_line import wait_until_ready
 from digitspot.synth.generate import make_image, subject_of
 
 
@@ -25,36 +23,6 @@ def png(index: int) -> bytes:
     held = io.BytesIO()
     Image.fromarray(make_image(0, "train", index, subject_of("train", "plates")).image).save(held, "PNG")
     return held.getvalue()
-
-
-@pytest.fixture
-def served() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A service with two worker processes, ready, and its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    arguments = command("serve", "--port", port, "--workers", 2, "--model", "general")
-    process = subprocess.Popen(
-        arguments, env=environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    try:
-        _wait_until_ready(address)
-        yield process, address
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _wait_until_ready(address: str, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            if httpx.get(f"{address}/ready", timeout=5).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    raise AssertionError(f"{address} is not ready")
 
 
 def _ask(address: str, image: bytes) -> int | str:
@@ -86,7 +54,7 @@ def test_a_killed_worker_is_replaced_and_sigterm_loses_nothing(
         time.sleep(0.2)
     else:
         raise AssertionError("the killed worker was not replaced")
-    _wait_until_ready(address)
+    wait_until_ready(address)
     scene = big_scene()
     with ThreadPoolExecutor(6) as clients:
         asked = [clients.submit(_ask, address, scene) for _ in range(6)]
