@@ -15,7 +15,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from command_line import wait_until_ready
+from command_line import kill, wait_until_ready
 from digitspot.synth.generate import make_image, subject_of
 
 
@@ -81,3 +81,7 @@ def _waiting(address: str) -> float:
     return sum(
         float(line.split()[-1]) for line in told.splitlines() if line.startswith("digitspot_waiting_images")
     )
+
+
+def test_workers_end_with_a_killed_service(served: tuple[subprocess.Popen[bytes], str]) -> None:
+    assert kill(served[0])

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
+
+from digitspot.processes import die_with_parent
+from digitspot.serve.app import create_app
 
 KEEP_ALIVE_SECONDS = 15
 PATIENCE_SECONDS = 0.5
@@ -35,7 +39,7 @@ def run_processes(host: str, port: int, workers: int, max_seconds: float) -> Non
         max_seconds: That a request may take. After a signal, requests that were taken have as long.
     """
     config = uvicorn.Config(
-        "digitspot.serve.app:create_app",
+        "digitspot.serve.processes:create_worker",
         factory=True,
         host=host,
         port=port,
@@ -47,6 +51,12 @@ def run_processes(host: str, port: int, workers: int, max_seconds: float) -> Non
         timeout_graceful_shutdown=round(max_seconds) + 5,
     )
     _Supervisor(config, sockets=[config.bind_socket()]).run()
+
+
+def create_worker() -> FastAPI:
+    """Make the application of a worker process, which ends with the one that started it."""
+    die_with_parent()
+    return create_app()
 
 
 class _Patient(H11Protocol):
