@@ -14,6 +14,8 @@ from digitspot.processes import die_with_parent
 from digitspot.serve.app import create_app
 
 KEEP_ALIVE_SECONDS = 15
+QUEUE = 2048
+"""Connections that wait to be accepted."""
 PATIENCE_SECONDS = 0.5
 """How long a new connection has for its first request after the service was told to end."""
 LOGGING: dict[str, Any] = {
@@ -44,6 +46,8 @@ def run_processes(host: str, port: int, workers: int, max_seconds: float) -> Non
         host=host,
         port=port,
         workers=workers,
+        loop="asyncio",
+        backlog=1,  # a worker accepts as many at a time: the first to wake up leaves some to the others
         access_log=False,
         log_config=LOGGING,
         http=_Patient,
@@ -75,6 +79,8 @@ class _Supervisor(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         """Replace workers that died, and take what they measured as the last out of the sums."""
+        for each in self.sockets:
+            each.listen(QUEUE)  # a worker that started has set its own backlog
         before = {each.pid for each in self.processes}
         super().keep_subprocess_alive()
         for pid in before - {each.pid for each in self.processes}:
