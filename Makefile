@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+WHEEL := $(VENV)-wheel
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-wheel lint clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -15,8 +16,18 @@ demo: $(VENV)/.installed
 	rm -rf demo
 	$(BIN)/digitspot demo --output demo
 
-test: $(VENV)/.installed lint
+test: $(VENV)/.installed lint test-wheel
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# The wheel in an environment of its own, without torch: reading, serving and watching.
+test-wheel:
+	rm -rf $(WHEEL)
+	$(PYTHON) -m venv $(WHEEL)
+	$(WHEEL)/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL)/wheel .
+	$(WHEEL)/bin/python -m pip install --quiet "$$(echo $(WHEEL)/wheel/digitspot-*.whl)[serve,watch,synth]" \
+		amqtt httpx hypothesis pytest pytest-timeout pytest-xdist
+	! $(WHEEL)/bin/python -c "import torch" 2> /dev/null
+	$(WHEEL)/bin/python -m pytest -n 2 --confcutdir tests/serve tests/serve
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -24,4 +35,4 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) demo build
+	rm -rf $(VENV) $(WHEEL) demo build

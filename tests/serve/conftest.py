@@ -1,4 +1,4 @@
-"""A service as a user runs it."""
+"""What these tests share. They run without torch, too, on the installed package: `make test` does so."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from command_line import command, environment, wait_until_ready
+from small_training import small_data  # noqa: F401 - a fixture
 
 
 @pytest.fixture

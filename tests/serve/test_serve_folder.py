@@ -16,8 +16,8 @@ from digitspot.serve.settings import ServeSettings
 
 
 @pytest.fixture(scope="module")
-def reader(nano_onnx: Path) -> Reader:
-    return Reader.load(nano_onnx, threads=1)
+def reader() -> Reader:
+    return Reader.load("general", threads=1)
 
 
 @pytest.fixture
