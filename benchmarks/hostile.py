@@ -125,8 +125,10 @@ def main() -> None:
         if options.schema:
             tool = shutil.which("schemathesis", path=str(Path(sys.executable).parent)) or "schemathesis"
             address = f"http://127.0.0.1:{options.port}/openapi.json"
+            # Parameters that contradict each other are refused, which a schema cannot say.
+            checks = ["--exclude-checks", "positive_data_acceptance"]
             done = subprocess.run(
-                [tool, "run", address, "--max-examples", "100"], stdout=sys.stderr, check=False
+                [tool, "run", address, "--max-examples", "100", *checks], stdout=sys.stderr, check=False
             )
             print(f"\nschemathesis ended with {done.returncode}.")
         bad = sum(count for status, count in statuses.items() if status >= 500 and status != 503)

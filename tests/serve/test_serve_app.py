@@ -106,7 +106,7 @@ def test_parameters_are_the_readers(client: TestClient, reader: Reader) -> None:
         ({"at_least": 500, "at_most": 100}, "no number meets"),
         ({"pattern": "(1+)+2"}, "pattern"),
         ({"pattern": "1*2*3*4*"}, "pattern"),
-        ({"known": ["1", "x"]}, "'x' is not digits"),
+        ({"known": ["1", "x"]}, "^[0-9]{1,24}$"),
         ({"region": "1,2,3"}, "region"),
         ({"region": "900,900,10,10"}, "outside"),
         ({"min_probability": 2}, "min_probability"),
@@ -116,6 +116,12 @@ def test_parameters_that_cannot_be(client: TestClient, params: dict[str, Any], s
     answer = post(client, png(0), **params)
     assert answer.status_code == 422
     assert said in answer.text
+
+
+def test_other_methods_are_told_the_right_one(client: TestClient) -> None:
+    answer = client.get("/v1/read")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert client.get("/no-such-page").status_code == 404
 
 
 def test_what_is_no_image(client: TestClient) -> None:

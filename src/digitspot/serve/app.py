@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,6 @@ import prometheus_client
 import prometheus_client.multiprocess
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, PlainTextResponse
-from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException as BaseHTTPException
 from starlette.formparsers import MultiPartException
@@ -142,7 +142,9 @@ def create_app(
         return PlainTextResponse(prometheus_client.generate_latest(registry))
 
     _add_folder(app, folder, name)
-    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    for each in PAGE.iterdir():
+        path = "/" if each.name == "index.html" else f"/{each.name}"
+        app.add_route(path, partial(_page_file, file=each), include_in_schema=False)
     return app
 
 
@@ -188,6 +190,10 @@ def _add_folder(app: FastAPI, folder: LabelFolder | None, model: str) -> None:
         except DataError as error:
             raise HTTPException(422, str(error)) from error
         return {"digits": len(digits)}
+
+
+async def _page_file(request: Request, file: Path) -> FileResponse:
+    return FileResponse(file)
 
 
 async def _images_of(request: Request, settings: ServeSettings) -> tuple[list[str | None], list[bytes]]:

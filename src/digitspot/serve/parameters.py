@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import HTTPException, Query
+from pydantic import StringConstraints
 
 from digitspot.errors import ConfigError
 from digitspot.reading import Rules
@@ -35,7 +36,8 @@ class ReadParameters:
             ),
         ] = None,
         known: Annotated[
-            list[str] | None, Query(max_length=1000, description="all numbers that it can be")
+            list[Annotated[str, StringConstraints(pattern="^[0-9]{1,24}$")]] | None,
+            Query(max_length=1000, description="all numbers that it can be"),
         ] = None,
         previous: Annotated[Decimal | None, Query(ge=0, description="a meter's reading before")] = None,
         max_change: Annotated[Decimal | None, Query(ge=0, description="how far it can be from that")] = None,
