@@ -508,3 +508,9 @@ class TestTrainedModel:
         result = digitspot("predict", cut, small_data / "test", "--output", tmp_path / "out", check=False)
         assert result.returncode == 4
         assert "cut.pt" in result.stderr
+
+
+def test_examples_in_help_have_lines_of_their_own() -> None:
+    lines = [line.strip() for line in digitspot("read", "--help").stdout.splitlines()]
+    assert "digitspot read door.jpg" in lines
+    assert "digitspot read door.jpg --model runs/mine" in lines

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -14,6 +16,9 @@ from rich.table import Table
 from digitspot.files import printable
 
 Options = TypeVar("Options")
+
+EXAMPLE = re.compile(r"\n+(digitspot )")
+"""Of a command, in a docstring: each has a line of its own."""
 
 
 def parse(
@@ -31,6 +36,7 @@ def parse(
         cls,
         prog=f"digitspot {command}",
         args=list(arguments),
+        description=EXAMPLE.sub(r"\n\n\1", inspect.cleandoc(cls.__doc__ or "")),
         default=tyro.MISSING_NONPROP if default is None else default,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
