@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,12 @@ import psutil
 def command(*arguments: object) -> list[str]:
     """Return the command line that runs digitspot with these arguments."""
     return [sys.executable, "-m", "digitspot", *map(str, arguments)]
+
+
+def torchrun(launch: Sequence[object], *arguments: object) -> list[str]:
+    """Return the command line that runs digitspot in several processes."""
+    launch = [*launch, "-m", "digitspot", *arguments]
+    return [sys.executable, "-m", "torch.distributed.run", *map(str, launch)]
 
 
 def digitspot(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
