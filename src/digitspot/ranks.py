@@ -8,13 +8,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from secrets import token_hex
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from digitspot.errors import ConfigError, DigitspotError
@@ -198,10 +200,14 @@ def joined() -> Iterator[Ranks]:
         yield ALONE
         return
     on_gpus = torch.cuda.is_available() and distributed.is_nccl_available()
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo")
-    rank, size, local_rank, local_size = (
-        int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    store, rank, size = next(rendezvous("env://"))
+    distributed.init_process_group(
+        "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
+        store=distributed.PrefixStore(_agreed_name(store, rank, size), store),
+        rank=rank,
+        world_size=size,
     )
+    local_rank, local_size = (int(os.environ[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
     waiting = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
     try:
         yield Ranks(rank, size, local_rank, local_size, waiting)
@@ -213,6 +219,29 @@ def joined() -> Iterator[Ranks]:
             hint="See what that one says; torchrun --max-restarts starts all of them again.",
         ) from error
     distributed.destroy_process_group()
+
+
+def _agreed_name(store: distributed.Store, rank: int, size: int) -> str:
+    """Return a name that all ranks of this start have in common, and no earlier start.
+
+    torchrun keeps its store when it starts the processes again, with the addresses of those that ended
+    (PyTorch 2.14): a process that reads one of them cannot connect. So the first rank makes up a name. It
+    answers each of the others until that one, and not what an earlier one left behind, confirms.
+    """
+    own = token_hex(8)
+    if rank > 0:
+        store.set(f"hello/{rank}", own)
+        name = store.get(f"answer/{own}").decode()
+        store.set(f"heard/{own}/{name}", "")
+        return name
+    for other in range(1, size):
+        while True:
+            hello = store.get(f"hello/{other}").decode()
+            store.set(f"answer/{hello}", own)
+            with suppress(RuntimeError):  # not in time: perhaps it is an earlier one's
+                store.wait([f"heard/{hello}/{own}"], timedelta(seconds=0.1))
+                break
+    return own
 
 
 def _is_of_a_connection(error: RuntimeError) -> bool:
