@@ -203,7 +203,9 @@ def joined() -> Iterator[Ranks]:
     store, rank, size = next(rendezvous("env://"))
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
-        store=distributed.PrefixStore(_agreed_name(store, rank, size), store),
+        store=distributed.PrefixStore(  # type: ignore[attr-defined]
+            _agreed_name(store, rank, size), store
+        ),
         rank=rank,
         world_size=size,
     )
@@ -221,7 +223,7 @@ def joined() -> Iterator[Ranks]:
     distributed.destroy_process_group()
 
 
-def _agreed_name(store: distributed.Store, rank: int, size: int) -> str:
+def _agreed_name(store: Any, rank: int, size: int) -> str:
     """Return a name that all ranks of this start have in common, and no earlier start.
 
     torchrun keeps its store when it starts the processes again, with the addresses of those that ended
@@ -231,7 +233,7 @@ def _agreed_name(store: distributed.Store, rank: int, size: int) -> str:
     own = token_hex(8)
     if rank > 0:
         store.set(f"hello/{rank}", own)
-        name = store.get(f"answer/{own}").decode()
+        name: str = store.get(f"answer/{own}").decode()
         store.set(f"heard/{own}/{name}", "")
         return name
     for other in range(1, size):
