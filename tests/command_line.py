@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,12 @@ import psutil
 def command(*arguments: object) -> list[str]:
     """Return the command line that runs digitspot with these arguments."""
     return [sys.executable, "-m", "digitspot", *map(str, arguments)]
+
+
+def torchrun(launch: Sequence[object], *arguments: object) -> list[str]:
+    """Return the command line that runs digitspot in several processes."""
+    launch = [*launch, "-m", "digitspot", *arguments]
+    return [sys.executable, "-m", "torch.distributed.run", *map(str, launch)]
 
 
 def digitspot(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -24,6 +24,7 @@ RANKS: dict[str, int] = {
             "convert synth",
             "model_file",
             "models",
+            "ranks",
             "evaluation detector",
             "runtime",
             "training",

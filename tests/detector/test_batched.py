@@ -11,6 +11,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou, nms, roi_align
 
 from digitspot.detector import batched
+from digitspot.ranks import ALONE
 
 
 def random_boxes(*shape: int, height: float = 96, width: float = 224) -> Tensor:
@@ -78,7 +79,7 @@ def test_sampling(state: list[int], size: int, positives: int, negatives: int) -
     states = torch.tensor([state])
     seen = set()
     for _ in range(30):
-        index, used, positive = batched.sample(states, size, 0.25)
+        index, used, positive = batched.sample(states, size, 0.25, ALONE.rand)
         picked = states.gather(1, index)
         assert ((picked == 1) & used).sum() == positive.sum() == positives
         assert ((picked == 0) & used).sum() == negatives

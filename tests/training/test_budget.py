@@ -117,7 +117,7 @@ def test_the_guard_saves_and_a_larger_budget_goes_on(
     config: Config, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = replace(config, data=replace(config.data, workers=0), train=replace(config.train, epochs=1))
-    monkeypatch.setattr("digitspot.training.run.fit_to_budget", lambda config, _: config)
+    monkeypatch.setattr("digitspot.training.run.fit_to_budget", lambda config, *_: config)
     tight = replace(short, train=replace(short.train, memory_budget="100MiB"))
     with pytest.raises(MemoryBudgetError, match=r"of 100 MiB are used: stopped, saved at update 1 of 6"):
         start_training(tight, small_data, tmp_path / "run")
@@ -166,7 +166,7 @@ def test_the_guard_stops_evaluations_which_begin_anew(
     monkeypatch.setattr(memory, "LOOK_EVERY_SECONDS", 0)
     monkeypatch.setattr(memory, "used_bytes", lambda: MIB if next(readings) < looks else 200 * MIB)
     monkeypatch.setattr(memory, "can_measure", lambda: True)
-    monkeypatch.setattr("digitspot.training.run.fit_to_budget", lambda config, _: config)
+    monkeypatch.setattr("digitspot.training.run.fit_to_budget", lambda config, *_: config)
     tight = replace(config, train=replace(config.train, memory_budget="100MiB"))
     with pytest.raises(MemoryBudgetError, match=f"stopped, saved at update {update} of 8"):
         start_training(tight, small_data, tmp_path / "run")

@@ -21,6 +21,7 @@ from digitspot.config import (
 from digitspot.errors import ConfigError
 from digitspot.models import DEFAULT
 from digitspot.progress import stderr
+from digitspot.ranks import is_first, launched
 from digitspot.training.run import resume_training, start_training
 from digitspot.training.runlog import Run
 
@@ -60,13 +61,18 @@ def run(arguments: list[str]) -> None:
                 "--train.memory-budget.",
             )
         resume_training(options.resume, options.dataset, budget)
-        print(options.resume)
+        _print(options.resume)
         return
     if options.recipe is not None:
         recipe = load_recipe(options.recipe)
         check_config(recipe, settings_named_in(options.recipe))
         options = parse(TrainOptions, "train", arguments, TrainOptions(**vars(recipe)))
     elif options.dataset is not None:
+        if launched():
+            raise ConfigError(
+                "several processes need a recipe",
+                hint="torchrun ... -m digitspot train RECIPE --data DIR ...",
+            )
         _train_own(options, arguments, options.dataset)
         return
     if options.dataset is None or options.output is None:
@@ -77,11 +83,17 @@ def run(arguments: list[str]) -> None:
         )
     named = settings_named_by(arguments)
     config, dropped = drop_unused(_config(options), keep=named)
-    for sentence in dropped:
+    for sentence in dropped if is_first() else ():
         stderr().print(sentence, markup=False)
     check_config(config, named)
     start_training(config, options.dataset, options.output)
-    print(options.output)
+    _print(options.output)
+
+
+def _print(run: Path) -> None:
+    """Print the result once, however many processes trained it."""
+    if is_first():
+        print(run)
 
 
 def _train_own(options: TrainOptions, arguments: list[str], data: Path) -> None:

@@ -180,7 +180,7 @@ class TrainConfig:
     max_updates: int | None = None
     """End after this many updates, wherever that is and without a validation: to see that it runs."""
     batch_size: int = 16
-    """Images in a batch."""
+    """Images in a batch, of all processes together."""
     seed: int = 0
     """Everything random is a function of it and of (epoch, image) or (step)."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -204,9 +204,11 @@ class TrainConfig:
     score_parts: bool = False
     """parts, prepared: detect on each part and score it, in evaluation, before it is trained on."""
     memory_budget: str | None = None
-    """Most memory that the training and its loader processes may take, as 2GiB; none sets no limit."""
+    """Most memory that the training may take on a machine, loader processes included, as 2GiB; none sets no
+    limit."""
     max_batch_pixels: int | None = None
-    """Batches of more padded pixels are computed in pieces; none computes each in one. A budget sets it."""
+    """Batches of more padded pixels, in all processes together, are computed in pieces; none computes each in
+    one. A budget sets it."""
     checkpoint_every_seconds: float = 120.0
     """How often `last` is written between validations."""
 

@@ -7,10 +7,12 @@ shapes differ: `[B, K, 4]` with a mask instead of a list of `[K_i, 4]`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+Rand = Callable[[Sequence[int], torch.device], Tensor]
 
 MAX_LOG_SCALE = math.log(1000.0 / 16)
 """Largest predicted logarithm of a scale, as torchvision's `BoxCoder` clips it."""
@@ -95,13 +97,14 @@ def match(
     return index, state
 
 
-def sample(state: Tensor, size: int, positive_fraction: float) -> tuple[Tensor, Tensor, Tensor]:
+def sample(state: Tensor, size: int, positive_fraction: float, rand: Rand) -> tuple[Tensor, Tensor, Tensor]:
     """Draw a fixed number of matches and background at random, as torchvision's sampler draws them.
 
     Args:
         state: `[B, N]`: 1 match, 0 background, -1 neither.
         size: How many are drawn for each image.
         positive_fraction: Largest share of matches among them.
+        rand: Draws uniform numbers of a shape, on a device.
 
     Returns:
         Indices `[B, size]`, whether each is used (an image may have too few), and whether it is a match.
@@ -109,7 +112,7 @@ def sample(state: Tensor, size: int, positive_fraction: float) -> tuple[Tensor, 
     size = min(size, state.shape[1])
     positive, negative = state == 1, state == 0
     limit = int(size * positive_fraction)
-    order = torch.rand(state.shape, device=state.device)
+    order = rand(state.shape, state.device)
     first = torch.where(positive, order, order.new_tensor(2.0)).topk(limit, dim=1, largest=False).indices
     chosen = positive & torch.zeros_like(positive).scatter_(1, first, True)
     # Chosen matches first, background in random order behind them, the rest last.

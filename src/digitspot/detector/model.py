@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 
+from digitspot.detector.joint import JointSampler
 from digitspot.errors import ConfigError
+from digitspot.ranks import ALONE, Ranks
 
 BatchNormPolicy = Literal["live", "frozen"]
 
@@ -52,6 +54,7 @@ class Detector(nn.Module):
         batch: Tensor,
         sizes_hw: Sequence[tuple[int, int]],
         targets: Sequence[dict[str, Tensor]] | None = None,
+        ranks: Ranks = ALONE,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         """Find digits, or measure how far off the network is.
 
@@ -60,6 +63,8 @@ class Detector(nn.Module):
             sizes_hw: Each image's (height, width) without the padding.
             targets: While training, for each image `boxes` float32 `[N, 4]` in input pixels and
                 `labels` int64 `[N]`, digit + 1; N may be 0.
+            ranks: Who holds a share of the batch, all of one shape. The losses are weighted so that their
+                mean over the ranks is that of the whole batch, and sampling and dropout are the same.
 
         Returns:
             Detections (empty while training): for each image `boxes` `[N, 4]` in input pixels,
@@ -83,28 +88,44 @@ class TorchvisionDetector(Detector):
         self.backbone = network.backbone
         self.rpn = network.rpn
         self.roi_heads = network.roi_heads
+        for part in (self.rpn, self.roi_heads):
+            drawn = part.fg_bg_sampler
+            part.fg_bg_sampler = JointSampler(drawn.batch_size_per_image, drawn.positive_fraction)
         self.rpn.anchor_generator.register_forward_pre_hook(_inputs_in_float32)
         self.rpn.head.register_forward_hook(_outputs_in_float32)
         self.roi_heads.box_predictor.register_forward_hook(_outputs_in_float32)
         self.roi_heads.box_roi_pool.register_forward_pre_hook(self._pool_by_padded_size)
+        if hasattr(self.roi_heads.box_predictor, "dropout"):
+            self.roi_heads.box_predictor.register_forward_pre_hook(self._drop_features)
 
     def forward(
         self,
         batch: Tensor,
         sizes_hw: Sequence[tuple[int, int]],
         targets: Sequence[dict[str, Tensor]] | None = None,
+        ranks: Ranks = ALONE,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         """Find digits, or measure how far off the network is; see `Detector.forward`."""
         sizes = list(sizes_hw)
         self._padded_hw = (batch.shape[2], batch.shape[3])
         features = self.backbone(batch)
+        anchors, boxes = self.rpn.fg_bg_sampler, self.roi_heads.fg_bg_sampler
+        anchors.ranks = boxes.ranks = ranks
         proposals, proposal_losses = self.rpn(ImageList(batch, sizes), features, targets)
         detections, box_losses = self.roi_heads(features, proposals, sizes, targets)
-        return detections, {**proposal_losses, **box_losses}
+        return detections, {
+            **ranks.weighted(proposal_losses, anchors.num),
+            **ranks.weighted(box_losses, boxes.num),
+        }
 
     def loss_switches(self) -> tuple[nn.Module, ...]:
         """Return the modules whose own `training` flag, not their children's, turns losses on."""
         return self, self.rpn, self.roi_heads
+
+    # The dropout is that of the module called: an averaged copy has one of its own, in a mode of its own.
+    def _drop_features(self, predictor: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        drawn = self.roi_heads.fg_bg_sampler
+        return (drawn.ranks.dropped(predictor.dropout, inputs[0], drawn.rank_of),)
 
     def _pool_by_padded_size(self, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """Let the pooling infer its strides from the size that the features have.

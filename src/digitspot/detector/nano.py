@@ -20,6 +20,7 @@ from torchvision.ops import Conv2dNormActivation
 from digitspot.config import ModelConfig
 from digitspot.detector import batched
 from digitspot.detector.model import Detector
+from digitspot.ranks import ALONE, Ranks
 from digitspot.types import NUM_DIGITS
 
 NUM_CLASSES = NUM_DIGITS + 1
@@ -135,6 +136,7 @@ class Nano(Detector):
         batch: Tensor,
         sizes_hw: Sequence[tuple[int, int]],
         targets: Sequence[dict[str, Tensor]] | None = None,
+        ranks: Ranks = ALONE,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         """Find digits, or measure how far off the network is; see `Detector.forward`."""
         frames = torch.tensor([(w, h, w, h) for h, w in sizes_hw], device=batch.device)[:, None]  # [B, 1, 4]
@@ -144,9 +146,9 @@ class Nano(Detector):
         proposals, exists = self._proposals(anchors, objectness.detach(), offsets.detach(), frames)
         if targets is None:
             return self._detect(fine, proposals, exists, frames), {}
-        truth = _pad_targets(targets, batch.device)
-        losses = self._proposal_losses(anchors, objectness, offsets, truth)
-        return [], {**losses, **self._box_losses(fine, proposals, exists, truth)}
+        truth = _pad_targets(targets, batch.device, ranks)
+        losses = self._proposal_losses(anchors, objectness, offsets, truth, ranks)
+        return [], {**losses, **self._box_losses(fine, proposals, exists, truth, ranks)}
 
     def proposal_outputs(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return objectness `[B, N]` and offsets `[B, N, 4]` of every anchor, in float32."""
@@ -178,24 +180,23 @@ class Nano(Detector):
         return boxes, scores.masked_fill(small, -torch.inf)
 
     def _proposal_losses(
-        self, anchors: Tensor, objectness: Tensor, offsets: Tensor, truth: _Truth
+        self, anchors: Tensor, objectness: Tensor, offsets: Tensor, truth: _Truth, ranks: Ranks
     ) -> dict[str, Tensor]:
         boxes = anchors.expand(len(objectness), -1, -1)
         ious = batched.box_ious(boxes, truth.boxes)
         index, state = batched.match(ious, truth.present, RPN_HIGH, RPN_LOW, allow_low_quality=True)
-        chosen, used, positive = batched.sample(state, self.config.rpn_batch_size_per_image, 0.5)
+        size = self.config.rpn_batch_size_per_image
+        chosen, used, positive = batched.sample(state, size, 0.5, ranks.rand)
         num = used.sum().clamp(min=1)
         scores = objectness.gather(1, chosen)
         loss = functional.binary_cross_entropy_with_logits(scores[used], positive[used].float())
         wanted = batched.encode(anchors[chosen], _take(truth.boxes, index.gather(1, chosen)), RPN_WEIGHTS)
         moves = _take(offsets, chosen)[positive] - wanted[positive]
-        return {
-            "loss_objectness": loss,
-            "loss_rpn_box_reg": _smooth_l1(moves, RPN_BETA) / num,
-        }
+        losses = {"loss_objectness": loss, "loss_rpn_box_reg": _smooth_l1(moves, RPN_BETA) / num}
+        return ranks.weighted(losses, num)
 
     def _box_losses(
-        self, features: Tensor, proposals: Tensor, exists: Tensor, truth: _Truth
+        self, features: Tensor, proposals: Tensor, exists: Tensor, truth: _Truth, ranks: Ranks
     ) -> dict[str, Tensor]:
         boxes = torch.cat([proposals, truth.boxes], 1)  # the truth is proposed, too
         exists = torch.cat([exists, truth.present], 1)
@@ -203,26 +204,27 @@ class Nano(Detector):
         index, state = batched.match(ious, truth.present, BOX_HIGH, BOX_LOW, allow_low_quality=False)
         state = state.masked_fill(~exists, -1)
         size, fraction = self.config.box_batch_size_per_image, self.config.box_positive_fraction
-        chosen, used, positive = batched.sample(state, size, fraction)
+        chosen, used, positive = batched.sample(state, size, fraction, ranks.rand)
         num = used.sum().clamp(min=1)
         index = index.gather(1, chosen)
         boxes = _take(boxes, chosen)
-        logits, offsets = self._box_outputs(features, boxes)
+        logits, offsets = self._box_outputs(features, boxes, ranks=ranks)
         labels = truth.labels.gather(1, index).masked_fill(~positive, 0)
         wanted = batched.encode(boxes, _take(truth.boxes, index), BOX_WEIGHTS)
         moves = offsets[positive] - wanted[positive]
-        return {
+        losses = {
             "loss_classifier": functional.cross_entropy(logits[used], labels[used]),
             "loss_box_reg": _smooth_l1(moves, BOX_BETA) / num,
         }
+        return ranks.weighted(losses, num)
 
     def _box_outputs(
-        self, features: Tensor, boxes: Tensor, pool: Pool = batched.pool_boxes
+        self, features: Tensor, boxes: Tensor, pool: Pool = batched.pool_boxes, ranks: Ranks = ALONE
     ) -> tuple[Tensor, Tensor]:
         """Look at places `[B, K, 4]` again: class logits `[B, K, 11]` and offsets `[B, K, 4]`, in float32."""
         pooled = pool(features, boxes, POOL_STRIDE, POOL_SIZE)
         hidden = self.box_head(pooled.flatten(2))
-        hidden = self.dropout(hidden)
+        hidden = ranks.dropped(self.dropout, hidden)
         return self.classify(hidden).float(), self.regress(hidden).float()
 
     def score_digits(
@@ -268,11 +270,12 @@ class _Truth:
     present: Tensor
 
 
-def _pad_targets(targets: Sequence[dict[str, Tensor]], device: torch.device) -> _Truth:
+def _pad_targets(targets: Sequence[dict[str, Tensor]], device: torch.device, ranks: Ranks) -> _Truth:
     labels = pad_sequence([target["labels"] for target in targets], batch_first=True)
     boxes = pad_sequence([target["boxes"] for target in targets], batch_first=True)
-    if labels.shape[1] == 0:
-        labels, boxes = labels.new_zeros(len(targets), 1), boxes.new_zeros(len(targets), 1, 4)
+    missing = max(1, ranks.most(labels.shape[1])) - labels.shape[1]
+    if missing:
+        labels, boxes = functional.pad(labels, (0, missing)), functional.pad(boxes, (0, 0, 0, missing))
     present = labels > 0
     # Padding is a box of one pixel, so that no logarithm of zero is taken.
     boxes = torch.where(present[..., None], boxes, boxes.new_tensor([0, 0, 1, 1]))

@@ -63,16 +63,8 @@ def build_detector(config: ModelConfig, *, load_weights: bool = True) -> Detecto
 
 def _set_dropout(network: FasterRCNN, config: ModelConfig) -> None:
     """Let the box predictor drop some of its inputs; parameters keep their names."""
-    if not config.dropout:
-        return
-    predictor = network.roi_heads.box_predictor
-    predictor.dropout = nn.Dropout(config.dropout)
-    predictor.register_forward_pre_hook(_drop_features)
-
-
-# The dropout is that of the module called: an averaged copy has one of its own, in a mode of its own.
-def _drop_features(predictor: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (predictor.dropout(inputs[0]),)
+    if config.dropout:
+        network.roi_heads.box_predictor.dropout = nn.Dropout(config.dropout)
 
 
 RESNET_STAGES = ("layer4", "layer3", "layer2", "layer1", "conv1")

@@ -13,6 +13,7 @@ from digitspot.dataset.sampler import Batch
 from digitspot.dataset.samples import Samples
 from digitspot.errors import ConfigError, MemoryBudgetError
 from digitspot.preprocess import input_size
+from digitspot.ranks import ALONE, Ranks
 from digitspot.training.allocator import hand_back_freed_memory
 from digitspot.training.loader import largest_part, plan_batches
 from digitspot.training.memory import can_measure, size_text, status_bytes
@@ -41,13 +42,17 @@ class Pixels:
     typical: int
     largest: int
 
+    def shared(self, num: int) -> Pixels:
+        """Return what each of so many ranks has of the batches."""
+        return replace(self, typical=math.ceil(self.typical / num), largest=math.ceil(self.largest / num))
+
     @property
     def each(self) -> int:
         """Pixels of the largest image."""
         return self.size_hw[0] * self.size_hw[1]
 
 
-def fit_to_budget(config: Config, samples: Samples) -> Config:
+def fit_to_budget(config: Config, samples: Samples, ranks: Ranks = ALONE) -> Config:
     """Return the configuration with what follows from its budget; without one, as it is.
 
     Read-ahead and workers are given up before parts grow in number, and those before typical batches are
@@ -56,6 +61,7 @@ def fit_to_budget(config: Config, samples: Samples) -> Config:
     Args:
         config: With `train.memory_budget`.
         samples: What is trained on, open.
+        ranks: Who shares batches and parts; those of a machine share its budget, too.
 
     Raises:
         MemoryBudgetError: The budget is too small; says the least that would do.
@@ -65,12 +71,14 @@ def fit_to_budget(config: Config, samples: Samples) -> Config:
         return config
     if not can_measure():
         raise ConfigError("train.memory_budget needs Linux: /proc/self/smaps_rollup")
-    budget = parse_size(config.train.memory_budget)
+    budget = parse_size(config.train.memory_budget) // ranks.local_size
     hand_back_freed_memory()
-    pixels = measure_pixels(config, samples)
+    pixels = measure_pixels(config, samples).shared(ranks.size)
     usable = int((1 - RESERVE) * budget) - status_bytes("VmRSS")  # libraries in full: others may end
-    rooms = [(each, usable - loader_bytes(each, samples, pixels)) for each in _ways(config, samples)]
-    full = max(config.train.batch_size, math.ceil(pixels.largest / pixels.each))
+    rooms = [
+        (each, usable - loader_bytes(each, samples, pixels, ranks.size)) for each in _ways(config, samples)
+    ]
+    full = max(config.train.batch_size // ranks.size, math.ceil(pixels.largest / pixels.each))
     counts = sorted({1, 2, *(2**power for power in range(2, full.bit_length()) if 2**power < full), full})
     trials = rehearse(config, pixels.size_hw, counts, limit=max(room for _, room in rooms), now=usable)
     typical = bytes_at(trials, pixels.typical / pixels.each)
@@ -79,10 +87,11 @@ def fit_to_budget(config: Config, samples: Samples) -> Config:
     if images < 1:
         least = (budget - room + trials[0].bytes) / (1 - RESERVE)
         raise MemoryBudgetError(
-            f"a memory budget of {size_text(budget)} does not suffice for this training",
-            hint=f"The least that would do is about {math.ceil(least / 2**20)} MiB.",
+            f"a memory budget of {size_text(budget)} does not suffice for this training"
+            + (f", for each of {ranks.local_size} processes" if ranks.local_size > 1 else ""),
+            hint=f"The least that would do is about {math.ceil(ranks.local_size * least / 2**20)} MiB.",
         )
-    return replace(way, train=replace(way.train, max_batch_pixels=images * pixels.each))
+    return replace(way, train=replace(way.train, max_batch_pixels=images * pixels.each * ranks.size))
 
 
 def describe(config: Config, samples: Samples) -> str:
@@ -107,12 +116,12 @@ def _ways(config: Config, samples: Samples) -> Iterator[Config]:
         yield replace(config, data=replace(config.data, parts=parts, workers=min(1, data.workers)))
 
 
-def loader_bytes(config: Config, samples: Samples, pixels: Pixels) -> int:
-    """Return what parts in memory, loader processes and their batches take."""
+def loader_bytes(config: Config, samples: Samples, pixels: Pixels, num_ranks: int = 1) -> int:
+    """Return what a rank's share of the parts, its loader processes and their batches take."""
     data = config.data
     batches = data.workers * data.read_ahead + 2  # one in the making and one that is trained on
     return (
-        2 * _part_bytes(config, samples)
+        2 * _part_bytes(config, samples) // num_ranks
         + data.workers * WORKER_BYTES
         + batches * 3 * np.dtype(np.float32).itemsize * pixels.typical
     )

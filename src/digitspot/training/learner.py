@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -12,7 +14,9 @@ from torch.optim.swa_utils import AveragedModel
 from digitspot.config import Config, OptimizerConfig
 from digitspot.dataset.augment import random_seed
 from digitspot.detector import Detector
+from digitspot.detector.joint import join_norms
 from digitspot.errors import ConfigError, DigitspotError
+from digitspot.ranks import ALONE, Ranks
 from digitspot.runtime.torch_runtime import autocast
 from digitspot.training.loader import TensorBatch
 
@@ -38,16 +42,23 @@ class Learner:
         detector: Moved to `device`.
         config: Optimiser, precision, averaging, seed.
         device: Where to train.
+        ranks: Who trains on a share of every batch.
     """
 
-    def __init__(self, detector: Detector, config: Config, device: torch.device) -> None:
+    def __init__(
+        self, detector: Detector, config: Config, device: torch.device, ranks: Ranks = ALONE
+    ) -> None:
         if config.train.precision == "fp16" and device.type != "cuda":
             raise ConfigError(f"precision fp16 needs CUDA, the device is {device}", hint="Use bf16 or fp32.")
         self.config = config
         self.device = device
+        self.ranks = ranks
         self.detector = detector.to(device)
+        if ranks.size > 1:
+            self.detector = join_norms(self.detector, device)
         self.average = _average(self.detector, config.train.ema_decay)
         self.optimizer = build_optimizer(self.detector, config.optimizer)
+        self.network = ranks.parallel(self.detector)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.train.precision == "fp16")
 
     @property
@@ -59,7 +70,7 @@ class Learner:
         """Do one update from the mean gradient of the batches.
 
         Args:
-            batches: `optimizer.accumulate` of them, fewer at the end of an epoch.
+            batches: `optimizer.accumulate` of them, fewer at the end of an epoch; this rank's share of each.
             factor: Multiplies every learning rate.
             step: The update's number; with the seed it decides all sampling.
 
@@ -75,23 +86,31 @@ class Learner:
             group["lr"] = group["peak_lr"] * factor
         self.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, float] = {}
-        limit, multiple = self.config.train.max_batch_pixels, self.config.input.multiple
-        for batch in batches:
-            for piece in batch.pieces(limit, multiple):
-                divisor = len(batches) * len(batch.image_ids) / len(piece.image_ids)
+        for piece, divisor, is_last in self._pieces(batches):
+            with nullcontext() if is_last else self.ranks.apart(self.network):
                 for name, value in self._backward(piece, divisor).items():
                     losses[name] = losses.get(name, 0.0) + value / divisor
         self._apply([image_id for batch in batches for image_id in batch.image_ids])
         return losses
 
+    def _pieces(self, batches: Sequence[TensorBatch]) -> Iterator[tuple[TensorBatch, float, bool]]:
+        """Cut the batches; yield pieces, what their losses are divided by, and whether it is the last."""
+        limit, multiple = self.config.train.max_batch_pixels, self.config.input.multiple
+        own_limit = None if limit is None else limit // self.ranks.size
+        for number, batch in enumerate(batches, 1):
+            pieces = batch.joint(self.ranks, multiple).pieces(own_limit, multiple)
+            for place, piece in enumerate(pieces, 1):
+                divisor = len(batches) * len(batch.image_ids) / len(piece.image_ids)
+                yield piece, divisor, (number, place) == (len(batches), len(pieces))
+
     def _backward(self, batch: TensorBatch, divisor: float) -> dict[str, float]:
         batch = batch.to(self.device)
         with autocast(self.device, self.config.train.precision):
-            _, losses = self.detector(batch.images, batch.sizes_hw, batch.targets)
+            _, losses = self.network(batch.images, batch.sizes_hw, batch.targets, self.ranks)
         total = torch.stack(list(losses.values())).sum()
-        values = torch.stack([*losses.values(), total]).tolist()
-        if not torch.isfinite(total):
-            raise non_finite("loss", values[-1], batch.image_ids)
+        values = self.ranks.gathered(torch.stack([*losses.values(), total])).mean(0).tolist()
+        if not math.isfinite(values[-1]):
+            raise non_finite("loss", values[-1], self.ranks.collected(batch.image_ids))
         self.scaler.scale(total / divisor).backward()  # type: ignore[no-untyped-call]
         return dict(zip([*losses, "loss"], values, strict=True))
 
@@ -100,7 +119,7 @@ class Learner:
         limit = self.config.optimizer.clip_norm or float("inf")
         norm = nn.utils.clip_grad_norm_(self.detector.parameters(), limit)
         if not (self.scaler.is_enabled() or torch.isfinite(norm)):  # the scaler leaves such updates out
-            raise non_finite("gradient", float(norm), image_ids)
+            raise non_finite("gradient", float(norm), self.ranks.collected(image_ids))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:

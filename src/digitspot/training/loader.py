@@ -6,15 +6,16 @@ import gc
 import math
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from digitspot.config import AugmentConfig, Config
@@ -24,6 +25,7 @@ from digitspot.dataset.sampler import Batch, BatchPlan, update_groups
 from digitspot.dataset.samples import Samples
 from digitspot.preprocess import Prepared, collate, collated_shape, prepare
 from digitspot.processes import die_with_parent
+from digitspot.ranks import Ranks
 from digitspot.training.allocator import give_back_freed_memory, hand_back_freed_memory
 from digitspot.types import FloatArray, ImageArray, IntArray
 
@@ -45,18 +47,30 @@ class TensorBatch:
         sizes_hw: Each image's size without the padding.
         targets: Each image's `boxes` `[N, 4]` in input pixels and `labels` `[N]`.
         image_ids: For messages.
+        rooms_hw: The size that the images at each place need in the batches of all ranks; none is
+            `sizes_hw`, of one alone.
     """
 
     images: Tensor
     sizes_hw: list[tuple[int, int]]
     targets: list[dict[str, Tensor]]
     image_ids: list[int]
+    rooms_hw: list[tuple[int, int]] | None = None
 
     def to(self, device: torch.device) -> TensorBatch:
         """Return the batch on a device."""
         targets = [{k: v.to(device, non_blocking=True) for k, v in target.items()} for target in self.targets]
         images = self.images.to(device, non_blocking=True)
-        return TensorBatch(images, self.sizes_hw, targets, self.image_ids)
+        return replace(self, images=images, targets=targets)
+
+    def joint(self, ranks: Ranks, multiple: int) -> TensorBatch:
+        """Return the batch padded as those of all ranks together would be."""
+        if ranks.size == 1:
+            return self
+        rooms = ranks.gathered(torch.tensor(self.sizes_hw)).amax(0).tolist()
+        height, width = _padded_hw(rooms, multiple)
+        missing = (0, width - self.images.shape[3], 0, height - self.images.shape[2])
+        return replace(self, images=functional.pad(self.images, missing), rooms_hw=rooms)
 
     def pieces(self, max_pixels: int | None, multiple: int) -> list[TensorBatch]:
         """Cut into batches of at most so many padded pixels, or of one image; the padding shrinks along.
@@ -75,10 +89,15 @@ class TensorBatch:
         ]
 
     def _part(self, part: slice, multiple: int) -> TensorBatch:
-        sizes = self.sizes_hw[part]
-        height, width = (-(-max(sides) // multiple) * multiple for sides in zip(*sizes, strict=True))
+        rooms = (self.rooms_hw or self.sizes_hw)[part]
+        height, width = _padded_hw(rooms, multiple)
         images = self.images[part, :, :height, :width].contiguous()
-        return TensorBatch(images, sizes, self.targets[part], self.image_ids[part])
+        return TensorBatch(images, self.sizes_hw[part], self.targets[part], self.image_ids[part], rooms)
+
+
+def _padded_hw(sizes_hw: Sequence[tuple[int, int]], multiple: int) -> tuple[int, int]:
+    height, width = (-(-max(sides) // multiple) * multiple for sides in zip(*sizes_hw, strict=True))
+    return height, width
 
 
 class TrainingBatches(Dataset[TensorBatch]):
@@ -195,6 +214,16 @@ class RemainingBatches:
             for group in update_groups(self.plan.epoch(epoch), self.accumulate)[skipped:]:
                 yield from group
             skipped = 0
+
+
+def own_share(batch: Batch, ranks: Ranks) -> Batch:
+    """Return the images of a batch that this rank trains on.
+
+    Raises:
+        ConfigError: They cannot be divided.
+    """
+    ranks.num_own(len(batch.indices), "the number of images in a batch")
+    return replace(batch, indices=tuple(ranks.own(batch.indices)))
 
 
 def start_loading(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
@@ -18,6 +19,7 @@ from digitspot.errors import MemoryBudgetError
 from digitspot.labels.labels import CategoryMap
 from digitspot.processes import deferred_interrupts
 from digitspot.progress import Update, tracking
+from digitspot.ranks import ALONE, Ranks
 from digitspot.reading import ReadingSettings
 from digitspot.runtime.torch_runtime import TorchRuntime
 from digitspot.training.checkpoint import save_training
@@ -27,10 +29,14 @@ from digitspot.training.memory import Memory
 from digitspot.training.runlog import Run
 from digitspot.training.schedule import lr_factor, stale_after
 from digitspot.training.state import TrainState, total_steps, updates_in
-from digitspot.training.validation import Validator, fit_reading, look
+from digitspot.training.validation import Validation, Validator, fit_reading, look
 
 LOG_EVERY_UPDATES = 20
 VALIDATION_BATCH = 32
+
+
+def _say_nothing(done: int, total: int, note: str = "") -> None:
+    """Show no progress: the first rank does."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -49,6 +55,7 @@ class Trainer:
         batches: The tensors of the batches from `state` on.
         state: Where to begin.
         trunks: Where to keep the state after some updates, for branches.
+        ranks: Who trains along; the first one alone measures and writes, and all go by what it found.
     """
 
     def __init__(
@@ -61,16 +68,18 @@ class Trainer:
         batches: Iterator[TensorBatch],
         state: TrainState,
         trunks: Mapping[int, Path] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.config, self.run, self.samples, self.seen = config, run, data.samples, data.seen
         self.validator, self.learner, self.batches, self.state = validator, learner, batches, state
         self.trunks = trunks or {}
+        self.ranks = ranks
         self.plan = plan_batches(self.samples, config)
         self.total_steps = total_steps(config, self.plan)
         epochs = range(config.train.epochs)
         self.total_images = sum(map(self.plan.num_batches, epochs)) * self.plan.batch_size
         budget = config.train.memory_budget
-        self.memory = Memory(None if budget is None else parse_size(budget))
+        self.memory = Memory(None if budget is None else parse_size(budget) // ranks.local_size)
         self._stop_requested = False
         self._waits: list[float] = []
         self._saved_at = time.monotonic()
@@ -89,7 +98,8 @@ class Trainer:
             MemoryBudgetError: The budget is used up; the state was saved.
             NonFiniteLossError: The last good checkpoint is left.
         """
-        with deferred_interrupts(self._request_stop), tracking("training") as show:
+        progress = tracking("training") if self.ranks.is_first else nullcontext(_say_nothing)
+        with deferred_interrupts(self._request_stop), progress as show:
             try:
                 self._train_epochs(show)
             except RuntimeError as error:  # the loader's, in the middle of whatever was going on
@@ -104,7 +114,7 @@ class Trainer:
                 self.save(self.run.last)
                 return
             self._end_epoch()
-            if self._stop_requested:
+            if any(self.ranks.any(self._stop_requested)):
                 raise self._interrupted()
 
     def _train_epoch(self, show: Update) -> None:
@@ -134,7 +144,7 @@ class Trainer:
         losses = self.learner.update(batches, factor, self.state.step)
         self.state.update += 1
         self.state.step += 1
-        self.state.images_seen += sum(len(batch.image_ids) for batch in batches)
+        self.state.images_seen += sum(len(batch.indices) for batch in group)
         self.state.seconds += time.monotonic() - start
         self.state.prequential.add(losses["loss"], self.config.train)
         if self.state.step % LOG_EVERY_UPDATES == 0:
@@ -147,7 +157,8 @@ class Trainer:
         part = groups[number][0].part
         if self.config.train.score_parts:
             indices = [i for group in groups for batch in group if batch.part == part for i in batch.indices]
-            self._score("part", part, sorted(indices), asdict(self.state))
+            begun = asdict(self.state)
+            self.state.reading = self.ranks.first(lambda: self._score("part", part, sorted(indices), begun))
 
     def _end_round(self, part: int) -> None:
         state, loss = self.state, self.state.prequential.end_round()
@@ -167,8 +178,14 @@ class Trainer:
             )
             state.waited = stale_after(state.waited, improved)
 
-    def _score(self, kind: str, part: int, indices: Sequence[int], begun: Mapping[str, Any]) -> None:
-        """Measure on images to train on; in the first cycle they are unseen, later they are not."""
+    def _score(
+        self, kind: str, part: int, indices: Sequence[int], begun: Mapping[str, Any]
+    ) -> ReadingSettings:
+        """Measure on images to train on; in the first cycle they are unseen, later they are not.
+
+        Returns:
+            The reader's settings from now on.
+        """
         found = look(
             self._runtime(),
             self.samples,
@@ -178,13 +195,15 @@ class Trainer:
         )
         self._log(kind, part=part, unseen=self.state.epoch == 0, **found.scores(self.state.reading))
         if self.state.epoch == 0 or self.validator is not None:  # later, the images are known
-            self.state.reading, _ = fit_reading(found)
+            return fit_reading(found)[0]
+        return self.state.reading
 
     def _save_when_due(self) -> None:
         trunk = self.trunks.get(self.state.step)
         if trunk is not None and not trunk.exists():
             self.save(trunk)
-        self._stop_where_asked()
+        exceeded, requested = self.ranks.any(self.memory.exceeded, self._stop_requested)
+        self._stop_where_asked(exceeded, requested)
         if time.monotonic() - self._saved_at > self.config.train.checkpoint_every_seconds:
             self.save(self.run.last)
             self._saved_at = time.monotonic()
@@ -192,19 +211,21 @@ class Trainer:
     def _watch_memory(self, begun: Mapping[str, Any]) -> None:
         """Look at the memory while evaluating, too; what is stopped there begins anew when resumed."""
         self.memory.look()
-        self._stop_where_asked(begun)
+        self._stop_where_asked(self.memory.exceeded, self._stop_requested, begun)
 
-    def _stop_where_asked(self, state: Mapping[str, Any] | None = None) -> None:
+    def _stop_where_asked(
+        self, exceeded: bool, requested: bool, state: Mapping[str, Any] | None = None
+    ) -> None:
         """Save this state or another one and stop, where the budget is used up or the user said so."""
-        if self.memory.exceeded or self._stop_requested:
+        if exceeded or requested:
             self.save(self.run.last, state)
-        if self.memory.exceeded:
+        if exceeded:
             raise MemoryBudgetError(
                 f"{self.memory} are used: stopped, saved at update {self.state.step} of {self.total_steps}",
                 hint=f"Go on with a larger budget: digitspot train --resume {self.run.path} "
                 "--train.memory-budget SIZE.",
             )
-        if self._stop_requested:
+        if requested:
             raise self._interrupted()
 
     def _trial_ended(self) -> bool:
@@ -220,7 +241,8 @@ class Trainer:
         stopped = self._early_stop()
         held_out = self.plan.held_out(self.state.epoch)
         if held_out is not None and not stopped:
-            self._score("held_out", held_out, self.plan.parts(self.state.epoch)[held_out].tolist(), begun)
+            indices = self.plan.parts(self.state.epoch)[held_out].tolist()
+            self.state.reading = self.ranks.first(lambda: self._score("held_out", held_out, indices, begun))
         if not stopped:
             self.state.epoch += 1
             self.state.update = 0
@@ -231,19 +253,14 @@ class Trainer:
 
     def _validate(self, begun: Mapping[str, Any]) -> None:
         self.state.validated = self.state.step
-        if self.validator is None:
+        validator = self.validator
+        if validator is None:
             self._save_best({}, self.state.reading)
             return
-        with tracking("validating") as show:
-
-            def progress(done: int, total: int) -> None:
-                show(done, total)
-                self._watch_memory(begun)
-
-            if self.config.train.select_by == "loss":
-                self._calibrate_best(self.validator, progress)
-                return
-            validation = self.validator(self._runtime(), progress)
+        if self.config.train.select_by == "loss":
+            self.ranks.first(lambda: self._calibrate_best(validator, begun))
+            return
+        validation = self.ranks.first(lambda: self._measure(validator, self._runtime(), begun))
         score = validation.mean(self.config.train.select_by)
         improved = score > self.state.best
         if not self.config.counts_rounds:
@@ -252,12 +269,22 @@ class Trainer:
         if improved:
             self.state.best = score
             self._save_best(validation.scores, validation.reading)
-        self._log("valid", of=self.validator.name, **validation.scores)
+        self._log("valid", of=validator.name, **validation.scores)
 
-    def _calibrate_best(self, validator: Validator, progress: Callable[[int, int], None]) -> None:
+    def _measure(self, validator: Validator, runtime: TorchRuntime, begun: Mapping[str, Any]) -> Validation:
+        with tracking("validating") as show:
+
+            def progress(done: int, total: int) -> None:
+                show(done, total)
+                self._watch_memory(begun)
+
+            return validator(runtime, progress)
+
+    def _calibrate_best(self, validator: Validator, begun: Mapping[str, Any]) -> None:
         """Validate the best model so far, which was chosen by its loss, and fit its reader."""
         best = load_model(self.run.best)
-        validation = validator(self._runtime(best.detector.to(self.learner.device)), progress)
+        runtime = self._runtime(best.detector.to(self.learner.device))
+        validation = self._measure(validator, runtime, begun)
         save_model(replace(best, reading=validation.reading, scores=validation.scores), self.run.best)
         self._log("valid", of=validator.name, **validation.scores)
 
@@ -274,6 +301,8 @@ class Trainer:
         )
 
     def _save_best(self, scores: Mapping[str, float], reading: ReadingSettings) -> None:
+        if not self.ranks.is_first:
+            return
         model = Model(
             detector=self.learner.best_model,
             config=self.config,
@@ -295,6 +324,8 @@ class Trainer:
 
     def _log(self, kind: str, **figures: Any) -> None:
         """Write a record, with the update and the cycle that it is of."""
+        if not self.ranks.is_first:
+            return
         state = self.state
         fraction = state.update / updates_in(self.config, self.plan, state.epoch)
         rounded = {
@@ -314,6 +345,8 @@ class Trainer:
 
     def save(self, path: Path, state: Mapping[str, Any] | None = None) -> None:
         """Write the present state of the training, or another one."""
+        if not self.ranks.is_first:
+            return
         values = {
             "config": config_to_dict(self.config),
             "learner": self.learner.state_dict(),

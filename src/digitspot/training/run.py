@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -14,18 +14,20 @@ import torch
 
 from digitspot.config import Config, check_config, load_recipe
 from digitspot.dataset.sampler import BatchPlan
+from digitspot.dataset.samples import Samples
 from digitspot.dataset.splits import open_training
 from digitspot.detector import build_detector
 from digitspot.detector.model import pick_device
 from digitspot.errors import CheckpointError, ConfigError
 from digitspot.files import check_writable, claiming
 from digitspot.progress import stderr
+from digitspot.ranks import Ranks, joined, launched
 from digitspot.runtime.torch_runtime import pick_precision
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.budget import describe, fit_to_budget
 from digitspot.training.checkpoint import load_training, stored_config
 from digitspot.training.learner import Learner
-from digitspot.training.loader import RemainingBatches, plan_batches, start_loading
+from digitspot.training.loader import RemainingBatches, own_share, plan_batches, start_loading
 from digitspot.training.loop import Trainer
 from digitspot.training.runlog import ENVIRONMENT, Run
 from digitspot.training.state import TrainState, branch_step, position_of_step, stored_state
@@ -53,12 +55,12 @@ def train(recipe: str | Path | Config, *, data: str | Path, output: str | Path) 
 
 
 def start_training(config: Config, data: Path, output: Path) -> Run:
-    """Train from the start.
+    """Train from the start; started by torchrun again, go on with the same training.
 
     Args:
         config: The resolved recipe.
         data: A data set in the homework's layout, with `train` and `valid`.
-        output: The run folder; must not hold a training yet.
+        output: The run folder; must not hold another training.
 
     Returns:
         The run, with `best.pt` to use and `last.pt` to go on from.
@@ -72,13 +74,16 @@ def start_training(config: Config, data: Path, output: Path) -> Run:
     also = tuple(str(Path(other).resolve()) for other in config.data.also)
     config = replace(config, data=replace(config.data, also=also))
     run = Run(output)
-    with _claimed(run):
-        if run.started:
+    with joined() as ranks, _claimed(run, ranks):
+        started, is_same = ranks.first(lambda: (run.started, run.is_of(config, data.resolve())))
+        if started and not (launched() and is_same):
             raise ConfigError(
                 f"{output} already holds a training",
                 hint=f"Go on with `digitspot train --resume {output}`, or choose another --output.",
             )
-        _train(config, run, data)
+        if started:
+            config, _ = ranks.first(lambda: _what_to_resume(run, data))
+        _train(config, run, data, ranks)
     return run
 
 
@@ -94,20 +99,20 @@ def resume_training(output: Path, data: Path | None = None, memory_budget: str |
         CheckpointError: There is nothing to go on from, or another process is at it.
     """
     run = Run(output)
-    with _claimed(run):
-        config, data = _what_to_resume(run, data)
+    with joined() as ranks, _claimed(run, ranks):
+        config, data = ranks.first(lambda: _what_to_resume(run, data))
         if memory_budget is not None:
             config = replace(config, train=replace(config.train, memory_budget=memory_budget))
             check_config(config)
-        _train(config, run, data)
+        _train(config, run, data, ranks)
     return run
 
 
 @contextmanager
-def _claimed(run: Run) -> Iterator[None]:
+def _claimed(run: Run, ranks: Ranks) -> Iterator[None]:
     """Keep other processes from training into the same folder."""
-    with claiming(run.path / "lock") as mine:
-        if not mine:
+    with claiming(run.path / "lock") if ranks.is_first else nullcontext(True) as mine:
+        if any(ranks.any(not mine)):
             raise CheckpointError(
                 f"another process is training in {run.path}", hint="Wait for it, or choose another --output."
             )
@@ -164,43 +169,63 @@ def _stretches(config: Config, run: Run) -> list[Stretch]:
     return stretches
 
 
-def _train(config: Config, run: Run, data: Path) -> None:
+def _train(config: Config, run: Run, data: Path, ranks: Ranks) -> None:
     """Train one stretch after the other; the loader processes start before the network is built."""
-    device = pick_device(config.train.device)
-    check_writable(run.path)
+    ranks.num_own(config.train.batch_size, "train.batch_size")
+    device = ranks.device(pick_device(config.train.device))
+    ranks.first(lambda: check_writable(run.path))
     opened = open_training(data, config)
-    if not run.started:
-        config = fit_to_budget(_with_precision(config, device), opened.samples)
-    if config.train.memory_budget is not None:
-        stderr().print(describe(config, opened.samples))
+    asked = config
+    config = ranks.first(lambda: _laid_out(asked, run, device, opened.samples, ranks))
+    _say(ranks, describe(config, opened.samples) if config.train.memory_budget is not None else "")
     stretches = _stretches(config, run)
     samples = opened.samples
     name = "untouched slice of valid" if config.data.merge_valid else "valid"
     indices = opened.valid_indices.tolist()
     validator = Validator(opened.valid, indices, name) if indices else None
-    stderr().print(f"digit=category_id: {samples.categories}")
+    _say(ranks, f"digit=category_id: {samples.categories}")
     plan = plan_batches(samples, config)
     trunks = {branch_step(stretch.config, plan): stretch.trunk for stretch in stretches if stretch.trunk}
     if 0 in trunks:
         raise ConfigError(f"{trunks[0]}: the decay would begin before the first update")
-    remaining = [stretch.remaining(plan) for stretch in stretches]
-    batches = start_loading(samples, config, chain.from_iterable(remaining), pin=device.type == "cuda")
+    remaining = ranks.first(lambda: [stretch.remaining(plan) for stretch in stretches])
+    own = (own_share(batch, ranks) for batch in chain.from_iterable(remaining))
+    batches = start_loading(samples, config, own, pin=device.type == "cuda")
     keep_freed_memory()  # not the loader processes, whose images are small
     torch.manual_seed(config.train.seed)
-    learner = Learner(
-        build_detector(config.model, load_weights=stretches[0].checkpoint is None), config, device
-    )
+    from_start = ranks.first(lambda: stretches[0].checkpoint is None)
+    learner = Learner(build_detector(config.model, load_weights=from_start), config, device, ranks)
     for stretch in stretches:
-        if not stretch.run.started:
-            stretch.run.start(stretch.config, data.resolve())
-        state = TrainState()
-        if stretch.checkpoint is not None:
-            learner.load_state_dict(load_training(stretch.checkpoint)["learner"])
-            state = stretch.first_state(stretch.checkpoint)
-        _drop_later_metrics(stretch.run, state)
-        trainer = Trainer(stretch.config, stretch.run, opened, validator, learner, batches, state, trunks)
-        _announce(trainer)
+        weights, state = ranks.first(lambda: _begin(stretch, data, asked))  # noqa: B023 - called at once
+        if weights is not None:
+            learner.load_state_dict(weights)
+        trainer = Trainer(
+            stretch.config, stretch.run, opened, validator, learner, batches, state, trunks, ranks
+        )
+        _say(ranks, _description(trainer))
         trainer.train()
+
+
+def _laid_out(config: Config, run: Run, device: torch.device, samples: Samples, ranks: Ranks) -> Config:
+    """Return the configuration with what follows from the machine; a run that has begun keeps its own."""
+    return config if run.started else fit_to_budget(_with_precision(config, device), samples, ranks)
+
+
+def _begin(stretch: Stretch, data: Path, asked: Config) -> tuple[dict[str, Any] | None, TrainState]:
+    """Make the run folder, or leave in it what the state holds; return weights and state to begin from."""
+    if not stretch.run.started:
+        stretch.run.start(stretch.config, data.resolve(), asked)
+    weights, state = None, TrainState()
+    if stretch.checkpoint is not None:
+        weights = load_training(stretch.checkpoint)["learner"]
+        state = stretch.first_state(stretch.checkpoint)
+    _drop_later_metrics(stretch.run, state)
+    return weights, state
+
+
+def _say(ranks: Ranks, line: str) -> None:
+    if ranks.is_first and line:
+        stderr().print(line)
 
 
 def _with_precision(config: Config, device: torch.device) -> Config:
@@ -246,11 +271,12 @@ def _drop_later_metrics(run: Run, state: TrainState) -> None:
     )
 
 
-def _announce(trainer: Trainer) -> None:
+def _description(trainer: Trainer) -> str:
     config = trainer.config
     parameters = sum(parameter.numel() for parameter in trainer.learner.detector.parameters())
     at = f", from update {trainer.state.step}" if trainer.state.step else ""
-    stderr().print(
+    together = f", {trainer.ranks.size} processes" if trainer.ranks.size > 1 else ""
+    return (
         f"{config.model.preset}, {parameters / 1e6:.1f} M parameters, {config.train.precision} on "
-        f"{trainer.learner.device}; {config.train.epochs} epochs, {trainer.total_steps} updates{at}",
+        f"{trainer.learner.device}{together}; {config.train.epochs} epochs, {trainer.total_steps} updates{at}"
     )

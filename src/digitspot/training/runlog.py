@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,21 @@ class Run:
         """Whether the folder holds a training, of whatever length."""
         return any((self.path / name).exists() for name in (ENVIRONMENT, METRICS, LAST))
 
-    def start(self, config: Config, data: Path) -> None:
+    def is_of(self, asked: Config, data: Path) -> bool:
+        """Tell whether the training was started with these settings, on this data set."""
+        try:
+            stored = json.loads((self.path / ENVIRONMENT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return (stored.get("asked"), stored.get("data")) == (_key(asked), str(data))
+
+    def start(self, config: Config, data: Path, asked: Config) -> None:
         """Make the folder and write what the training is.
+
+        Args:
+            config: As it is trained.
+            data: The data set.
+            asked: As it was asked for, before the machine had its say.
 
         Raises:
             DigitspotError: It cannot be written.
@@ -53,7 +67,7 @@ class Run:
         with writing_whole(self.path / "config.yaml") as file:
             file.write(config_to_yaml(config))
         with writing_whole(self.path / ENVIRONMENT) as file:
-            json.dump(_environment(config, data), file, indent=1)
+            json.dump({**_environment(config, data), "asked": _key(asked)}, file, indent=1)
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to the metrics."""
@@ -75,6 +89,10 @@ class Run:
         kept = [record for record in self.metrics() if wanted(record)]
         with writing_whole(self.path / METRICS) as file:
             file.writelines(json.dumps(record) + "\n" for record in kept)
+
+
+def _key(config: Config) -> str:
+    return blake2b(config_to_yaml(config).encode(), digest_size=8).hexdigest()
 
 
 def _environment(config: Config, data: Path) -> dict[str, Any]:
