@@ -206,7 +206,10 @@ class Reader:
     def _prepare_ahead(
         self, sources: Iterable[ImageSource], num_ahead: int
     ) -> Iterator[Prepared | Read | DataError]:
-        """Decode and resize images in threads, in order and up to `num_ahead` ahead."""
+        """Decode and resize images in order; several threads work up to `num_ahead` ahead."""
+        if self.num_threads == 1:
+            yield from map(self._prepare, sources)
+            return
         pending: deque[Future[Prepared | Read | DataError]] = deque()
         with ThreadPoolExecutor(self.num_threads) as pool:
             try:
