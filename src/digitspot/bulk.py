@@ -38,10 +38,10 @@ from ray.data.block import BlockMetadata
 from ray.data.checkpoint import CheckpointConfig
 
 from digitspot.answers import FILES, UNREAD, write_answers
-from digitspot.bulk_sources import BLOCK_BYTES, SCHEMA, BulkSource
+from digitspot.bulk_sources import BLOCK_BYTES, SCHEMA, BulkSource, file_system
 from digitspot.cores import num_cores
 from digitspot.errors import ConfigError, DataError
-from digitspot.files import check_writable, writing_together
+from digitspot.files import check_writable, write_error, writing_together
 from digitspot.reader import Reader
 from digitspot.reads import Read
 from digitspot.types import Detections, Digit, Reading
@@ -178,7 +178,7 @@ class _Place:
 
     @classmethod
     def of(cls, output: str) -> _Place:
-        return cls(*fsspec.core.url_to_fs(output))
+        return cls(*file_system(output))
 
     @property
     def is_local(self) -> bool:
@@ -191,6 +191,12 @@ class _Place:
 
     def claim(self, job: Mapping[str, object]) -> None:
         """Make the folder this job's; refuse one that holds rows of another."""
+        try:
+            self._claim(job)
+        except OSError as error:
+            raise write_error(Path(self.root), error) from error
+
+    def _claim(self, job: Mapping[str, object]) -> None:
         if self.is_local:
             check_writable(Path(self.root))
         text = json.dumps(job, indent=1, sort_keys=True, default=str)
@@ -233,10 +239,10 @@ def _cluster(workers: int | None) -> Iterator[int]:
     warnings.filterwarnings("ignore", module="ray")
     ours = not ray.is_initialized()
     if ours and "RAY_ADDRESS" in os.environ:
-        ray.init(logging_level="error")
+        ray.init(logging_level="error", log_to_driver=False)
     elif ours:
         num = (workers or num_cores()) + SPARE_CPUS
-        ray.init(num_cpus=num, include_dashboard=False, logging_level="error")
+        ray.init(num_cpus=num, include_dashboard=False, logging_level="error", log_to_driver=False)
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
@@ -311,7 +317,7 @@ def _write_rows(
 
 def _fetch(images: pa.Table, files: fsspec.AbstractFileSystem) -> pa.Table:
     """Fill in the bytes; of what cannot be had, null, and the reason in `error`."""
-    contents = files.cat_ranges(images["path"].to_pylist(), None, None, on_error="return")
+    contents = files.cat_ranges(images["path"].to_pylist(), 0, None, on_error="return")
     failed = [isinstance(each, Exception) for each in contents]
     data = [None if fails else each for each, fails in zip(contents, failed, strict=True)]
     errors = [_reason(each) if fails else None for each, fails in zip(contents, failed, strict=True)]
@@ -385,6 +391,7 @@ def _sort_rows(place: _Place, path: Path) -> None:
     Raises:
         DataError: Two images have one id.
     """
+    place.files.invalidate_cache()
     files = sorted((_first_id(place, each), each) for each in place.files.find(f"{place.root}/{ROWS}"))
     held = ROW.empty_table()
     last: tuple[int, str] | None = None

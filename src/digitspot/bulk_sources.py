@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from digitspot.errors import DataError
+from digitspot.errors import ConfigError, DataError
 from digitspot.images import IMAGE_SUFFIXES, natural_order
 from digitspot.labels.labels import LabelSet
 from digitspot.sources import find_images, image_ids
@@ -82,8 +82,11 @@ def find_bulk(source: str) -> BulkSource:
     Raises:
         DataError: There is nothing to read, or not one kind of it.
     """
-    files, root = fsspec.core.url_to_fs(source)
-    found = _listed(files, root)
+    files, root = file_system(source)
+    try:
+        found = _listed(files, root)
+    except OSError as error:
+        raise DataError(f"{source} cannot be listed: {error.strerror or error}") from error
     archives = [path for path in found if path.lower().endswith((PARQUET_SUFFIX, *TAR_SUFFIXES))]
     if not archives:
         return _of_images(source, files, root, found)
@@ -94,6 +97,19 @@ def find_bulk(source: str) -> BulkSource:
             hint="Move one kind away.",
         )
     return _of_archives(files, root, {path: found[path] for path in archives})
+
+
+def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Return the file system of a path or an URL, and the path in it.
+
+    Raises:
+        ConfigError: There is no such kind, or it needs a package.
+    """
+    try:
+        files, root = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{url} cannot be opened: {error}") from error
+    return files, root
 
 
 def _listed(files: fsspec.AbstractFileSystem, root: str) -> dict[str, int]:
