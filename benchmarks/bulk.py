@@ -146,13 +146,14 @@ def cluster() -> Iterator[None]:
         "--disable-usage-stats",
     ]
     ray = Path(sys.executable).with_name("ray")
-    subprocess.run([ray, "start", *options], check=True, stdout=subprocess.DEVNULL)
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    subprocess.run([ray, "start", *options], check=True, capture_output=True)
     os.environ["RAY_ADDRESS"] = f"127.0.0.1:{PORT}"
     try:
         yield
     finally:
         del os.environ["RAY_ADDRESS"]
-        subprocess.run([ray, "stop", "--force"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([ray, "stop", "--force"], check=True, capture_output=True)
 
 
 def killed(model: str, images: Path, output: Path, num: int) -> str:

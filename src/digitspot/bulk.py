@@ -239,7 +239,13 @@ def _cluster(workers: int | None) -> Iterator[int]:
     warnings.filterwarnings("ignore", module="ray")
     ours = not ray.is_initialized()
     if ours and "RAY_ADDRESS" in os.environ:
-        ray.init(logging_level="error", log_to_driver=False)
+        try:
+            ray.init(logging_level="error", log_to_driver=False)
+        except (ConnectionError, ValueError) as error:
+            raise ConfigError(
+                f"no Ray cluster answers at {os.environ['RAY_ADDRESS']}, which RAY_ADDRESS names: {error}",
+                hint="`ray start` starts one; without RAY_ADDRESS this machine is used.",
+            ) from error
     elif ours:
         num = (workers or num_cores()) + SPARE_CPUS
         ray.init(num_cpus=num, include_dashboard=False, logging_level="error", log_to_driver=False)
