@@ -69,8 +69,8 @@ def plain(model: str, images: Path, folder: Path, num: int) -> float:
     """Read both halves side by side; return the seconds."""
     halves = []
     for half in range(2):
-        listed = folder / f"half{half}.txt"
-        listed.write_text("".join(f"{images}/{i}.png\n" for i in range(half + 1, num + 1, 2)))
+        listed = images / f"half{half}.txt"
+        listed.write_text("".join(f"{i}.png\n" for i in range(half + 1, num + 1, 2)))
         halves.append(listed)
     start = time.monotonic()
     running = [predict(model, each, folder / each.stem) for each in halves]
@@ -122,17 +122,20 @@ def own_mib() -> float:
     return max(sizes)
 
 
-def bulk(model: str, images: Path, output: Path) -> tuple[float, dict[int, float]]:
-    """Read with two workers; return the seconds, and their memory by images done."""
+def bulk(model: str, images: Path, output: Path) -> tuple[float, str]:
+    """Read with two workers; return the seconds, and a table of time and memory by images done."""
     start = time.monotonic()
     process = predict(model, images, output, "--engine", "ray", "--workers", "2")
     memory: dict[int, float] = {}
+    seconds: dict[int, float] = {}
     while process.poll() is None:
         time.sleep(2)
         done = num_rows(output)
         memory[done] = max(memory.get(done, 0.0), own_mib())
+        seconds.setdefault(done, time.monotonic() - start)
     assert process.returncode in (0, 3), process.returncode
-    return time.monotonic() - start, memory
+    rows = [f"| {done} | {seconds[done]:.0f} | {memory[done]:.0f} |" for done in memory]
+    return time.monotonic() - start, "\n".join(rows)
 
 
 @contextmanager
@@ -214,7 +217,8 @@ def main() -> None:
     took, memory = bulk(model, images, options.folder / "ray")
     print(f"| Ray, two workers | {took:.1f} | {num / took:.1f} |\n| ratio | {two / took:.2f} | |\n")
     print(told(expected, options.folder / "ray"))
-    print(f"\nMiB of the larger worker by images done: { {key: round(memory[key]) for key in memory} }")
+    print("\n| images done | after seconds | MiB of the larger worker |\n| --- | --- | --- |")
+    print(memory)
 
 
 if __name__ == "__main__":
