@@ -128,7 +128,8 @@ def _of_images(source: str, files: fsspec.AbstractFileSystem, root: str, found: 
     labels: LabelSet | None = None
     if isinstance(files, LocalFileSystem):
         images = find_images(Path(source))
-        rows = [_Row(key, images.names[key], str(path)) for key, path in images.paths.items()]
+        names = images.names
+        rows = [_Row(key, names[key], str(path)) for key, path in images.paths.items()]
         numbered = images.numbered
         labels = images.labels
     else:
