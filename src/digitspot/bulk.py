@@ -248,7 +248,7 @@ def _cluster(workers: int | None) -> Iterator[int]:
             ) from error
     elif ours:
         num = (workers or num_cores()) + SPARE_CPUS
-        ray.init(num_cpus=num, include_dashboard=False, logging_level="error", log_to_driver=False)
+        ray.init("local", num_cpus=num, include_dashboard=False, logging_level="error", log_to_driver=False)
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
