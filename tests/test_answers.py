@@ -74,6 +74,25 @@ def check_all_agree(folder: Path, model: Path, data: Path, capsys: pytest.Captur
     assert figures.pop()[1] == sum(numbers[key] == truth[key] for key in truth) / len(truth)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--engine", "ray", "--zip"], "--zip has no effect with --engine ray"),
+        (["--engine", "ray", "--strict"], "--strict has no effect with --engine ray"),
+        (["--engine", "ray", "--overlays", "3"], "--overlays has no effect with --engine ray"),
+        (["--engine", "ray", "--propose", "cvat"], "--propose has no effect with --engine ray"),
+        (["--engine", "ray", "--threads", "2"], "--threads has no effect with --engine ray"),
+        (["--workers", "2"], "--workers has no effect with --engine plain"),
+        (["--output", "s3://bucket/answers"], "s3://bucket/answers is an URL"),
+    ],
+)
+def test_options_of_another_engine(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", "svhn", str(tmp_path), "--output", str(tmp_path / "out"), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_one_broken_image_among_many(
     nano_onnx: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,7 +55,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         )
     categories = CategoryMap.homework()
     write_labels(LabelSet.of(images, categories=categories, path=folder), folder / "labels.json")
-    write_results(folder / "pred.json", found, categories)
+    write_results(folder / "pred.json", found.items(), categories)
     return folder / "pred.json", folder / "labels.json"
 
 
@@ -138,7 +138,7 @@ def test_files_that_are_no_readings(text: str, tmp_path: Path) -> None:
 
 def test_readings_survive_their_file(tmp_path: Path) -> None:
     readings = {7: Reading(text=None, probability=0.25), 3: Reading(text=None, probability=1.0)}
-    write_readings(tmp_path / "readings.csv", readings)
+    write_readings(tmp_path / "readings.csv", readings.items())
     assert read_readings(tmp_path / "readings.csv") == {"7": (None, 0.25), "3": (None, 1.0)}
 
 

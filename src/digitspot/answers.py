@@ -21,6 +21,7 @@ import io
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from digitspot.dataset.seen import Seen
@@ -41,6 +42,8 @@ from digitspot.types import Detections, Reading
 RESULTS, NUMBERS, READINGS = "pred.json", "pred.csv", "readings.csv"
 NAMES, ERRORS, SEEN, COMMAND = "images.csv", "errors.csv", "trained-on.txt", "command.txt"
 FILES = (RESULTS, NUMBERS, READINGS, NAMES, ERRORS, SEEN, COMMAND)
+UNREAD = Reading(text=None, probability=0.0, decision="abstained", reason="unsure")
+"""The answer to an image that could not be read."""
 READING_COLUMNS = ["image_id", "pred_label", "probability"]
 REASON_COLUMNS = ["decision", "reason", "corrected_from"]
 """What `predict` adds; nothing reads them but people."""
@@ -128,20 +131,26 @@ def read_boxes(
 
 def write_answers(
     folder: Path,
-    detections: Mapping[int, Detections],
-    readings: Mapping[int, Reading] | None,
+    detections: Iterable[tuple[int, Detections]],
+    readings: Iterable[tuple[int, Reading]] | None,
     categories: CategoryMap,
     *,
+    names: Iterable[tuple[int, str]] | None = None,
+    errors: Iterable[tuple[int, str, str]] = (),
     seen: Seen | None = None,
     command: Sequence[str] = (),
 ) -> None:
     """Write boxes, numbers, probabilities, and where they come from.
 
+    Rows are written as they come, so that they need not be in memory.
+
     Args:
         folder: Where the files go.
-        detections: By image id.
-        readings: By image id; None writes boxes only.
+        detections: With their image ids.
+        readings: With their image ids, to be gone through twice; None writes boxes only.
         categories: The category ids of the results.
+        names: Image ids and file names, where the ids are counted.
+        errors: Image id, file name and error of each image that could not be read.
         seen: What the model was trained on, if it says so.
         command: What to type to get the same answers; empty writes no record.
 
@@ -150,8 +159,13 @@ def write_answers(
     """
     write_results(folder / RESULTS, detections, categories)
     if readings is not None:
-        write_numbers(folder / NUMBERS, {image_id: each.text for image_id, each in readings.items()})
+        write_numbers(folder / NUMBERS, ((image_id, each.text) for image_id, each in readings))
         write_readings(folder / READINGS, readings)
+    if names is not None:
+        write_rows(folder / NAMES, ("image_id", "file_name"), names)
+    failed = iter(errors)
+    if first := next(failed, None):
+        write_rows(folder / ERRORS, ("image_id", "file_name", "error"), chain([first], failed))
     if seen is not None and seen.keys:
         with writing_whole(folder / SEEN) as file:
             file.write(seen.to_text())
@@ -168,7 +182,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
         writer.writerows([printable(each) if isinstance(each, str) else each for each in row] for row in rows)
 
 
-def write_readings(path: Path, readings: Mapping[int, Reading]) -> None:
+def write_readings(path: Path, readings: Iterable[tuple[int, Reading]]) -> None:
     """Write number, probability and how the reader decided; no number is -1."""
     write_rows(
         path,
@@ -182,7 +196,7 @@ def write_readings(path: Path, readings: Mapping[int, Reading]) -> None:
                 each.reason,
                 (each.corrected_from or NO_NUMBER) if each.decision == "corrected" else "",
             )
-            for key, each in readings.items()
+            for key, each in readings
         ),
     )
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO
 
 import numpy as np
@@ -143,7 +143,7 @@ def list_images(folder: Path) -> ListedImages:
         skipped += [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
         for path in (Path(parent, name) for name in names if not name.startswith(".")):
             (paths if is_image(path) else skipped).append(path)
-    return ListedImages(sorted(paths, key=_natural), sorted(skipped, key=_natural))
+    return ListedImages(sorted(paths, key=natural_order), sorted(skipped, key=natural_order))
 
 
 def require_folder(folder: Path) -> None:
@@ -166,7 +166,8 @@ def is_image(path: Path) -> bool:
         return False
 
 
-def _natural(path: Path) -> tuple[list[str | int], str]:
+def natural_order(path: PurePath | str) -> tuple[list[str | int], str]:
+    """Return the key that sorts "2.png" before "10.png"."""
     parts = re.split(r"([0-9]+)", str(path).lower())
     return [int(part) if index % 2 else part for index, part in enumerate(parts)], str(path)
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from PIL import Image
 
-from digitspot.answers import ERRORS, FILES, NAMES, NUMBERS, RESULTS, write_answers, write_rows
+from digitspot.answers import FILES, NUMBERS, RESULTS, UNREAD, write_answers
 from digitspot.convert.cvat import write_cvat
 from digitspot.convert.label_studio import write_label_studio
 from digitspot.errors import ConfigError, DataError
@@ -109,9 +109,7 @@ def _read(
                 raise read
             found.errors[image_id] = read
             found.detections[image_id] = Detections.empty()
-            found.readings[image_id] = Reading(
-                text=None, probability=0.0, decision="abstained", reason="unsure"
-            )
+            found.readings[image_id] = UNREAD
         else:
             found.detections[image_id] = read.detections
             found.readings[image_id] = read.reading
@@ -123,15 +121,17 @@ def _read(
 
 
 def _write(folder: Path, reader: Reader, images: Images, found: _Found, options: PredictOptions) -> None:
-    categories = images.labels.categories if images.labels else reader.categories
+    names = images.names
     write_answers(
-        folder, found.detections, found.readings, categories, seen=reader.seen, command=options.command
+        folder,
+        found.detections.items(),
+        found.readings.items(),
+        images.labels.categories if images.labels else reader.categories,
+        names=names.items() if images.numbered else None,
+        errors=((key, names[key], str(error)) for key, error in found.errors.items()),
+        seen=reader.seen,
+        command=options.command,
     )
-    if images.numbered:
-        write_rows(folder / NAMES, ("image_id", "file_name"), images.names.items())
-    if found.errors:
-        rows = ((key, images.names[key], str(error)) for key, error in found.errors.items())
-        write_rows(folder / ERRORS, ("image_id", "file_name", "error"), rows)
     if options.archive:
         _write_archive(folder)
     if options.propose:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from digitspot.errors import DataError
 from digitspot.images import list_images
@@ -78,7 +78,7 @@ def find_images(source: Path) -> Images:
             f"{source} has no image, and {len(skipped)} other files",
             hint="Known endings: .png, .jpg and their kin.",
         )
-    ids = _image_ids(paths, source)
+    ids = image_ids(paths, source)
     by_id = dict(zip(ids or range(1, len(paths) + 1), paths, strict=True))
     return Images(by_id, numbered=ids is None, root=root, skipped=skipped)
 
@@ -109,8 +109,12 @@ def _listed_images(path: Path) -> list[Path]:
     return [path.parent / line.strip() for line in lines if line.strip()]
 
 
-def _image_ids(paths: Sequence[Path], source: Path) -> list[int] | None:
-    """Return the numbers that the file names are; None if they cannot tell the images apart."""
+def image_ids(paths: Sequence[PurePath], source: str | Path) -> list[int] | None:
+    """Return the numbers that the file names are; None if they cannot tell the images apart.
+
+    Raises:
+        DataError: Some names are numbers and others not, or two of a folder are the same number.
+    """
     numeric = [path.stem.isascii() and path.stem.isdecimal() for path in paths]
     if not any(numeric):
         return None
@@ -121,7 +125,7 @@ def _image_ids(paths: Sequence[Path], source: Path) -> list[int] | None:
             hint="Rename it, move it away, or give a label file.",
         )
     ids = [int(path.stem) for path in paths]
-    by_id: dict[int, Path] = {}
+    by_id: dict[int, PurePath] = {}
     for image_id, path in zip(ids, paths, strict=True):
         other = by_id.setdefault(image_id, path)
         if other is path:

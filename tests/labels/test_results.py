@@ -105,7 +105,7 @@ def test_results_round_trip(
         before[image.image_id] = Detections(
             boxes=image.boxes, labels=image.labels, scores=np.array(scores, np.float32)
         )
-    write_results(path, before, labels.categories)
+    write_results(path, before.items(), labels.categories)
     after = read_results(path, labels)
     assert list(after) == [image_id for image_id, found in before.items() if len(found)]
     for image_id, new in after.items():
@@ -169,20 +169,20 @@ def test_results_are_compact_and_finite(tmp_path: Path) -> None:
         labels=np.array([3]),
         scores=np.array([0.1], np.float32),
     )
-    write_results(path, {5: one, 6: Detections.empty()}, CategoryMap.homework())
+    write_results(path, [(5, one), (6, Detections.empty())], CategoryMap.homework())
     assert path.read_text() == '[{"image_id":5,"category_id":3,"bbox":[1,2,3.123,4],"score":0.1}]'
     one.boxes[0, 0] = np.nan
     with pytest.raises(DataError, match="image 5 has a detection that is not finite"):
-        write_results(path, {5: one}, CategoryMap.homework())
+        write_results(path, [(5, one)], CategoryMap.homework())
     assert "3.123" in path.read_text()  # what stood there is still there
 
 
 def test_numbers_are_strings_end_to_end(tmp_path: Path) -> None:
     path = tmp_path / "pred.csv"
-    write_numbers(path, {1: "042", 2: None, 3: "7"})
+    write_numbers(path, [(1, "042"), (2, None), (3, "7")])
     assert path.read_bytes() == b"image_id,pred_label\n1,042\n2,-1\n3,7\n"
     assert read_numbers(path) == {"1": "042", "2": None, "3": "7"}
-    write_numbers(path, {"a,b.png": "0"})
+    write_numbers(path, [("a,b.png", "0")])
     assert read_numbers(path) == {"a,b.png": "0"}
 
 

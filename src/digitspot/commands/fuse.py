@@ -61,6 +61,11 @@ def run(arguments: list[str]) -> None:
     seen = Seen(frozenset().union(*(read_seen(path.with_name(SEEN)).keys for path in paths)))
     with writing_together(options.output, FILES) as aside:
         write_answers(
-            aside, found, readings, labels.categories, seen=seen, command=["digitspot", "fuse", *arguments]
+            aside,
+            found.items(),
+            None if readings is None else readings.items(),
+            labels.categories,
+            seen=seen,
+            command=["digitspot", "fuse", *arguments],
         )
     print(options.output)

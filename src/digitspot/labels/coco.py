@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -158,29 +158,41 @@ def _group_results(rows: list[dict[str, Any]], labels: LabelSet) -> dict[int, De
     }
 
 
-def write_results(path: Path, detections: Mapping[int, Detections], categories: CategoryMap) -> None:
+def write_results(path: Path, detections: Iterable[tuple[int, Detections]], categories: CategoryMap) -> None:
     """Write COCO results (`pred.json`): boxes to a thousandth of a pixel, scores exactly.
 
     Scores keep every digit of their float32, since a rounded tie would change the ranking and so
-    the figures.
+    the figures. Rows are written as they come.
+
+    Raises:
+        DataError: A detection is not finite; nothing is written.
     """
-    rows = []
-    for image_id, found in detections.items():
-        if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
-            raise DataError(f"image {image_id} has a detection that is not finite; {path} was not written")
-        scores = [float(str(score)) for score in found.scores.astype(np.float32)]
-        for label, box, score in zip(found.labels.tolist(), _rounded_xywh(found.boxes), scores, strict=True):
-            category_id = categories.id_of(label)
-            rows.append({"image_id": image_id, "category_id": category_id, "bbox": box, "score": score})
-    _write_json(rows, path)
+    with writing_whole(path) as file:
+        between = "["
+        for image_id, found in detections:
+            if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+                raise DataError(
+                    f"image {image_id} has a detection that is not finite; {path} was not written"
+                )
+            for row in _result_rows(image_id, found, categories):
+                file.write(between + _json(row))
+                between = ","
+        file.write("]" if between == "," else "[]")
 
 
-def write_numbers(path: Path, numbers: Mapping[int, str | None] | Mapping[str, str | None]) -> None:
+def _result_rows(image_id: int, found: Detections, categories: CategoryMap) -> Iterator[dict[str, Any]]:
+    scores = [float(str(score)) for score in found.scores.astype(np.float32)]
+    for label, box, score in zip(found.labels.tolist(), _rounded_xywh(found.boxes), scores, strict=True):
+        category_id = categories.id_of(label)
+        yield {"image_id": image_id, "category_id": category_id, "bbox": box, "score": score}
+
+
+def write_numbers(path: Path, numbers: Iterable[tuple[int | str, str | None]]) -> None:
     """Write `image_id,pred_label`; a number is written as it is ("042"), none as -1."""
     with writing_whole(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("image_id", "pred_label"))
-        writer.writerows((key, NO_NUMBER if text is None else text) for key, text in numbers.items())
+        writer.writerows((key, NO_NUMBER if text is None else text) for key, text in numbers)
 
 
 def read_numbers(path: Path) -> dict[str, str | None]:
@@ -339,4 +351,8 @@ def _compact(value: float) -> float:
 
 def _write_json(document: Any, path: Path) -> None:
     with writing_whole(path) as file:
-        file.write(json.dumps(document, separators=(",", ":"), allow_nan=False))
+        file.write(_json(document))
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, separators=(",", ":"), allow_nan=False)
