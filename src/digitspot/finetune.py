@@ -109,7 +109,7 @@ def prepare_start(data: Path, output: Path, base: str, more: Sequence[Path] = ()
     also = (str(data.resolve()),) * (repeats - 1) + ((str(generated),) if generated else ())
     also += tuple(str(each.resolve()) for each in more)
     seen = min(max(SEEN_PER_IMAGE * len(train), MIN_SEEN), MAX_SEEN)
-    epochs = max(2, ceil(seen / (repeats * len(train) + (NUM_GENERATED if generated else 0))))
+    epochs = max(2, round(seen / (repeats * len(train) + (NUM_GENERATED if generated else 0))))
     config = replace(
         config,
         data=replace(Config().data, also=also, workers=config.data.workers),
@@ -118,7 +118,12 @@ def prepare_start(data: Path, output: Path, base: str, more: Sequence[Path] = ()
         optimizer=replace(config.optimizer, lr=config.optimizer.lr / 4),
         schedule=replace(Config().schedule, kind="cosine", warmup_steps=50),
         train=replace(
-            config.train, epochs=epochs, validate_every_epochs=epochs, batch_size=16, ema_decay=0.99
+            config.train,
+            epochs=epochs,
+            validate_every_epochs=epochs,
+            batch_size=16,
+            ema_decay=0.99,
+            precision="auto",  # that of the model is what another machine was fast with
         ),
     )
     stderr().print(
