@@ -19,7 +19,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image, ImageFilter
 from scipy.stats import binomtest
-from sklearn.datasets import load_digits
 
 from digitspot.labels.coco import read_labels
 from digitspot.reader import Reader
@@ -58,6 +57,8 @@ def row(
 
 
 def make(folder: Path, name: str, num: int, half: slice, seed: int) -> None:
+    from sklearn.datasets import load_digits
+
     rng = np.random.default_rng(seed)
     given = load_digits()
     (folder / name).mkdir(parents=True)
