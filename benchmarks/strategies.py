@@ -9,7 +9,8 @@ which nothing was tuned on. Memory is followed from outside once a second. Each 
 one that has it is not repeated, one that was cut off is.
 
 A network that starts at random ends 24,000 images later ten points of accuracy from one with another seed
-(docs/measurements.md), whatever its data came through. `--weights` begins all of them at the same weights.
+(benchmarks/results/tried.md), whatever its data came through. `--weights` begins all of them at the same
+weights.
 """
 
 from __future__ import annotations

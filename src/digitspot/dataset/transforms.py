@@ -72,7 +72,7 @@ class Blur(torch.nn.Module):
 def _without_onednn() -> Iterator[None]:
     """Have torch convolve by itself: oneDNN makes a program for each size of an image and keeps a thousand.
 
-    They take 170 MiB and most of the time of a blur (docs/measurements.md, Memory).
+    They take 170 MiB and most of the time of a blur (benchmarks/results/memory.md).
     """
     mkldnn: Any = torch.backends.mkldnn
     before = mkldnn.set_flags(_enabled=False, _fp32_precision=None)[0]

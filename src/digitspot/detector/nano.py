@@ -36,7 +36,7 @@ RPN_HIGH, RPN_LOW, RPN_NMS = 0.7, 0.3, 0.7
 BOX_HIGH = BOX_LOW = 0.5
 VOTE_IOU = 0.6
 """Of 0.5, 0.6 and 0.7 the best on `valid`, by little; voting itself is worth 0.012 mAP there, plain and
-zoomed out (docs/measurements.md)."""
+zoomed out (benchmarks/results/tried.md)."""
 RPN_BETA = BOX_BETA = 1 / 9
 """Where smooth L1 turns linear, as torchvision's."""
 

@@ -3,7 +3,7 @@
 The backbone's convolutions take and give 8 bits, weights with a scale for each channel; `FLOAT` are left out.
 The sums between them, the heads, box arithmetic and suppression stay in float32. The graph keeps float
 operations between `QuantizeLinear` and `DequantizeLinear`, of which ONNX Runtime and OpenVINO make integer
-ones. docs/measurements.md has what each choice is worth.
+ones. benchmarks/results/int8.md has what each choice is worth.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Every image is reduced to a grey thumbnail. Pairs whose middle frequencies agree are candidates; each is
 then aligned, second onto first, by shift and scale along both axes, and is a repeat where what is left
 agrees. The thresholds are measured on SVHN, whose thousands of images of similar plates are the hard
-case: "Repeated images" in `docs/measurements.md`.
+case: `benchmarks/results/repeats.md`.
 """
 
 from __future__ import annotations

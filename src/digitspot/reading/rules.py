@@ -31,7 +31,7 @@ ELSEWHERE = 0.01
 """How probable it is that the number is none of the texts gone through, as a share of all.
 
 Of 0.001 to 0.03 it has the smallest log-loss on SVHN's `valid` but for 0.03, which corrects fewer numbers
-(docs/measurements.md).
+(benchmarks/results/rules.md).
 """
 
 CONFUSED = np.array(

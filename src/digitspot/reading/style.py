@@ -17,7 +17,7 @@ MIN_SHARE = 0.98
 """Share of the images that must keep to a style before boxes are redrawn in it."""
 MIN_IMAGES = 50
 SCORE_POWER = 4
-"""How much more the surer boxes say of the common height; chosen on SVHN's `valid` (docs/measurements.md)."""
+"""How much more the surer boxes say of the common height; from `valid` (benchmarks/results/reader.md)."""
 MAX_RATIO = 1.65
 """Boxes that are higher or lower than the common height by more than this factor are something else."""
 

@@ -14,7 +14,7 @@ from digitspot.runtime.batches import BatchRuntime
 from digitspot.types import Detections, FloatArray, IntArray
 
 BATCH_SIZE = 8
-"""Larger batches are not faster on a core (docs/measurements.md), and are padded more."""
+"""Larger batches are not faster on a core (benchmarks/results/reading.md), and are padded more."""
 
 Outputs = tuple[FloatArray, IntArray, FloatArray, IntArray]
 """Boxes, labels, scores and images; see `digitspot.detector.export.Core`."""

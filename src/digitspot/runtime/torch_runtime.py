@@ -68,7 +68,7 @@ def pick_precision(name: str, device: torch.device) -> str:
     """Return the precision that a configuration names; "auto" is bf16 where the device multiplies it.
 
     An x86 processor does with AVX-512 BF16 or AMX. One without them takes five times as long in bf16 as in
-    fp32 (docs/measurements.md).
+    fp32 (benchmarks/results/training_step.md).
     """
     if name != "auto":
         return name

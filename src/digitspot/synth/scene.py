@@ -150,7 +150,8 @@ def _apply(matrix: Matrix, points: DoubleArray) -> DoubleArray:
 LOOSE_MARGINS = (0.068, 0.098, 0.055, 0.071)
 """Left, top, right and bottom of the ink to an SVHN box, in heights of the ink: medians of 1,639 digits.
 
-What a detector trained on generated images found in `valid` against the boxes there (docs/measurements.md).
+What a detector trained on generated images found in `valid` against the boxes there
+(benchmarks/results/generated.md).
 """
 MIN_SHOWN = 0.6
 """Of a digit's box; one of which the image shows less is not labelled."""

@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
     """Have the C library keep freed memory for the next tensor instead of handing it back.
 
     By default glibc maps large tensors anew, and the system clears their pages at the first touch: some
-    steps of `nano` then take three times as long (docs/measurements.md). The process holds its peak.
+    steps of `nano` then take three times as long (benchmarks/results/memory.md). The process holds its peak.
 
     Returns:
         Whether this C library can be told so; others are left as they are.

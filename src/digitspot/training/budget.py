@@ -22,7 +22,7 @@ from digitspot.training.rehearsal import Trial, rehearse
 RESERVE = 0.06
 """Share of the budget that is left free: freed memory in pieces, validation, checkpoints."""
 WORKER_BYTES = 40 * 2**20
-"""What a loader process adds beside the batches that it makes (docs/measurements.md)."""
+"""What a loader process adds beside the batches that it makes (benchmarks/results/memory.md)."""
 TYPICAL = 0.95
 """Share of the batches that are to be computed in one go; larger ones may be cut into pieces."""
 MAX_PARTS = 1000

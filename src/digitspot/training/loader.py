@@ -31,7 +31,7 @@ from digitspot.types import FloatArray, ImageArray, IntArray
 
 NICENESS = 10
 """Loader processes give way to the training: one that interrupts a thread of an operation stops all of
-them. On two cores 10 % (`resnet18_fpn`) to 15 % (`nano`) faster (docs/measurements.md)."""
+them. On two cores 10 % (`resnet18_fpn`) to 15 % (`nano`) faster (benchmarks/results/training_step.md)."""
 
 HAND_BACK_EVERY = 8
 """Images after which a loader process hands back what it has freed, in about a millisecond. The heap of a
