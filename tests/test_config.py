@@ -10,16 +10,19 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from digitspot.cli import run
 from digitspot.config import (
     Config,
     ModelConfig,
     config_from_dict,
     config_to_dict,
     config_to_yaml,
+    known_recipes,
     load_recipe,
 )
 from digitspot.config.checks import NEEDS, RANGES, check_config, drop_unused, unused_settings
 from digitspot.errors import ConfigError
+from digitspot.experiments.ablation import read_study
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -93,6 +96,30 @@ def test_converted(values: dict[str, Any], section: str, key: str, expected: obj
 def test_plain_yaml_exponent_is_a_float(tmp_path: Path) -> None:
     config = load_recipe(recipe(tmp_path, "optimizer:\n  lr: 1e-3\n  weight_decay: 5.0e-2\n"))
     assert (config.optimizer.lr, config.optimizer.weight_decay) == (0.001, 0.05)
+
+
+def test_a_recipe_has_a_name_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "svhn").mkdir()
+    for name in known_recipes():
+        assert load_recipe(Path(name)) == load_recipe(RECIPES / f"{name}.yaml"), "a folder is no recipe"
+    (tmp_path / "nano").write_text("model: {preset: resnet18_fpn}")
+    assert load_recipe(Path("nano")).model.preset == "resnet18_fpn", "a file of that name goes first"
+    with pytest.raises(ConfigError, match="cannot read recipe nanu") as raised:
+        load_recipe(Path("nanu"))
+    assert "nano_160" in str(raised.value.hint)
+
+
+def test_a_printed_ablation_is_the_same_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["recipes", "dropout", "--command", "ablate"]) == 0
+    (tmp_path / "mine.yaml").write_text(capsys.readouterr().out)
+    mine, named = read_study(Path("mine.yaml")), read_study(Path("dropout"))
+    assert [each.config for each in mine.variants] == [each.config for each in named.variants]
+    assert run(["recipes", "dropout"]) == 2
+    assert "nano_160" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n", "null\n", "{}"])

@@ -25,6 +25,7 @@ COMMANDS = {
     "demo": "the whole way on generated images, in minutes, offline",
     "read": "print the number in an image",
     "models": "list the models that have a name, or add one",
+    "recipes": "list the recipes that have a name, or print one",
     "train": "train a detector from a recipe",
     "predict": "images to pred.json and pred.csv",
     "evaluate": "score pred.json and pred.csv against labels",

@@ -42,7 +42,7 @@ class AblateOptions:
     """
 
     file: Annotated[Path, tyro.conf.Positional]
-    """The ablation (YAML): a recipe, variants as overrides, seeds."""
+    """The ablation, a YAML file or a name of `digitspot recipes`: a recipe, variants as overrides, seeds."""
     data: Path
     """A data set in the homework's layout, with labels of the split that is scored."""
     output: Path | None = None

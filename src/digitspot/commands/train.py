@@ -36,8 +36,9 @@ class TrainOptions(Config):
     """
 
     recipe: Annotated[Path | None, tyro.conf.Positional] = None
-    """A recipe (YAML); every setting below can be changed on top of it. Without one the training goes on from
-    a model that reads numbers already, with settings that suit the data: for a few images of your own."""
+    """A recipe, a YAML file or a name of `digitspot recipes`; the settings below can be changed on top of it.
+    Without one the training goes on from a model that reads numbers already, with settings that suit the
+    data: for a few images of your own."""
     dataset: Annotated[Path | None, tyro.conf.arg(name="data")] = None
     """A data set in the homework's layout: train.json beside train/, valid.json beside valid/."""
     start: str = DEFAULT

@@ -32,7 +32,8 @@ class TuneOptions:
     """
 
     file: Annotated[Path, tyro.conf.Positional]
-    """The tuning (YAML): a recipe, what to search, images of a trial and of all."""
+    """The tuning, a YAML file or a name of `digitspot recipes`: a recipe, what to search, images of a trial
+    and of all."""
     data: Path
     """A data set in the homework's layout; its test split is not opened."""
     output: Path | None = None

@@ -16,17 +16,32 @@ from digitspot.config.checks import default_of, unused_settings
 from digitspot.config.settings import Config
 from digitspot.errors import ConfigError
 
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+def known_recipes(folder: str = "") -> list[str]:
+    """Return the names of the recipes that come with digitspot, or of those in `ablations` or `tune`."""
+    return [path.stem for path in sorted((RECIPES / folder).glob("*.yaml"))]
+
+
+def find_recipe(path: Path, folder: str = "") -> Path:
+    """Return the file that is meant: that of a name in `known_recipes(folder)`, or else the path itself."""
+    named = not path.is_file() and str(path) in known_recipes(folder)
+    return RECIPES / folder / f"{path}.yaml" if named else path
+
 
 def load_recipe(path: Path) -> Config:
-    """Read a recipe; what it does not say has its default.
+    """Read a recipe, a file or a name; what it does not say has its default.
 
     Raises:
         ConfigError: The file is missing or not YAML, a key is unknown, a value has a wrong type.
     """
+    path = find_recipe(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"cannot read recipe {path}: {error.strerror}") from error
+        names = f"Recipes with a name: {', '.join(known_recipes())}."
+        raise ConfigError(f"cannot read recipe {path}: {error.strerror}", hint=names) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not text: {error}") from error
     try:
@@ -58,7 +73,7 @@ def config_to_yaml(config: Config) -> str:
 
 def settings_named_in(path: Path) -> frozenset[str]:
     """Return the dotted names of the settings that a readable recipe gives."""
-    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    values = yaml.safe_load(find_recipe(path).read_text(encoding="utf-8")) or {}
     return frozenset(f"{section}.{key}" for section, keys in values.items() for key in keys or {})
 
 

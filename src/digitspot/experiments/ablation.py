@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from digitspot.config import Config, check_config, drop_unused
+from digitspot.config import Config, check_config, drop_unused, find_recipe
 from digitspot.errors import ConfigError
 from digitspot.experiments.overrides import Overrides, override, read_document, read_recipe
 
@@ -95,14 +95,15 @@ def read_study(path: Path, images: int | None = None, seeds: Sequence[int] = ())
     """Read an ablation's file.
 
     Args:
-        path: YAML with the keys of `KEYS`; the recipe's path is relative to it. `settings` are overrides of
-            the recipe for all variants, `variants` a mapping of names to overrides, the baseline first.
+        path: YAML with the keys of `KEYS`, or a name. Its recipe is a name or a path relative to it;
+            `settings` are overrides of it for all variants, `variants` names with overrides, the baseline first.
         images: Instead of the file's.
         seeds: Instead of the file's, if any are given.
 
     Raises:
         ConfigError: The file, its recipe or a setting cannot be used.
     """
+    path = find_recipe(path, "ablations")
     document = read_document(path, KEYS, needed=("question", "recipe", "variants"))
     if not isinstance(document["variants"], Mapping) or len(document["variants"]) < 2:
         raise ConfigError(f"{path}: variants must be a mapping of two names or more, the baseline first")

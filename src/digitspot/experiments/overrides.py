@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from digitspot.config import Config, config_from_dict, config_to_dict, load_recipe
+from digitspot.config import Config, config_from_dict, config_to_dict, known_recipes, load_recipe
 from digitspot.errors import ConfigError
 
 Overrides = Mapping[str, Any]
@@ -101,12 +101,13 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_recipe(document: Mapping[str, Any], path: Path) -> Config:
-    """Return a document's `recipe`, whose path is relative to it, changed by its `settings`, one training.
+    """Return a document's `recipe`, a name or a path relative to it, changed by its `settings`, one training.
 
     Raises:
         ConfigError: The recipe or a setting cannot be used.
     """
-    recipe = load_recipe(path.parent / str(document["recipe"]))
+    base = Path(str(document["recipe"]))
+    recipe = load_recipe(base if str(base) in known_recipes() else path.parent / base)
     recipe = replace(recipe, schedule=replace(recipe.schedule, branch_epochs=()))
     settings = document.get("settings") or {}
     if not isinstance(settings, Mapping):

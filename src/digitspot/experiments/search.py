@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digitspot.config import Config, check_config, drop_unused
+from digitspot.config import Config, check_config, drop_unused, find_recipe
 from digitspot.errors import ConfigError
 from digitspot.experiments.overrides import Overrides, override, read_document, read_recipe, setting
 
@@ -118,7 +118,7 @@ def read_tuning(
     """Read a tuning's file.
 
     Args:
-        path: YAML with the keys of `KEYS`; the recipe's path is relative to it.
+        path: YAML with the keys of `KEYS`, or a name; its recipe is a name or a path relative to it.
         images: Instead of the file's.
         budget: Instead of the file's `budget_images`.
         trials: The number of trials, instead of a budget in images.
@@ -126,6 +126,7 @@ def read_tuning(
     Raises:
         ConfigError: The file, its recipe or a setting cannot be used.
     """
+    path = find_recipe(path, "tune")
     document = read_document(path, KEYS, needed=("recipe", "search", "images", "budget_images"))
     recipe = read_recipe(document, path)
     check_config(recipe)
