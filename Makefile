@@ -19,15 +19,28 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed lint test-wheel
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-# The wheel in an environment of its own, without torch: reading, serving and watching.
-test-wheel:
-	rm -rf $(WHEEL)
-	$(PYTHON) -m venv $(WHEEL)
-	$(WHEEL)/bin/python -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL)/wheel .
-	$(WHEEL)/bin/python -m pip install --quiet "$$(echo $(WHEEL)/wheel/digitspot-*.whl)[serve,watch,synth]" \
-		amqtt httpx hypothesis pytest pytest-timeout pytest-xdist
-	! $(WHEEL)/bin/python -c "import torch" 2> /dev/null
-	$(WHEEL)/bin/python -m pytest -n 2 --confcutdir tests/serve tests/serve
+# What users install, in empty environments: the sdist, and the wheel made from it. Without torch come reading,
+# serving and watching, with the oldest and the newest Python found; then a short training with torch.
+FOUND := $(foreach minor,11 12 13 14,$(notdir $(shell command -v python3.$(minor))))
+PYTHONS ?= $(or $(sort $(firstword $(FOUND)) $(lastword $(FOUND))),$(PYTHON))
+
+test-wheel: $(VENV)/.installed
+	rm -rf $(WHEEL) && $(BIN)/python -m build --outdir $(WHEEL)/dist . > /dev/null
+	set -e; for python in $(PYTHONS); do \
+		$$python -m venv $(WHEEL)/$$python; \
+		$(WHEEL)/$$python/bin/pip install --quiet "$$(echo $(WHEEL)/dist/*.whl)[serve,watch,synth]" \
+			amqtt httpx hypothesis pytest pytest-timeout pytest-xdist; \
+		if $(WHEEL)/$$python/bin/python -c "import torch" 2> /dev/null; then exit 1; fi; \
+		$(WHEEL)/$$python/bin/python -m pytest -n 2 --confcutdir tests/serve tests/serve; \
+	done
+	$(PYTHON) -m venv $(WHEEL)/train
+	$(WHEEL)/train/bin/pip install --quiet --constraint constraints.txt \
+		"$$(echo $(WHEEL)/dist/*.whl)[train,synth]"
+	set -e; cd $(WHEEL); \
+		train/bin/digitspot data synth made --images 60; \
+		train/bin/digitspot train nano --data made --output run --train.max-updates 4; \
+		train/bin/digitspot predict run made/test.json --output answers; \
+		train/bin/digitspot evaluate answers --labels made/test.json
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from digitspot.reading import Rules
     from digitspot.training.run import train
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ["Detections", "Digit", "Reader", "Reading", "Rules", "train"]
 
 

@@ -96,7 +96,7 @@ def read_study(path: Path, images: int | None = None, seeds: Sequence[int] = ())
 
     Args:
         path: YAML with the keys of `KEYS`, or a name. Its recipe is a name or a path relative to it;
-            `settings` are overrides of it for all variants, `variants` names with overrides, the baseline first.
+            `settings` are overrides for all variants, `variants` names with overrides, the baseline first.
         images: Instead of the file's.
         seeds: Instead of the file's, if any are given.
 
