@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -51,7 +51,10 @@ def kill(process: subprocess.Popen[bytes]) -> bool:
     process.kill()
     process.wait()
     _, left = psutil.wait_procs(below, timeout=2)
-    names = [" ".join(each.cmdline()) for each in left if each.is_running()]
+    names = []
+    for each in left:
+        with suppress(psutil.NoSuchProcess):  # or it has ended and nobody has asked for its exit code yet
+            names.append(" ".join(each.cmdline()))
     for each in left:
         each.kill()
     assert not names

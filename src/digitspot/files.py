@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import file_digest
-from pathlib import Path
-from typing import IO, Any
+from pathlib import Path, PurePath
+from typing import IO, Any, cast
 
-from digitspot.errors import DigitspotError
+from digitspot.errors import ConfigError, DigitspotError
 
 try:
     import fcntl
@@ -149,6 +149,29 @@ def _locks(file: IO[str], path: Path) -> bool:
     except OSError:  # this file system has no locks
         return True
     return path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+
+
+def data_path(text: str | Path) -> Path:
+    """Return a path, or for an URL what opens it by fsspec.
+
+    Raises:
+        ConfigError: A package for that kind of URL is missing.
+    """
+    if "://" not in str(text):
+        return Path(text)
+    try:
+        from upath import UPath
+
+        return cast(Path, UPath(str(text)))
+    except (ImportError, ValueError) as error:
+        raise ConfigError(
+            f"{text} cannot be opened: {error}", hint="Install what opens URLs: pip install 'digitspot[url]'."
+        ) from error
+
+
+def is_remote(path: Path) -> bool:
+    """Tell whether a path is that of an URL."""
+    return not isinstance(path, PurePath)
 
 
 def cache_folder() -> Path:

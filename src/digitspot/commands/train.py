@@ -19,6 +19,7 @@ from digitspot.config import (
     settings_named_in,
 )
 from digitspot.errors import ConfigError
+from digitspot.files import data_path, is_remote
 from digitspot.models import DEFAULT
 from digitspot.progress import stderr
 from digitspot.ranks import is_first, launched
@@ -39,8 +40,9 @@ class TrainOptions(Config):
     """A recipe, a YAML file or a name of `digitspot recipes`; the settings below can be changed on top of it.
     Without one the training goes on from a model that reads numbers already, with settings that suit the
     data: for a few images of your own."""
-    dataset: Annotated[Path | None, tyro.conf.arg(name="data")] = None
-    """A data set in the homework's layout: train.json beside train/, valid.json beside valid/."""
+    dataset: Annotated[str | None, tyro.conf.arg(name="data")] = None
+    """A data set in the homework's layout: train.json beside train/, valid.json beside valid/. Or the URL of
+    packs, as s3://bucket/folder."""
     start: str = DEFAULT
     """Without a recipe: what to go on from, a name of `digitspot models`, a run folder or a model file."""
     output: Path | None = None
@@ -52,6 +54,7 @@ class TrainOptions(Config):
 def run(arguments: list[str]) -> None:
     """Train, or go on with a run."""
     options = parse(TrainOptions, "train", arguments)
+    data = None if options.dataset is None else data_path(options.dataset)
     if options.resume is not None:
         budget = options.train.memory_budget
         settings = replace(_config(options), train=replace(options.train, memory_budget=None))
@@ -61,23 +64,23 @@ def run(arguments: list[str]) -> None:
                 hint="Give --resume alone, with --data where the data set has moved, or with another "
                 "--train.memory-budget.",
             )
-        resume_training(options.resume, options.dataset, budget)
+        resume_training(options.resume, data, budget)
         _print(options.resume)
         return
     if options.recipe is not None:
         recipe = load_recipe(options.recipe)
         check_config(recipe, settings_named_in(options.recipe))
         options = parse(TrainOptions, "train", arguments, TrainOptions(**vars(recipe)))
-    elif options.dataset is not None:
-        if launched():
+    elif data is not None:
+        if launched() or is_remote(data):
+            what = "several processes need" if launched() else f"{data} needs"
             raise ConfigError(
-                "several processes need a recipe",
-                hint="torchrun ... -m digitspot train RECIPE --data DIR ...",
+                f"{what} a recipe", hint="Such as nano: digitspot train nano --data DATA --output RUN."
             )
-        _train_own(options, arguments, options.dataset)
+        _train_own(options, arguments, data)
         return
-    if options.dataset is None or options.output is None:
-        missing = "--data" if options.dataset is None else "--output"
+    if data is None or options.output is None:
+        missing = "--data" if data is None else "--output"
         raise ConfigError(
             f"{missing} is missing",
             hint="digitspot train RECIPE --data DIR --output RUN, or digitspot train --resume RUN.",
@@ -87,7 +90,7 @@ def run(arguments: list[str]) -> None:
     for sentence in dropped if is_first() else ():
         stderr().print(sentence, markup=False)
     check_config(config, named)
-    start_training(config, options.dataset, options.output)
+    start_training(config, data, options.output)
     _print(options.output)
 
 

@@ -142,14 +142,22 @@ class Pack(Samples):
         """
         meta = read_meta(path)
         try:
-            with np.load(path / INDEX_FILE, allow_pickle=False) as columns:
+            with (path / INDEX_FILE).open("rb") as file, np.load(file, allow_pickle=False) as columns:
                 index = Index(**columns)
         except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise _damaged(path / INDEX_FILE, "is missing or damaged") from error
         pack = cls(path, meta, index)
-        for shard, expected in enumerate(pack.shard_sizes.tolist()):
-            _check_size(path / shard_name(shard), expected)
+        pack.check_shards()
         return pack
+
+    def check_shards(self) -> None:
+        """Compare the sizes of the shards with those written.
+
+        Raises:
+            DataError: One is missing or cut.
+        """
+        for shard, expected in enumerate(self.shard_sizes.tolist()):
+            _check_size(self.path / shard_name(shard), expected)
 
     def __repr__(self) -> str:
         return f"Pack({str(self.path)!r}: {len(self)} images, {self.nbytes / 2**20:.0f} MiB)"

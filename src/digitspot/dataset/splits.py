@@ -14,9 +14,11 @@ from digitspot.dataset.pack import Pack
 from digitspot.dataset.pack_build import open_or_build
 from digitspot.dataset.pack_cache import default_pack_root
 from digitspot.dataset.pack_plan import plan_pack
+from digitspot.dataset.remote_pack import open_remote
 from digitspot.dataset.samples import Merged, Samples
 from digitspot.dataset.seen import Seen
 from digitspot.errors import ConfigError, DataError
+from digitspot.files import data_path, is_remote
 from digitspot.labels.coco import find_split, read_labels
 from digitspot.labels.labels import LabelSet
 from digitspot.progress import stderr, tracking
@@ -37,6 +39,8 @@ def open_split(data: Path, name: str, config: DataConfig) -> Pack:
         DataError: Labels or images cannot be used, or there is no box to learn or to measure on.
     """
     made = data / f"{name}.pack"
+    if is_remote(data):
+        return _open_remote(made, name, config)
     if made.is_dir():
         return _open_made(made, config)
     labels, images_dir = _read(data, name)
@@ -52,14 +56,31 @@ def open_split(data: Path, name: str, config: DataConfig) -> Pack:
         )
 
 
+def _open_remote(path: Path, name: str, config: DataConfig) -> Pack:
+    """Open a pack at an URL: of `train` its parts are fetched as they are needed, others are copied."""
+    if name == "train" and config.strategy != "parts":
+        raise ConfigError(
+            f"{path} is read in parts, and data.strategy is {config.strategy!r}",
+            hint="Give --data.strategy parts.",
+        )
+    _refuse_reducing(path, config)
+    pack = open_remote(path, _pack_root(config), copied=name != "train")
+    stderr().print(f"{name}: {len(pack)} images, {pack.nbytes / 2**20:.0f} MiB at {path}", markup=False)
+    return pack
+
+
 def _open_made(path: Path, config: DataConfig) -> Pack:
     """Open a pack that is part of a data set, which has no image files to make another one from."""
+    _refuse_reducing(path, config)
+    return Pack.open(path)
+
+
+def _refuse_reducing(path: Path, config: DataConfig) -> None:
     if config.longest_side is not None:
         raise ConfigError(
             f"{path} holds images as they are, and data.longest_side is {config.longest_side}",
             hint="Leave data.longest_side out.",
         )
-    return Pack.open(path)
 
 
 @dataclass(frozen=True)
@@ -100,7 +121,7 @@ def open_training(data: Path, config: Config) -> TrainingData:
         stderr().print(f"{len(merged)} images of valid are trained on, {len(untouched)} are kept untouched")
     num_own = len(samples)
     if config.data.also:
-        others = [_open(Path(other), "train", config.data) for other in config.data.also]
+        others = [_open(data_path(other), "train", config.data) for other in config.data.also]
         samples = Merged([(each, np.arange(len(each))) for each in (samples, *others)])
     seen = Seen.of(samples)
     if config.data.strategy == "prepared":
@@ -129,7 +150,7 @@ def _draw(num: int, chosen: int) -> IntArray:
 
 
 def _open(data: Path, name: str, config: DataConfig) -> Samples:
-    if config.strategy != "files":
+    if config.strategy != "files" or is_remote(data):
         return open_split(data, name, config)
     labels, images_dir = _read(data, name)
     plan = plan_pack(labels, images_dir, _pack_root(config), longest_side=config.longest_side)

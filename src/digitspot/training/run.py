@@ -19,7 +19,7 @@ from digitspot.dataset.splits import open_training
 from digitspot.detector import build_detector
 from digitspot.detector.model import pick_device
 from digitspot.errors import CheckpointError, ConfigError
-from digitspot.files import check_writable, claiming
+from digitspot.files import check_writable, claiming, data_path
 from digitspot.progress import stderr
 from digitspot.ranks import Ranks, joined, launched
 from digitspot.runtime.torch_runtime import pick_precision
@@ -51,7 +51,7 @@ def train(recipe: str | Path | Config, *, data: str | Path, output: str | Path) 
         CheckpointError: The weights to start from cannot be had.
     """
     config = recipe if isinstance(recipe, Config) else load_recipe(Path(recipe))
-    return start_training(config, Path(data), Path(output)).path
+    return start_training(config, data_path(data), Path(output)).path
 
 
 def start_training(config: Config, data: Path, output: Path) -> Run:
@@ -71,7 +71,7 @@ def start_training(config: Config, data: Path, output: Path) -> Run:
         Interrupted: On Ctrl-C, after the state was saved.
     """
     check_config(config)
-    also = tuple(str(Path(other).resolve()) for other in config.data.also)
+    also = tuple(str(data_path(other).resolve()) for other in config.data.also)
     config = replace(config, data=replace(config.data, also=also))
     run = Run(output)
     with joined() as ranks, _claimed(run, ranks):
@@ -253,7 +253,7 @@ def _what_to_resume(run: Run, data: Path | None) -> tuple[Config, Path]:
 
 def _stored_data(environment: Path) -> Path:
     try:
-        return Path(json.loads(environment.read_text(encoding="utf-8"))["data"])
+        return data_path(json.loads(environment.read_text(encoding="utf-8"))["data"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{environment} is damaged: {error}", hint="Say where the data set is: --resume RUN --data DIR."
