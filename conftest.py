@@ -2,4 +2,5 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("ray") else ["src/digitspot/bulk.py", "src/digitspot/bulk_sources.py"]
+BULK = [f"src/digitspot/{name}.py" for name in ("bulk", "bulk_rows", "bulk_sources")]
+collect_ignore = [] if find_spec("ray") else BULK

@@ -21,7 +21,7 @@ RANKS: dict[str, int] = {
             "labels",
             "dataset",
             "answers sources",
-            "convert synth bulk_sources",
+            "convert synth bulk_sources bulk_rows",
             "model_file",
             "models",
             "ranks",

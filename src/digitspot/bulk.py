@@ -16,19 +16,15 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import fsspec
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import ray
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow.fs import FileSystem, FSSpecHandler, PyFileSystem
@@ -37,44 +33,15 @@ from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 from ray.data.checkpoint import CheckpointConfig
 
-from digitspot.answers import FILES, UNREAD, write_answers
+from digitspot.answers import FILES, write_answers
+from digitspot.bulk_rows import ROW, Again, BulkResult, Rows, row_of, sort_rows
 from digitspot.bulk_sources import BLOCK_BYTES, SCHEMA, BulkSource, file_system
 from digitspot.cores import num_cores
-from digitspot.errors import ConfigError, DataError
+from digitspot.errors import ConfigError
 from digitspot.files import check_writable, write_error, writing_together
 from digitspot.reader import Reader
-from digitspot.reads import Read
-from digitspot.types import Detections, Digit, Reading
 
-Item = TypeVar("Item")
 ROWS, CHECKPOINT, JOB = "rows", "checkpoint", "job.json"
-BOX = pa.list_(pa.float32(), 4)
-DIGIT = pa.struct(
-    [
-        ("text", pa.string()),
-        ("box", pa.list_(pa.float64(), 4)),
-        ("score", pa.float64()),
-        ("probability", pa.float64()),
-    ]
-)
-ROW = pa.schema(
-    [
-        ("id", pa.int64()),
-        ("file_name", pa.string()),
-        ("number", pa.string()),
-        ("probability", pa.float64()),
-        ("decision", pa.string()),
-        ("reason", pa.string()),
-        ("corrected_from", pa.string()),
-        ("error", pa.string()),
-        ("digits", pa.list_(DIGIT)),
-        ("boxes", pa.list_(BOX)),
-        ("labels", pa.list_(pa.int8())),
-        ("scores", pa.list_(pa.float32())),
-    ]
-)
-"""An image's row. `number` is null where there is none or no answer, and `error` where it was read. `digits`
-are those of the number; `boxes` (x1, y1, x2, y2), `labels` (0 to 9) and `scores` are every digit found."""
 ROWS_A_FILE = 2048
 """Of the Parquet written. An interruption costs up to so many images, and what the workers are at."""
 FETCHED_AT_ONCE = 64
@@ -85,8 +52,6 @@ SPARE_CPUS = 2
 FILTER_BYTES = 256 * 2**20
 """The least memory that this filter reserves."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-MOST_NAMED = 20
-MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,21 +79,6 @@ class BulkOptions:
             raise ConfigError(f"{self.workers} workers and a batch of {self.batch_size}: need 1 or more")
 
 
-@dataclass(frozen=True, kw_only=True)
-class BulkResult:
-    """What was done.
-
-    Attributes:
-        num_images: In all.
-        num_errors: Images that could not be read.
-        first_errors: File name and error of the first of them.
-    """
-
-    num_images: int
-    num_errors: int
-    first_errors: Sequence[tuple[str, str]]
-
-
 def predict_bulk(reader: Reader, source: BulkSource, output: str, options: BulkOptions) -> BulkResult:
     """Read images and write rows and answers. The same call goes on where an earlier one was interrupted.
 
@@ -148,13 +98,13 @@ def predict_bulk(reader: Reader, source: BulkSource, output: str, options: BulkO
     with _cluster(options.workers) as workers:
         _write_rows(reader, source, place, options, workers)
     with TemporaryDirectory() as folder:
-        rows = _Rows(Path(folder, "rows.parquet"))
-        _sort_rows(place, rows.path)
+        rows = Rows(Path(folder, "rows.parquet"))
+        sort_rows(place.files, f"{place.root}/{ROWS}", rows.path)
         with place.publishing() as aside:
             write_answers(
                 aside,
-                _Again(rows.detections),
-                _Again(rows.readings),
+                Again(rows.detections),
+                Again(rows.readings),
                 source.labels.categories if source.labels else reader.categories,
                 names=rows.names() if source.numbered else None,
                 errors=rows.errors(),
@@ -363,127 +313,5 @@ class _Worker:
         errors = columns.get("error") or [None] * len(images)
         files = map(_File, columns["path"], columns["data"], errors)
         reads = self.reader.read_each(files, self.batch_size)
-        rows = map(_row, columns["id"], columns["file_name"], reads)
+        rows = map(row_of, columns["id"], columns["file_name"], reads)
         return pa.Table.from_pylist(list(rows), ROW)
-
-
-def _row(image_id: int, file_name: str, read: Read | DataError) -> dict[str, object]:
-    error = str(read) if isinstance(read, DataError) else None
-    read = Read(Detections.empty(), UNREAD) if isinstance(read, DataError) else read
-    reading, found = read.reading, read.detections
-    return {
-        "id": image_id,
-        "file_name": file_name,
-        "number": reading.text,
-        "probability": reading.probability,
-        "decision": reading.decision,
-        "reason": reading.reason,
-        "corrected_from": reading.corrected_from,
-        "error": error,
-        "digits": [{name: getattr(digit, name) for name in DIGIT.names} for digit in reading.digits],
-        "boxes": found.boxes.tolist(),
-        "labels": (found.labels - 1).tolist(),
-        "scores": found.scores.tolist(),
-    }
-
-
-def _sort_rows(place: _Place, path: Path) -> None:
-    """Write all rows into one file of this machine, by id, each once.
-
-    Files are read in the order of their smallest ids, and rows are held until no other file can have a
-    smaller one. So in memory are those of the files whose ids overlap. A row that stands twice, since workers
-    outlived the process that was killed, is written once.
-
-    Raises:
-        DataError: Two images have one id.
-    """
-    place.files.invalidate_cache()
-    files = sorted((_first_id(place, each), each) for each in place.files.find(f"{place.root}/{ROWS}"))
-    held = ROW.empty_table()
-    last: tuple[int, str] | None = None
-    with pq.ParquetWriter(path, ROW) as writer:
-        for (_, file), (following, _) in zip(files, [*files[1:], (None, "")], strict=True):
-            with place.files.open(file, "rb") as opened:
-                held = pa.concat_tables([held, pq.read_table(opened, schema=ROW)])
-            ready = pc.less(held["id"], MAX_ID if following is None else following)
-            last = _write_once(writer, held.filter(ready).sort_by("id"), last)
-            held = held.filter(pc.invert(ready))
-
-
-def _first_id(place: _Place, path: str) -> int:
-    """Return the smallest id in a file of rows, from its statistics."""
-    with place.files.open(path, "rb") as opened:
-        about = pq.read_metadata(opened)
-    groups = (about.row_group(number).column(0) for number in range(about.num_row_groups))
-    return min(int(group.statistics.min) for group in groups)
-
-
-def _write_once(
-    writer: pq.ParquetWriter, rows: pa.Table, last: tuple[int, str] | None
-) -> tuple[int, str] | None:
-    """Write rows but for those that equal the one before; return the id and name of the last."""
-    kept = []
-    for key in zip(rows["id"].to_pylist(), rows["file_name"].to_pylist(), strict=True):
-        kept.append(key != last)
-        if kept[-1] and last is not None and key[0] == last[0]:
-            raise DataError(f"{last[1]} and {key[1]} are both image {key[0]}")
-        last = key
-    writer.write_table(rows.filter(pa.array(kept, pa.bool_())))
-    return last
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The sorted rows, read as often as needed and never all at once."""
-
-    path: Path
-
-    def _read(self, *columns: str) -> Iterator[dict[str, Any]]:
-        with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(ROWS_A_FILE, columns=list(columns)):
-                yield from batch.to_pylist()
-
-    def detections(self) -> Iterator[tuple[int, Detections]]:
-        for row in self._read("id", "boxes", "labels", "scores"):
-            yield (
-                row["id"],
-                Detections(
-                    boxes=np.array(row["boxes"], np.float32).reshape(-1, 4),
-                    labels=np.array(row["labels"], np.int64) + 1,
-                    scores=np.array(row["scores"], np.float32),
-                ),
-            )
-
-    def readings(self) -> Iterator[tuple[int, Reading]]:
-        for row in self._read(
-            "id", "number", "probability", "decision", "reason", "corrected_from", "digits"
-        ):
-            digits = tuple(Digit(**{**each, "box": tuple(each["box"])}) for each in row.pop("digits"))
-            yield row.pop("id"), Reading(text=row.pop("number"), digits=digits, **row)
-
-    def names(self) -> Iterator[tuple[int, str]]:
-        for row in self._read("id", "file_name"):
-            yield row["id"], row["file_name"]
-
-    def errors(self) -> Iterator[tuple[int, str, str]]:
-        for row in self._read("id", "file_name", "error"):
-            if row["error"] is not None:
-                yield row["id"], row["file_name"], row["error"]
-
-    def result(self) -> BulkResult:
-        first = [(name, error) for _, name, error in islice(self.errors(), MOST_NAMED)]
-        return BulkResult(
-            num_images=pq.read_metadata(self.path).num_rows,
-            num_errors=sum(1 for _ in self.errors()),
-            first_errors=first,
-        )
-
-
-@dataclass(frozen=True)
-class _Again(Generic[Item]):
-    """What can be gone through again."""
-
-    start: Callable[[], Iterator[Item]]
-
-    def __iter__(self) -> Iterator[Item]:
-        return self.start()
