@@ -18,6 +18,9 @@ class CacheOptions:
 
     The cache takes at most 20 GiB, or the GiB that DIGITSPOT_CACHE_LIMIT says. When a new pack needs room,
     replaced packs go first, then those that were not used for longest. Packs in use stay.
+
+    digitspot data cache
+    digitspot data cache --clear
     """
 
     root: Path | None = None

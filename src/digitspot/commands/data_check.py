@@ -18,7 +18,8 @@ from digitspot.labels.check import CheckReport, Row, check_data
 from digitspot.labels.coco import Split, find_split, read_labels, read_results
 from digitspot.labels.labels import LabelSet
 from digitspot.labels.rules import Finding
-from digitspot.preview import suspect_sheet
+from digitspot.overlays import sheet_paths
+from digitspot.preview import suspect_sheets
 from digitspot.progress import tracking
 from digitspot.types import Detections
 
@@ -32,11 +33,11 @@ SHEET_COLUMNS = 4
 class CheckOptions:
     """List everything that is wrong or odd in labels and images; exits 3 when training could not run.
 
-    digitspot data check DATA
-    digitspot data check DATA --recipe recipes/nano.yaml --output doubts
-
     With a recipe, or with predictions that are there already, images are ranked by how probable it is that
     their labels are wrong: suspects.csv, and suspects.png to look at.
+
+    digitspot data check DATA
+    digitspot data check DATA --recipe recipes/nano.yaml --output doubts
     """
 
     path: Annotated[Path, tyro.conf.Positional]
@@ -57,7 +58,7 @@ class CheckOptions:
     output: Path | None = None
     """--recipe, --predictions: folder for the list, the sheet, and what is trained."""
     sheet: int = 48
-    """Images on the sheet."""
+    """Images on the sheets."""
 
 
 def run(arguments: list[str]) -> None:
@@ -110,9 +111,10 @@ def _rank(options: CheckOptions, output: Path) -> list[Suspect]:
     write_suspects(output / LIST, suspects)
     if split.images_dir.is_dir():
         with tracking("drawing") as show:
-            sheet = suspect_sheet(suspects[: options.sheet], split.images_dir, SHEET_COLUMNS, show)
-        with writing_whole(output / SHEET, "wb") as file:
-            sheet.save(file, "PNG")
+            sheets = suspect_sheets(suspects[: options.sheet], split.images_dir, SHEET_COLUMNS, show)
+        for sheet, path in zip(sheets, sheet_paths(output / SHEET, len(sheets)), strict=True):
+            with writing_whole(path, "wb") as file:
+                sheet.save(file, "PNG")
     return suspects
 
 

@@ -28,7 +28,8 @@ class EvaluateOptions:
     """COCO's twelve figures, AP of each digit, how many numbers are exactly right, and how far their
     probabilities can be trusted, with intervals.
 
-    digitspot evaluate answers --labels ../data/test.json
+    digitspot evaluate answers --labels DATA/test.json
+    digitspot evaluate answers --labels DATA/test.json --mistakes 9
     """
 
     answers: Annotated[Path, tyro.conf.Positional]

@@ -23,7 +23,7 @@ class ExportOptions:
 
     digitspot export runs/mine --output mine.onnx
     digitspot export runs/mine --output mine.onnx --precision fp16
-    digitspot export runs/mine --output mine.onnx --precision int8 --data DIR
+    digitspot export runs/mine --output mine.onnx --precision int8 --data DATA
     """
 
     run: Annotated[Path, tyro.conf.Positional]

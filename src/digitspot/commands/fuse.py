@@ -24,7 +24,7 @@ from digitspot.types import Detections, Reading
 class FuseOptions:
     """Join the boxes of several runs by weighted box fusion, and read the numbers of what comes out.
 
-    digitspot fuse answers_a answers_b --labels ../data/test.json --output both --reader reader.json
+    digitspot fuse answers-one answers-other --labels DATA/test.json --output both
     """
 
     answers: Annotated[tuple[Path, ...], tyro.conf.Positional]

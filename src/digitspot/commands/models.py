@@ -15,7 +15,7 @@ class ModelsOptions:
     """List the models that `read`, `predict` and `Reader.load` take by name, or add one.
 
     digitspot models
-    digitspot models --add https://example.org/meters.onnx --sha256 5d41...
+    digitspot models --add meters.onnx --sha256 CHECKSUM
     """
 
     add: str | None = None

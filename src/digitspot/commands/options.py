@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -13,16 +11,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from digitspot.commands.help import ALL, FLAGS, help_of
 from digitspot.files import printable
 
 Options = TypeVar("Options")
 
-EXAMPLE = re.compile(r"\n+(digitspot )")
-"""Of a command, in a docstring: each has a line of its own."""
-
 
 def parse(
-    cls: type[Options], command: str, arguments: Sequence[str], default: Options | None = None
+    cls: type[Options],
+    command: str,
+    arguments: Sequence[str],
+    default: Options | None = None,
+    *,
+    named: Sequence[type] = (),
 ) -> Options:
     """Fill a dataclass of options; a wrong one exits with code 2 and names the nearest.
 
@@ -31,12 +32,15 @@ def parse(
         command: For messages.
         arguments: What follows the command.
         default: Takes the place of the dataclass's own defaults.
+        named: Base classes whose options `--help` only names.
     """
+    if any(flag in arguments for flag in FLAGS):
+        print(help_of(cls, command, named, everything=ALL in arguments))
+        raise SystemExit
     options: Options = tyro.cli(
         cls,
         prog=f"digitspot {command}",
         args=list(arguments),
-        description=EXAMPLE.sub(r"\n\n\1", inspect.cleandoc(cls.__doc__ or "")),
         default=tyro.MISSING_NONPROP if default is None else default,
         config=(tyro.conf.FlagCreatePairsOff,),
     )

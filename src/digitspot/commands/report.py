@@ -20,9 +20,9 @@ class ReportOptions:
     intervals, how the training went, where boxes and numbers go wrong, every kind of mistake with images,
     and how to repeat it.
 
-    digitspot report runs/mine --labels DIR/test.json
-    digitspot report runs/one runs/other --answers one other --labels DIR/test.json --output both.html
-    digitspot report runs/dropout --labels DIR/test.json
+    digitspot report runs/mine --answers answers --labels DATA/test.json
+    digitspot report answers-one answers-other --labels DATA/test.json
+    digitspot report runs/dropout --labels DATA/test.json --output dropout.html
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]

@@ -20,7 +20,7 @@ class ServeOptions(ServeSettings):
     """Read numbers over HTTP: POST images to /v1/read. At / is a page for people.
 
     digitspot serve
-    digitspot serve --model svhn --host 0.0.0.0 --port 8080 --workers 4 --api-key-file key.txt
+    digitspot serve --model svhn --host 0.0.0.0 --port 8080 --api-key-file key.txt
     """
 
     host: str = "127.0.0.1"

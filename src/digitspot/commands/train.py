@@ -28,10 +28,11 @@ from digitspot.training.runlog import Run
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(Config):
-    """Train a detector; the best model is best.pt in the run folder.
+    """Train a detector; the best model is best.pt in the run folder. docs/reference.md has every setting.
 
-    digitspot train --data DIR
-    digitspot train recipes/resnet18_fpn.yaml --data DIR --output runs/mine
+    digitspot train --data DATA
+    digitspot train recipes/nano.yaml --data DATA --output runs/mine
+    digitspot train recipes/nano.yaml --data DATA --output runs/a --train.epochs 9
     digitspot train --resume runs/mine
     """
 
@@ -50,7 +51,7 @@ class TrainOptions(Config):
 
 def run(arguments: list[str]) -> None:
     """Train, or go on with a run."""
-    options = parse(TrainOptions, "train", arguments)
+    options = parse(TrainOptions, "train", arguments, named=(Config,))
     if options.resume is not None:
         budget = options.train.memory_budget
         settings = replace(_config(options), train=replace(options.train, memory_budget=None))
