@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from rich.markup import escape
 
 from digitspot.commands.help import FLAGS, overview
-from digitspot.errors import INTERRUPTED, ConfigError, DigitspotError
+from digitspot.errors import INTERRUPTED, ConfigError, DataError, DigitspotError
 from digitspot.files import printable
 from digitspot.progress import stderr
 
@@ -77,6 +77,8 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt as error:
         stderr().print(escape(str(error) or "interrupted"))
         return INTERRUPTED
+    except PermissionError as error:  # of a file or folder that was only looked for
+        return _fail(DataError(f"{error.filename}: {error.strerror}"), debug)
     except BrokenPipeError:  # the reader of our output left
         sys.stderr.close()
         return 1

@@ -30,7 +30,9 @@ def run(arguments: list[str]) -> None:
     """List or add models."""
     options = parse(ModelsOptions, "models", arguments)
     if (options.add is None) != (options.sha256 is None):
-        raise ConfigError("--add and --sha256 are given together or not at all")
+        raise ConfigError(
+            "--add and --sha256 are given together or not at all", hint="`sha256sum FILE` prints a checksum."
+        )
     if options.add is None or options.sha256 is None:
         if options.name is not None:
             raise ConfigError(f"--name {options.name} without --add")

@@ -24,6 +24,7 @@ def parse(
     default: Options | None = None,
     *,
     named: Sequence[type] = (),
+    takes_none: bool = False,
 ) -> Options:
     """Fill a dataclass of options; a wrong one exits with code 2 and names the nearest.
 
@@ -33,6 +34,7 @@ def parse(
         arguments: What follows the command.
         default: Takes the place of the dataclass's own defaults.
         named: Base classes whose options `--help` only names.
+        takes_none: Whether None can be given, which undoes what a recipe says.
     """
     if any(flag in arguments for flag in FLAGS):
         print(help_of(cls, command, named, everything=ALL in arguments))
@@ -42,7 +44,7 @@ def parse(
         prog=f"digitspot {command}",
         args=list(arguments),
         default=tyro.MISSING_NONPROP if default is None else default,
-        config=(tyro.conf.FlagCreatePairsOff,),
+        config=(tyro.conf.FlagCreatePairsOff, *(() if takes_none else (tyro.conf.DisallowNone,))),
     )
     return options
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from digitspot.commands.options import parse
 from digitspot.config import (
     Config,
     check_config,
+    check_named,
     drop_unused,
     load_recipe,
     settings_named_by,
@@ -49,9 +51,13 @@ class TrainOptions(Config):
     """Go on with the training in this run folder."""
 
 
+parse_train = partial(parse, TrainOptions, "train", named=(Config,), takes_none=True)
+
+
 def run(arguments: list[str]) -> None:
     """Train, or go on with a run."""
-    options = parse(TrainOptions, "train", arguments, named=(Config,))
+    check_named(settings_named_by(arguments))
+    options = parse_train(arguments)
     if options.resume is not None:
         budget = options.train.memory_budget
         settings = replace(_config(options), train=replace(options.train, memory_budget=None))
@@ -67,7 +73,7 @@ def run(arguments: list[str]) -> None:
     if options.recipe is not None:
         recipe = load_recipe(options.recipe)
         check_config(recipe, settings_named_in(options.recipe))
-        options = parse(TrainOptions, "train", arguments, TrainOptions(**vars(recipe)))
+        options = parse_train(arguments, TrainOptions(**vars(recipe)))
     elif options.dataset is not None:
         if launched():
             raise ConfigError(
@@ -106,7 +112,7 @@ def _train_own(options: TrainOptions, arguments: list[str], data: Path) -> None:
 
     def with_flags(config: Config) -> Config:
         named = settings_named_by(arguments)
-        config = _config(parse(TrainOptions, "train", arguments, TrainOptions(**vars(config))))
+        config = _config(parse_train(arguments, TrainOptions(**vars(config))))
         config, _ = drop_unused(config, keep=named)
         check_config(config, named)
         return config

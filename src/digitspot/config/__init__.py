@@ -5,10 +5,13 @@
 
 from digitspot.config.checks import check_config, drop_unused, parse_size
 from digitspot.config.recipes import (
+    check_named,
     config_from_dict,
     config_to_dict,
     config_to_yaml,
     load_recipe,
+    nearest_setting,
+    not_yaml,
     settings_named_by,
     settings_named_in,
 )
@@ -33,11 +36,14 @@ __all__ = [
     "ScheduleConfig",
     "TrainConfig",
     "check_config",
+    "check_named",
     "config_from_dict",
     "config_to_dict",
     "config_to_yaml",
     "drop_unused",
     "load_recipe",
+    "nearest_setting",
+    "not_yaml",
     "parse_size",
     "settings_named_by",
     "settings_named_in",
