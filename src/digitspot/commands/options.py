@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import tyro
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from digitspot.commands.help import ALL, FLAGS, help_of
@@ -59,6 +60,18 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console = Console()
     console.print(f"[bold]{escape(printable(title))}[/]", soft_wrap=True)
     console.print(table)
+
+
+def print_list(title: str, items: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Print heads with indented lines below each, for texts that a table would break into narrow columns."""
+    console = Console(highlight=False)
+    whole = not console.is_terminal  # a line stays a line in a pipe
+    console.print(f"[bold]{escape(printable(title))}[/]", soft_wrap=True)
+    for head, lines in items:
+        console.print(escape(printable(head)), soft_wrap=True)
+        for line in lines:
+            text = escape(printable(line))
+            console.print(f"  {text}" if whole else Padding(text, (0, 0, 0, 2)), soft_wrap=whole)
 
 
 def print_json(document: Any) -> None:
