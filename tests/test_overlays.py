@@ -11,7 +11,9 @@ from digitspot.overlays import (
     DIGIT_COLOURS,
     MAX_COLUMNS,
     MAX_LONG_SIDE,
+    RIGHT,
     SHEET_WH,
+    WRONG,
     column_width,
     contact_sheet,
     contact_sheets,
@@ -19,8 +21,6 @@ from digitspot.overlays import (
     sheet_paths,
 )
 from digitspot.types import Detections, Digit, ImageArray, Reading
-
-GREEN, RED = (52, 199, 89), (255, 82, 82)
 
 
 def gray(height: int, width: int) -> ImageArray:
@@ -84,11 +84,11 @@ def test_digit_is_not_hidden() -> None:
 @pytest.mark.parametrize(
     ("text", "truth", "mark"),
     [
-        ("42", "42", GREEN),
-        ("42", "042", RED),
-        ("42", "", RED),
-        ("", "", GREEN),
-        ("", "42", RED),
+        ("42", "42", RIGHT),
+        ("42", "042", WRONG),
+        ("42", "", WRONG),
+        ("", "", RIGHT),
+        ("", "42", WRONG),
         ("42", None, None),
     ],
 )
@@ -96,7 +96,7 @@ def test_mark_tells_whether_the_number_is_right(
     text: str, truth: str | None, mark: tuple[int, int, int] | None
 ) -> None:
     overlay = draw_overlay(gray(47, 104), Reading(text=text or None, probability=0.5), truth=truth)
-    assert [colour for colour in (GREEN, RED) if has_colour(overlay, colour)] == ([mark] if mark else [])
+    assert [colour for colour in (RIGHT, WRONG) if has_colour(overlay, colour)] == ([mark] if mark else [])
 
 
 def test_detections_left_out_are_drawn() -> None:

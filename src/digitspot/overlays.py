@@ -8,8 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from digitspot import colours
 from digitspot.boxes import box_ious
 from digitspot.errors import ConfigError
 from digitspot.types import Detections, Digit, FloatArray, ImageArray, IntArray, Reading
@@ -27,9 +28,10 @@ DIGIT_COLOURS: tuple[Colour, ...] = (
     (255, 202, 58), (255, 112, 97), (94, 200, 255), (124, 224, 120), (222, 140, 255),
     (255, 160, 60), (70, 226, 204), (255, 130, 190), (150, 170, 255), (208, 228, 82),
 )  # fmt: skip
-"""One for each digit, all bright enough for dark text on them."""
+"""One for each digit, all bright enough for dark text on them. The digit stands beside its box."""
 GROUND, HEADER, TEXT, FAINT = (24, 27, 34), (15, 17, 22), (244, 246, 250), (150, 158, 172)
-DARK, SCORE, RIGHT, WRONG, SHEET = (16, 18, 24), (62, 64, 78), (52, 199, 89), (255, 82, 82), (60, 65, 76)
+DARK, SCORE, SHEET = (16, 18, 24), (62, 64, 78), (60, 65, 76)
+RIGHT, WRONG = ImageColor.getrgb(colours.RIGHT)[:3], ImageColor.getrgb(colours.WRONG)[:3]
 HEADER_HEIGHT, MARGIN, CHIP_HEIGHT, CHIP_GAP, MIN_WIDTH, SHEET_GAP = 48, 30, 22, 4, 340, 10
 SHEET_WH = 1400, 1000
 """Largest sheet, in pixels: a laptop shows it as it is."""
@@ -157,7 +159,7 @@ def draw_labels(
         labels: int64 `[N]`, digit + 1.
         number: Written to the left of the header; None says that there is none.
         note: Written to the right of it, such as the file name.
-        doubts: Labels that may be wrong, framed in red, and what a detector found instead, in white.
+        doubts: Labels that may be wrong, framed in orange, and what a detector found instead, in white.
         width: Of what is returned, as `column_width` says for a sheet; None suits the image.
     """
     canvas = Canvas(image, width)
@@ -311,7 +313,7 @@ def _draw_header(
 
 
 def _draw_mark(canvas: Canvas, center: tuple[float, float], right: bool) -> None:
-    """Draw a green disc with a tick, or a red one with a cross."""
+    """Draw a blue disc with a tick, or an orange one with a cross."""
     x, y = center
     canvas.rectangle((x - 13, y - 13, x + 13, y + 13), RIGHT if right else WRONG, radius=13)
     if right:

@@ -46,7 +46,7 @@ def preview_sheets(
 def suspect_sheets(
     suspects: Sequence[Suspect], images_dir: Path, columns: int, progress: Progress
 ) -> list[Image.Image]:
-    """Draw images whose labels may be wrong: labels, those in doubt in red, what was predicted in white.
+    """Draw images whose labels may be wrong: labels, those in doubt in orange, what was predicted in white.
 
     Raises:
         DataError: An image cannot be decoded.
