@@ -19,7 +19,7 @@ from digitspot.evaluation.reliability import ReliabilityMetrics
 from digitspot.files import writing_whole
 from digitspot.labels.coco import read_json, read_labels
 from digitspot.labels.labels import LabelSet
-from digitspot.progress import stderr
+from digitspot.progress import stderr, working
 from digitspot.reading import ReadingSettings
 
 
@@ -67,13 +67,11 @@ def run(arguments: list[str]) -> None:
     labels = read_labels(options.labels, clip=False)
     answers = _read_answers(options, labels)
     image_ids = _image_ids(options.image_ids) if options.image_ids else None
-    scores = evaluate_answers(
-        labels,
-        answers,
-        image_ids=unseen(answers.seen, labels, image_ids, options.only_unseen),
-        num_resamples=options.resamples,
-        level=options.level,
-    )
+    compared = unseen(answers.seen, labels, image_ids, options.only_unseen)
+    with working("scoring"):
+        scores = evaluate_answers(
+            labels, answers, image_ids=compared, num_resamples=options.resamples, level=options.level
+        )
     if options.save:
         with writing_whole(options.save) as file:
             json.dump(scores.to_dict(), file, indent=1)

@@ -16,6 +16,7 @@ from digitspot.errors import ConfigError
 from digitspot.files import check_writable, writing_together
 from digitspot.fusion import MIN_IOU, fuse_runs
 from digitspot.labels.coco import read_labels, read_results
+from digitspot.progress import working
 from digitspot.reading import read_image
 from digitspot.types import Detections, Reading
 
@@ -50,7 +51,8 @@ def run(arguments: list[str]) -> None:
     check_writable(options.output)
     labels = read_labels(options.labels, clip=False)
     paths = [results_path(path) for path in options.answers]
-    found = fuse_runs([read_results(path, labels) for path in paths], options.min_iou)
+    with working("fusing"):
+        found = fuse_runs([read_results(path, labels) for path in paths], options.min_iou)
     readings: dict[int, Reading] | None = None
     if options.reader:
         settings = read_settings(options.reader)

@@ -22,7 +22,7 @@ from digitspot.config import (
 )
 from digitspot.errors import ConfigError
 from digitspot.models import DEFAULT
-from digitspot.progress import stderr
+from digitspot.progress import stderr, working
 from digitspot.ranks import is_first, launched
 from digitspot.training.run import resume_training, start_training
 from digitspot.training.runlog import Run
@@ -128,7 +128,9 @@ def _train_own(options: TrainOptions, arguments: list[str], data: Path) -> None:
     if options.train.max_updates is not None:  # a trial, which leaves no model
         return
     inherit(output, options.start, start.data)
-    for sentence in judge(output, options.start, start.data).sentences(options.start):
+    with working("comparing both models"):
+        verdict = judge(output, options.start, start.data)
+    for sentence in verdict.sentences(options.start):
         stderr().print(sentence, markup=False)
 
 
