@@ -23,7 +23,7 @@ from digitspot.evaluation.suspicions import Suspect, find_suspects, write_suspec
 from digitspot.folds import predict_out_of_fold
 from digitspot.labels.coco import find_split, read_labels, write_labels
 from digitspot.labels.labels import LabelledImage
-from digitspot.preview import suspect_sheet
+from digitspot.preview import suspect_sheets
 
 KINDS = ("class", "dropped", "shifted")
 SHIFT = (0.2, 0.4)
@@ -93,8 +93,8 @@ def main() -> None:
         ("first.png", suspects[:NUM_DRAWN]),
         ("own.png", [each for each in suspects if each.image.image_id not in planted][:NUM_DRAWN]),
     ):
-        sheet = suspect_sheet(chosen, args.output / "data" / "train", 6, lambda done, total: None)
-        sheet.save(args.output / name)
+        sheets = suspect_sheets(chosen, args.output / "data" / "train", 6, lambda done, total: None)
+        sheets[0].save(args.output / name)
     report(suspects, planted)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -166,6 +167,19 @@ BAD_COMMANDS = [
         2,
         "workers is -1",
     ),
+    (
+        "a setting of another section",
+        ["train", "--data", "x", "--train.lr", "3"],
+        2,
+        "no setting --train.lr Did you mean --optimizer.lr?",
+    ),
+    ("a setting that is not", ["train", "--data", "x", "--foo.bar", "3"], 2, "--help-all"),
+    ("a typo in a command", ["raed", "x.jpg"], 2, "Did you mean 'read'"),
+    ("an image that is not there", ["read", "Zähler 1.jpg"], 3, "Zähler 1.jpg: no such file"),
+    ("a port that is none", ["serve", "--port", "80000"], 2, "--port 80000"),
+    ("a model that is not there", ["serve", "--model", "svnh", "--port", "8765"], 4, "general, svhn"),
+    ("too many columns", ["data", "preview", ".", "--columns", "7"], 2, "1 to 6"),
+    ("a folder without images", ["predict", "general", ".", "--output", "out"], 3, "Readable are JPEG"),
     ("no such answers", ["evaluate", "nowhere.json", "--labels", "labels.json"], 3, "labels.json"),
 ]
 
@@ -514,3 +528,38 @@ def test_examples_in_help_have_lines_of_their_own() -> None:
     lines = [line.strip() for line in digitspot("read", "--help").stdout.splitlines()]
     assert "digitspot read door.jpg" in lines
     assert "digitspot read door.jpg --model runs/mine" in lines
+
+
+def test_recipe_that_is_not_yaml_says_where(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "bad.yaml"
+    recipe.write_text("train: [\n")
+    assert run(["train", str(recipe), "--data", "x", "--output", "y"]) == 2
+    [line] = capfd.readouterr().err.splitlines()
+    assert line.endswith("line 2, column 1")
+
+
+def test_value_of_a_wrong_kind(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        run(["read", "x.png", "--length", "abc"])
+    assert end.value.code == 2
+    err = capfd.readouterr().err
+    assert "--length" in err
+    assert "'abc'" in err
+    assert "None}" not in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.parametrize(
+    "arguments",
+    [["data", "check", "closed"], ["evaluate", "closed", "--labels", "l.json"],
+     ["predict", "general", "closed", "--output", "out"]],
+)  # fmt: skip
+def test_folder_without_permission(
+    arguments: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "l.json").write_text(json.dumps({"images": [], "annotations": [], "categories": CATEGORIES}))
+    (tmp_path / "closed").mkdir(mode=0)
+    assert run(arguments) == 3
+    assert "closed" in (err := capfd.readouterr().err)
+    assert "Permission denied" in err

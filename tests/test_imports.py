@@ -16,7 +16,7 @@ RANKS: dict[str, int] = {
         (
             "digitspot errors",
             "types",
-            "cores files processes progress boxes config",
+            "cores files processes progress boxes colours config",
             "fusion images preprocess reading regions reads",
             "labels",
             "dataset",

@@ -1,13 +1,26 @@
 """Overlays of ordinary and degenerate readings."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from digitspot.overlays import DIGIT_COLOURS, MAX_LONG_SIDE, contact_sheet, draw_overlay
+from digitspot.errors import ConfigError
+from digitspot.overlays import (
+    DIGIT_COLOURS,
+    MAX_COLUMNS,
+    MAX_LONG_SIDE,
+    RIGHT,
+    SHEET_WH,
+    WRONG,
+    column_width,
+    contact_sheet,
+    contact_sheets,
+    draw_overlay,
+    sheet_paths,
+)
 from digitspot.types import Detections, Digit, ImageArray, Reading
-
-GREEN, RED = (52, 199, 89), (255, 82, 82)
 
 
 def gray(height: int, width: int) -> ImageArray:
@@ -71,11 +84,11 @@ def test_digit_is_not_hidden() -> None:
 @pytest.mark.parametrize(
     ("text", "truth", "mark"),
     [
-        ("42", "42", GREEN),
-        ("42", "042", RED),
-        ("42", "", RED),
-        ("", "", GREEN),
-        ("", "42", RED),
+        ("42", "42", RIGHT),
+        ("42", "042", WRONG),
+        ("42", "", WRONG),
+        ("", "", RIGHT),
+        ("", "42", WRONG),
         ("42", None, None),
     ],
 )
@@ -83,7 +96,7 @@ def test_mark_tells_whether_the_number_is_right(
     text: str, truth: str | None, mark: tuple[int, int, int] | None
 ) -> None:
     overlay = draw_overlay(gray(47, 104), Reading(text=text or None, probability=0.5), truth=truth)
-    assert [colour for colour in (GREEN, RED) if has_colour(overlay, colour)] == ([mark] if mark else [])
+    assert [colour for colour in (RIGHT, WRONG) if has_colour(overlay, colour)] == ([mark] if mark else [])
 
 
 def test_detections_left_out_are_drawn() -> None:
@@ -107,3 +120,29 @@ def test_contact_sheet_holds_every_image() -> None:
 def test_contact_sheet_refuses(num_images: int, columns: int) -> None:
     with pytest.raises(ValueError, match="contact sheet"):
         contact_sheet([Image.new("RGB", (4, 4))] * num_images, columns)
+
+
+@pytest.mark.parametrize("columns", [1, 4, MAX_COLUMNS])
+@pytest.mark.parametrize("size_hw", [(47, 104), (300, 40), (3000, 4000)], ids=["small", "tall", "large"])
+def test_sheets_fit_a_screen(columns: int, size_hw: tuple[int, int]) -> None:
+    tile = draw_overlay(
+        gray(*size_hw), reading_of("3", (4, 1, 9, 9)), truth="1" * 60, width=column_width(columns)
+    )
+    assert tile.width == column_width(columns)
+    sheets = contact_sheets([tile] * 30, columns)
+    assert len(sheets) == len(sheet_paths(Path("a.png"), len(sheets)))
+    assert all(sheet.width <= SHEET_WH[0] for sheet in sheets)
+    assert all(sheet.height <= max(SHEET_WH[1], tile.height + 20) for sheet in sheets)
+    assert columns < 4 or tile.height < SHEET_WH[1] / 2, "two rows at least"
+    rows = [(sheet.height - 10) // (tile.height + 10) for sheet in sheets]
+    assert sum(rows) == -(-30 // columns), "every row is on a sheet"
+
+
+def test_sheets_have_names() -> None:
+    assert sheet_paths(Path("out/a.png"), 3) == [Path("out/a.png"), Path("out/a-2.png"), Path("out/a-3.png")]
+
+
+@pytest.mark.parametrize("columns", [0, MAX_COLUMNS + 1])
+def test_too_many_columns(columns: int) -> None:
+    with pytest.raises(ConfigError, match="in a row"):
+        column_width(columns)

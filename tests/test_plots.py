@@ -13,15 +13,13 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
+from digitspot.colours import HIT, MISS, SERIES
 from digitspot.errors import ConfigError
 from digitspot.plots import (
     FAINT,
     GRID,
-    HIT,
     INK,
-    MISS,
     PAGE_COLOURS,
-    SERIES,
     Axis,
     Line,
     Span,

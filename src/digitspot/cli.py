@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 
 from rich.markup import escape
 
-from digitspot.errors import INTERRUPTED, ConfigError, DigitspotError
+from digitspot.commands.help import FLAGS, overview
+from digitspot.errors import INTERRUPTED, ConfigError, DataError, DigitspotError
 from digitspot.files import printable
 from digitspot.progress import stderr
 
@@ -36,11 +37,17 @@ COMMANDS = {
     "fuse": "join the boxes of several runs",
     "ablate": "train variants of a recipe with several seeds, and compare them",
     "tune": "search settings of a recipe within a budget",
-    "calibrate": "fit the reader to a model or to COCO results: numbers and their probabilities",
+    "calibrate": "fit the reader and its probabilities to a model or to COCO results",
     "report": "one page that shows how runs or an ablation went",
     "export": "a model to one ONNX file, read without torch",
     "data": "convert, check, look at and pack data sets",
 }
+TITLE = "Find the digits in an image and read the number."
+EXAMPLES = (
+    "digitspot read door.jpg",
+    "digitspot train --data DATA",
+    "digitspot predict svhn photos --output answers",
+)
 EXTRAS = {"tune": "tune", "serve": "serve", "label": "serve", "watch": "watch"}
 """The extra that a command needs, training's included; all others need training's at most."""
 
@@ -57,8 +64,9 @@ def run(arguments: list[str]) -> int:
     warnings.filterwarnings("ignore", module="PIL")  # images that Pillow warns of are refused by name
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(_overview())
+    if not arguments or arguments[0] in (*FLAGS, "help"):
+        print(overview("digitspot", TITLE, COMMANDS, EXAMPLES))
+        print("--debug shows tracebacks of errors, --version the version.")
         return 0
     if arguments[0] == "--version":
         print(importlib.import_module("digitspot").__version__)
@@ -70,6 +78,8 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt as error:
         stderr().print(escape(str(error) or "interrupted"))
         return INTERRUPTED
+    except PermissionError as error:  # of a file or folder that was only looked for
+        return _fail(DataError(f"{error.filename}: {error.strerror}"), debug)
     except BrokenPipeError:  # the reader of our output left
         sys.stderr.close()
         return 1
@@ -122,18 +132,3 @@ def _fail(error: DigitspotError, debug: bool) -> int:
 def _shown(text: str) -> str:
     """Make a message safe for the terminal; the indented lines of a list stay lines."""
     return escape("\n  ".join(map(printable, text.split("\n  "))))
-
-
-def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
-    return "\n".join(
-        [
-            "Find the digits in an image and read the number.",
-            "",
-            "usage: digitspot COMMAND [options]",
-            "       --help after a command explains it, --debug shows tracebacks, --version the version",
-            "",
-            *lines,
-        ]
-    )

@@ -47,7 +47,7 @@ _TAKES = (
     "or uint8 values 0 to 255 of shape [H, W], [H, W, 3] (RGB) or [H, W, 4] (RGBA)."
 )
 _SAVE_AGAIN = "Open the image in a viewer and save it again as PNG or JPEG, or leave it out."
-_READABLE = "Readable are JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, AVIF, JPEG 2000 and TGA."
+READABLE = "Readable are JPEG, PNG, WebP, BMP, GIF, TIFF, PPM, AVIF, JPEG 2000 and TGA."
 _ORIENTATION = 0x0112
 _RANGES_16_BIT = (255, 1023, 4095, 16383, 65535)
 """Cameras put 8, 10, 12, 14 or 16 bits into 16."""
@@ -133,17 +133,22 @@ def list_images(folder: Path) -> ListedImages:
     """List the images in a folder and its subfolders, by their endings, else by their content.
 
     Raises:
-        DataError: There is no such folder.
+        DataError: There is no such folder, or a folder cannot be read.
     """
     require_folder(folder)
     paths: list[Path] = []
     skipped: list[Path] = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=refuse_folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         skipped += [Path(parent, name) for name in folders if Path(parent, name).is_symlink()]
         for path in (Path(parent, name) for name in names if not name.startswith(".")):
             (paths if is_image(path) else skipped).append(path)
     return ListedImages(sorted(paths, key=natural_order), sorted(skipped, key=natural_order))
+
+
+def refuse_folder(error: OSError) -> None:
+    """Raise a `DataError` for a folder that `os.walk` would leave out."""
+    raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def require_folder(folder: Path) -> None:
@@ -224,7 +229,7 @@ def _decoding(name: str) -> Iterator[None]:
     except DataError as error:
         raise DataError(f"{name}: {error}", hint=error.hint) from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{name}: not an image of a format that is read", hint=_READABLE) from error
+        raise DataError(f"{name}: not an image of a format that is read", hint=READABLE) from error
     except Image.DecompressionBombError as error:
         found = re.search(r"\d+", str(error))
         problem = _too_many_pixels(int(found[0]) if found else 2 * MAX_PIXELS)

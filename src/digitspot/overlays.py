@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+from digitspot import colours
 from digitspot.boxes import box_ious
+from digitspot.errors import ConfigError
 from digitspot.types import Detections, Digit, FloatArray, ImageArray, IntArray, Reading
 
 Colour = tuple[int, int, int]
@@ -25,10 +28,17 @@ DIGIT_COLOURS: tuple[Colour, ...] = (
     (255, 202, 58), (255, 112, 97), (94, 200, 255), (124, 224, 120), (222, 140, 255),
     (255, 160, 60), (70, 226, 204), (255, 130, 190), (150, 170, 255), (208, 228, 82),
 )  # fmt: skip
-"""One for each digit, all bright enough for dark text on them."""
+"""One for each digit, all bright enough for dark text on them. The digit stands beside its box."""
 GROUND, HEADER, TEXT, FAINT = (24, 27, 34), (15, 17, 22), (244, 246, 250), (150, 158, 172)
-DARK, SCORE, RIGHT, WRONG, SHEET = (16, 18, 24), (62, 64, 78), (52, 199, 89), (255, 82, 82), (60, 65, 76)
+DARK, SCORE, SHEET = (16, 18, 24), (62, 64, 78), (60, 65, 76)
+RIGHT, WRONG = ImageColor.getrgb(colours.RIGHT)[:3], ImageColor.getrgb(colours.WRONG)[:3]
 HEADER_HEIGHT, MARGIN, CHIP_HEIGHT, CHIP_GAP, MIN_WIDTH, SHEET_GAP = 48, 30, 22, 4, 340, 10
+SHEET_WH = 1400, 1000
+"""Largest sheet, in pixels: a laptop shows it as it is."""
+MAX_COLUMNS = 6
+"""Of a sheet. In narrower columns the texts of a small image do not fit."""
+MIN_TEXT = 12
+"""Smallest font size, in pixels; longer texts are cut."""
 SMOOTH = 3
 """Shapes are drawn this many times larger, then reduced."""
 SAME_SLOT_IOU = 0.5
@@ -43,15 +53,18 @@ class Canvas:
 
     Args:
         image: uint8 `[H, W, 3]`.
+        width: Of the canvas; the image is as high as it is wide at most. None suits the image.
     """
 
-    def __init__(self, image: ImageArray) -> None:
-        height, width = image.shape[:2]
-        short, long = sorted((width, height))
+    def __init__(self, image: ImageArray, width: int | None = None) -> None:
+        image_height, image_width = image.shape[:2]
+        short, long = sorted((image_width, image_height))
         scale = max(LONG_SIDE / long, min(MIN_SHORT_SIDE / short, 2 * LONG_SIDE / long))
         self.scale = scale if long < LONG_SIDE else min(1.0, MAX_LONG_SIDE / long)
-        self.image_wh = max(1, round(width * self.scale)), max(1, round(height * self.scale))
-        canvas_width = max(self.image_wh[0] + 2 * MARGIN, MIN_WIDTH)
+        if width is not None:
+            self.scale = (width - 2 * MARGIN) / long
+        self.image_wh = max(1, round(image_width * self.scale)), max(1, round(image_height * self.scale))
+        canvas_width = width or max(self.image_wh[0] + 2 * MARGIN, MIN_WIDTH)
         size = canvas_width, self.image_wh[1] + 2 * MARGIN + HEADER_HEIGHT
         self.origin = (canvas_width - self.image_wh[0]) // 2, HEADER_HEIGHT + MARGIN
         self.canvas = Image.new("RGB", size, GROUND)
@@ -97,7 +110,11 @@ class Canvas:
 
 
 def draw_overlay(
-    image: ImageArray, reading: Reading, detections: Detections | None = None, truth: str | None = None
+    image: ImageArray,
+    reading: Reading,
+    detections: Detections | None = None,
+    truth: str | None = None,
+    width: int | None = None,
 ) -> Image.Image:
     """Draw the number read, its digits and the truth, on an enlarged copy of the image.
 
@@ -106,11 +123,12 @@ def draw_overlay(
         reading: Its boxes in pixels of the image; a box beyond the frame is drawn at the frame.
         detections: What the detector found. What the reading left out is drawn faintly.
         truth: The true number, shown with a tick or a cross; "" if there is none, None if it is not known.
+        width: Of what is returned, as `column_width` says for a sheet; None suits the image.
 
     Returns:
-        An RGB image with a header and a margin, about 540 px wide for a small image.
+        An RGB image with a header and a margin; without a width about 540 px wide for a small image.
     """
-    canvas = Canvas(image)
+    canvas = Canvas(image, width)
     if detections is not None:
         for box in _left_out(detections, reading):
             canvas.rectangle(canvas.to_canvas(box.tolist()), TEXT, width=1, alpha=110)
@@ -131,6 +149,7 @@ def draw_labels(
     number: str | None,
     note: str = "",
     doubts: Sequence[Doubt] = (),
+    width: int | None = None,
 ) -> Image.Image:
     """Draw labelled digits on an enlarged copy of the image.
 
@@ -140,9 +159,10 @@ def draw_labels(
         labels: int64 `[N]`, digit + 1.
         number: Written to the left of the header; None says that there is none.
         note: Written to the right of it, such as the file name.
-        doubts: Labels that may be wrong, framed in red, and what a detector found instead, in white.
+        doubts: Labels that may be wrong, framed in orange, and what a detector found instead, in white.
+        width: Of what is returned, as `column_width` says for a sheet; None suits the image.
     """
-    canvas = Canvas(image)
+    canvas = Canvas(image, width)
     for labelled, _, _ in doubts:
         if labelled is not None:
             canvas.rectangle(canvas.to_canvas(labelled), WRONG, width=6, radius=6)
@@ -156,6 +176,37 @@ def draw_labels(
             _draw_predicted(canvas, canvas.to_canvas(box), predicted)
     _draw_header(canvas, number, note=note)
     return canvas.finish()
+
+
+def column_width(columns: int) -> int:
+    """Return how wide images are that fill `columns` of a sheet.
+
+    Raises:
+        ConfigError: Not 1 to `MAX_COLUMNS`.
+    """
+    if not 1 <= columns <= MAX_COLUMNS:
+        raise ConfigError(f"{columns} images in a row of a sheet: 1 to {MAX_COLUMNS} can be looked at")
+    return (SHEET_WH[0] - SHEET_GAP) // columns - SHEET_GAP
+
+
+def sheet_paths(path: Path, num: int) -> list[Path]:
+    """Return where sheets go: a.png, a-2.png, a-3.png ..."""
+    return [path, *(path.with_stem(f"{path.stem}-{number}") for number in range(2, num + 1))]
+
+
+def contact_sheets(images: Sequence[Image.Image], columns: int) -> list[Image.Image]:
+    """Put images of `column_width` into rows of `columns`, on as many sheets of `SHEET_WH` as they fill."""
+    pages: list[list[Image.Image]] = []
+    room = 0
+    for start in range(0, len(images), columns):
+        row = images[start : start + columns]
+        height = max(image.height for image in row) + SHEET_GAP
+        if height > room:
+            pages.append([])
+            room = SHEET_WH[1] - SHEET_GAP
+        pages[-1] += row
+        room -= height
+    return [contact_sheet(page, columns) for page in pages]
 
 
 def contact_sheet(images: Sequence[Image.Image], columns: int) -> Image.Image:
@@ -248,7 +299,7 @@ def _draw_header(
     width, middle = canvas.canvas.width, HEADER_HEIGHT / 2
     canvas.rectangle((0, 0, width, HEADER_HEIGHT), HEADER)
     text, colour, size = ("no number", FAINT, 21) if number is None else (number, TEXT, 28)
-    size = _fitting_size(text, size, width * 0.45)
+    text, size = _fitted(text, size, width * 0.45)
     canvas.text((16, middle), text, colour, size, "lm")
     end = 30 + _font(size).getlength(text)
     canvas.text((end, middle + 1), beside, FAINT, 18, "lm")
@@ -257,11 +308,12 @@ def _draw_header(
         _draw_mark(canvas, (width - 28, middle), right)
         edge -= 34
     room = edge - end - _font(18).getlength(beside) - 8
-    canvas.text((edge, middle), note, FAINT, _fitting_size(note, 18, room), "rm")
+    note, size = _fitted(note, 18, room)
+    canvas.text((edge, middle), note, FAINT, size, "rm")
 
 
 def _draw_mark(canvas: Canvas, center: tuple[float, float], right: bool) -> None:
-    """Draw a green disc with a tick, or a red one with a cross."""
+    """Draw a blue disc with a tick, or an orange one with a cross."""
     x, y = center
     canvas.rectangle((x - 13, y - 13, x + 13, y + 13), RIGHT if right else WRONG, radius=13)
     if right:
@@ -280,11 +332,14 @@ def _percent(probability: float) -> str:
     return f"{math.floor(probability * 100 + 1e-9)} %"
 
 
-def _fitting_size(text: str, size: int, width: float) -> int:
-    """Return the largest font size, from `size` down to 8, at which the text fits into the width."""
-    while size > 8 and _font(size).getlength(text) > width:
+def _fitted(text: str, size: int, width: float) -> tuple[str, int]:
+    """Return a text and the largest font size, from `size` down, at which it fits; its end matters most."""
+    while size > MIN_TEXT and _font(size).getlength(text) > width:
         size -= 1
-    return size
+    kept = text
+    while kept and _font(size).getlength(f"…{kept}") > width:
+        kept = kept[1:]
+    return (text if _font(size).getlength(text) <= width else f"…{kept}"), size
 
 
 @lru_cache(maxsize=32)

@@ -15,6 +15,7 @@ from html import escape
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from digitspot.colours import HIT, MARKERS, MISS, SERIES
 from digitspot.errors import ConfigError
 from digitspot.files import printable
 from digitspot.types import IntArray
@@ -32,10 +33,7 @@ except ModuleNotFoundError as missing:
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SERIES = ("#0c71c7", "#ff4800", "#0a6f59", "#cf578f", "#2a1a5c", "#629300")
-"""Told apart with every kind of colour blindness (Machado et al. 2009): OKLab distance 7 or more of 100.
-Contrast on white is 3 or more."""
-INK, FAINT, GRID, HIT, MISS, ON = "#1d2129", "#565d6b", "#dfe2e9", "#1f63c6", "#c02a4b", "#fffffe"
+INK, FAINT, GRID, ON = "#1d2129", "#565d6b", "#dfe2e9", "#fffffe"
 PAGE_COLOURS: Mapping[str, str] = {
     **{colour: f"var(--s{number})" for number, colour in enumerate(SERIES)},
     INK: "var(--ink)",
@@ -46,12 +44,12 @@ PAGE_COLOURS: Mapping[str, str] = {
     ON: "var(--on)",
 }
 """The style of a page names these, for light and for dark."""
-MARKERS = "osD^vP"
+SHAPES_ON_A_LINE = 6
 WIDTH, HEIGHT, DPI = 440, 280, 72
 """Of a plot in a page, in pixels."""
 FILE_KINDS = {".svg": "svg", ".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 STYLE: dict[str, Any] = {
-    "font.size": 12,
+    "font.size": 14,
     "svg.fonttype": "none",
     "svg.hashsalt": "digitspot",
     "text.color": INK,
@@ -151,7 +149,7 @@ def line_plot(x: Axis, y: Axis, lines: Sequence[Line], *, diagonal: bool = False
             axes.axline((0, 0), slope=1, color=FAINT, linestyle="--", linewidth=1)
         for number, line in enumerate(lines):
             beside = 0.1 * (number - (len(lines) - 1) / 2) if x.names else 0
-            _draw_line(axes, line, beside)
+            _draw_line(axes, line, beside, marked=len(lines) > 1)
         return figure
 
 
@@ -300,17 +298,19 @@ def _set_axes(axes: Axes, x: Axis, y: Axis) -> None:
     axes.grid(axis="x", visible=False)
 
 
-def _draw_line(axes: Axes, line: Line, beside: float) -> None:
-    """Draw a series, moved to the right by `beside`."""
+def _draw_line(axes: Axes, line: Line, beside: float, *, marked: bool = False) -> None:
+    """Draw a series, moved to the right by `beside`; `marked` puts its shape on it."""
+    marker = MARKERS[line.colour % len(MARKERS)]
     colour = SERIES[line.colour % len(SERIES)]
     x, y = [px + beside for px, _ in line.points], [py for _, py in line.points]
     for px, (low, high) in zip(x, line.ranges, strict=False):
         axes.plot([px, px], [low, high], color=colour, linewidth=2)
     if not line.dots or line.joined:
         style: dict[str, Any] = {"linestyle": (0, (3, 2)) if line.dashed else "-"}
+        if marked and not line.dots:
+            style |= {"marker": marker, "markersize": 5, "markevery": (0, max(1, len(x) // SHAPES_ON_A_LINE))}
         axes.plot(x, y, color=colour, linewidth=1.8, **style)
     if line.dots:
-        marker = MARKERS[line.colour % len(MARKERS)]
         for px, py in zip(x, y, strict=True):
             hint = _hint(f"{line.name}: {py:.4g}")
             axes.plot([px], [py], marker, color=colour, markersize=6, clip_on=False, gid=hint)

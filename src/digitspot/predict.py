@@ -16,7 +16,7 @@ from digitspot.convert.label_studio import write_label_studio
 from digitspot.errors import ConfigError, DataError
 from digitspot.files import check_writable, writing_together, writing_whole
 from digitspot.images import decode_image
-from digitspot.overlays import contact_sheet, draw_overlay
+from digitspot.overlays import column_width, contact_sheets, draw_overlay
 from digitspot.reader import Reader
 from digitspot.sources import Images
 from digitspot.types import Detections, Reading
@@ -24,7 +24,8 @@ from digitspot.types import Detections, Reading
 ARCHIVE, OVERLAYS, SHEET = "pred.zip", "overlays", "overlays.png"
 PROPOSALS = {"label-studio": "label-studio.json", "cvat": "cvat.xml"}
 SHEET_COLUMNS = 4
-SHEET_IMAGES = 24
+MOST_TILES = 24
+"""More do not stand on one sheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class PredictOptions:
 
     Attributes:
         archive: Also write `pred.json` and `pred.csv` into `pred.zip`.
-        overlays: Draw this many images, evenly chosen, with boxes and number, and a sheet of them.
+        overlays: Draw this many images, evenly chosen, with boxes and number, and a sheet of the first.
         batch_size: Images read at a time; batches of like shapes are made of them.
         propose: Also write what is read for people to correct, for Label Studio or for CVAT.
         strict: Stop at the first image that cannot be read, with nothing written.
@@ -62,6 +63,7 @@ class _Found:
     readings: dict[int, Reading] = field(default_factory=dict)
     errors: dict[int, DataError] = field(default_factory=dict)
     drawn: dict[int, Image.Image] = field(default_factory=dict)
+    tiles: list[Image.Image] = field(default_factory=list)
 
 
 def predict(
@@ -115,7 +117,10 @@ def _read(
             found.readings[image_id] = read.reading
             if image_id in chosen:
                 image, truth = decode_image(images.paths[image_id]), images.numbers.get(image_id)
-                found.drawn[image_id] = draw_overlay(image, read.reading, read.detections, truth)
+                shown = (image, read.reading, read.detections, truth)
+                found.drawn[image_id] = draw_overlay(*shown)
+                if len(found.tiles) < MOST_TILES:
+                    found.tiles.append(draw_overlay(*shown, column_width(SHEET_COLUMNS)))
         progress(number, len(images))
     return found
 
@@ -137,7 +142,7 @@ def _write(folder: Path, reader: Reader, images: Images, found: _Found, options:
     if options.propose:
         _write_proposals(folder / PROPOSALS[options.propose], images, found)
     if found.drawn:
-        _write_overlays(folder, found.drawn)
+        _write_overlays(folder, found.drawn, found.tiles)
 
 
 def _write_proposals(path: Path, images: Images, found: _Found) -> None:
@@ -155,13 +160,13 @@ def _write_archive(folder: Path) -> None:
                 zipped.write(folder / name, name)
 
 
-def _write_overlays(folder: Path, drawn: Mapping[int, Image.Image]) -> None:
-    """Write one image each, and a sheet of the first of them."""
+def _write_overlays(folder: Path, drawn: Mapping[int, Image.Image], tiles: Sequence[Image.Image]) -> None:
+    """Write one image each, and a sheet of the first of them, as many as it holds."""
     for image_id, image in drawn.items():
         with writing_whole(folder / OVERLAYS / f"{image_id}.png", "wb") as file:
             image.save(file, "PNG")
     with writing_whole(folder / SHEET, "wb") as file:
-        contact_sheet(list(drawn.values())[:SHEET_IMAGES], SHEET_COLUMNS).save(file, "PNG")
+        contact_sheets(tiles, SHEET_COLUMNS)[0].save(file, "PNG")
 
 
 def _evenly(image_ids: Sequence[int], count: int) -> set[int]:

@@ -12,7 +12,7 @@ from digitspot.config import AugmentConfig
 from digitspot.evaluation.suspicions import Suspect
 from digitspot.images import decode_image
 from digitspot.labels.labels import LabelledImage, LabelSet
-from digitspot.overlays import contact_sheet, draw_labels
+from digitspot.overlays import column_width, contact_sheets, draw_labels
 from digitspot.types import FloatArray, ImageArray, IntArray
 
 Progress = Callable[[int, int], None]
@@ -26,64 +26,67 @@ def choose_images(labels: LabelSet, num: int, seed: int) -> list[LabelledImage]:
     return [labels.images[row] for row in sorted(rows.tolist())]
 
 
-def preview_sheet(
+def preview_sheets(
     images: Sequence[LabelledImage], images_dir: Path, columns: int, progress: Progress
-) -> Image.Image:
+) -> list[Image.Image]:
     """Draw images with their boxes, numbers and file names.
 
     Raises:
+        ConfigError: Too many columns.
         DataError: An image cannot be decoded.
     """
-    drawn = []
+    drawn, width = [], column_width(columns)
     for image in images:
         view = (decode_image(images_dir / image.file_name), image.boxes, image.labels)
-        drawn.append(draw_labels(*view, image.number, image.file_name))
+        drawn.append(draw_labels(*view, image.number, image.file_name, width=width))
         progress(len(drawn), len(images))
-    return contact_sheet(drawn, columns)
+    return contact_sheets(drawn, columns)
 
 
-def suspect_sheet(
+def suspect_sheets(
     suspects: Sequence[Suspect], images_dir: Path, columns: int, progress: Progress
-) -> Image.Image:
-    """Draw images whose labels may be wrong: labels, those in doubt in red, what was predicted in white.
+) -> list[Image.Image]:
+    """Draw images whose labels may be wrong: labels, those in doubt in orange, what was predicted in white.
 
     Raises:
         DataError: An image cannot be decoded.
     """
-    drawn = []
+    drawn, width = [], column_width(columns)
     for rank, suspect in enumerate(suspects, 1):
         image = suspect.image
         doubts = [(each.labelled_box, each.predicted, each.predicted_box) for each in suspect.suspicions]
         kind = suspect.suspicions[0].kind if suspect.suspicions else "nothing in particular"
         note = f"{rank}: {image.file_name}, {kind}, {suspect.probability:.2f}"
         pixels = decode_image(images_dir / image.file_name)
-        drawn.append(draw_labels(pixels, image.boxes, image.labels, image.number, note, doubts))
+        drawn.append(draw_labels(pixels, image.boxes, image.labels, image.number, note, doubts, width))
         progress(rank, len(suspects))
-    return contact_sheet(drawn, columns)
+    return contact_sheets(drawn, columns)
 
 
-def augmentation_sheet(
+def augmentation_sheets(
     images: Sequence[LabelledImage],
     images_dir: Path,
     config: AugmentConfig,
     num_epochs: int,
     seed: int,
     progress: Progress,
-) -> Image.Image:
+) -> list[Image.Image]:
     """Draw each image as it is and, beside it, as a training with this seed sees it in its first epochs.
 
     Raises:
+        ConfigError: Too many epochs to stand in a row.
         DataError: An image cannot be decoded.
     """
-    drawn = []
+    drawn, width = [], column_width(num_epochs + 1)
     for number, image in enumerate(images, 1):
         pixels = decode_image(images_dir / image.file_name)
-        drawn.append(draw_labels(pixels, image.boxes, image.labels, image.number, image.file_name))
+        own = (image.boxes, image.labels, image.number, image.file_name)
+        drawn.append(draw_labels(pixels, *own, width=width))
         for epoch in range(num_epochs):
             view = _augmented(pixels, image, config, seed, epoch)
-            drawn.append(draw_labels(*view, image.number, f"epoch {epoch + 1}"))
+            drawn.append(draw_labels(*view, image.number, f"epoch {epoch + 1}", width=width))
         progress(number, len(images))
-    return contact_sheet(drawn, num_epochs + 1)
+    return contact_sheets(drawn, num_epochs + 1)
 
 
 def _augmented(

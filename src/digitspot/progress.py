@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from rich.console import Console
@@ -82,6 +82,12 @@ def tracking(description: str, unit: str = "img") -> Iterator[Update]:
             bar.update(task, completed=done, total=total, note=note)
 
         yield update
+
+
+def working(description: str) -> AbstractContextManager[object]:
+    """Show on a terminal that something goes on whose length is not known; elsewhere nothing."""
+    console = stderr()
+    return console.status(f"{description} ...") if console.is_terminal else nullcontext()
 
 
 class _Lines:

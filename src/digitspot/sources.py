@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from digitspot.errors import DataError
-from digitspot.images import list_images
+from digitspot.images import READABLE, list_images
 from digitspot.labels.coco import read_labels
 from digitspot.labels.labels import LabelSet
 
@@ -74,10 +74,7 @@ def find_images(source: Path) -> Images:
             hint="Give a folder of images, an image, a .txt list of paths, or a label file.",
         )
     if not paths:
-        raise DataError(
-            f"{source} has no image, and {len(skipped)} other files",
-            hint="Known endings: .png, .jpg and their kin.",
-        )
+        raise DataError(f"{source}: no image in it; other files: {len(skipped)}", hint=READABLE)
     ids = image_ids(paths, source)
     by_id = dict(zip(ids or range(1, len(paths) + 1), paths, strict=True))
     return Images(by_id, numbered=ids is None, root=root, skipped=skipped)

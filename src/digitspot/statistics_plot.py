@@ -12,13 +12,16 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.ndimage import gaussian_filter1d
 
+from digitspot.colours import SERIES
 from digitspot.labels.statistics import Statistics
-from digitspot.plots import DPI, FAINT, GRID, SERIES, style
+from digitspot.plots import DPI, FAINT, GRID, style
 from digitspot.types import DoubleArray, IntArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+DASHES, HATCHES = ("-", "--", ":"), ("", "//", "..")
+"""They tell the splits apart as their colours do."""
 NUM_BINS = 40
 SMOOTHING = 1.2
 """Bins. Sizes are whole pixels, and one bin of a logarithmic axis holds more of them than the next."""
@@ -56,12 +59,12 @@ def _table(axes: Axes, splits: Mapping[str, Statistics]) -> None:
     """Write the counts of each split, with its colour."""
     axes.set_axis_off()
     axes.set_title("Splits")
-    columns = (0.08, 0.45, 0.66, 0.83, 1.0)
+    columns = (0.1, 0.4, 0.6, 0.82, 1.04)
     for x, text in zip(columns, ("", "images", "digits", "empty", "height"), strict=True):
         axes.text(x, 0.9, text, color=FAINT, ha="right")
     for number, (name, each) in enumerate(splits.items()):
         y = 0.75 - 0.15 * number
-        axes.plot([0.02], [y + 0.02], "s", color=SERIES[number], markersize=12)
+        axes.plot([0, 0.07], [y + 0.02] * 2, color=SERIES[number], linewidth=3, linestyle=DASHES[number])
         axes.text(columns[0], y, name, fontsize=13)
         empty = int(each.lengths[0]) if len(each.lengths) else 0
         median = f"{np.median(each.heights):.0f} px" if len(each.heights) else "-"
@@ -82,12 +85,12 @@ def _histogram(
     spaced = np.geomspace if log else np.linspace
     edges = spaced(ticks[0], ticks[-1], NUM_BINS + 1)
     middles = np.sqrt(edges[1:] * edges[:-1]) if log else (edges[1:] + edges[:-1]) / 2
-    for colour, values in zip(SERIES, series, strict=False):
+    for colour, dashes, values in zip(SERIES, DASHES, series, strict=False):
         clipped = np.clip(values, ticks[0], ticks[-1])
         fractions = np.histogram(clipped, edges)[0] / max(1, len(values))
         smooth = gaussian_filter1d(fractions, SMOOTHING)
         axes.fill_between(middles, smooth, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(middles, smooth, color=colour, linewidth=2)
+        axes.plot(middles, smooth, color=colour, linewidth=2, linestyle=dashes)
         if len(values):
             axes.axvline(float(np.median(clipped)), ymax=0.06, color=colour, linewidth=3)
     if log:
@@ -103,8 +106,16 @@ def _bars(axes: Axes, title: str, series: Sequence[IntArray], labels: Sequence[s
     width = 0.8 / len(series)
     for number, counts in enumerate(series):
         x = np.arange(len(counts)) + (number - (len(series) - 1) / 2) * width
-        axes.bar(x, counts / max(1, counts.sum()), 0.9 * width, color=SERIES[number])
-    axes.set_xticks(range(len(labels)), labels)
+        axes.bar(
+            x,
+            counts / max(1, counts.sum()),
+            0.9 * width,
+            color=SERIES[number],
+            hatch=HATCHES[number],
+            edgecolor="white",
+        )
+    step = 1 + len(labels) // 12  # more labels would overlap
+    axes.set_xticks(range(0, len(labels), step), labels[::step])
     _finish(axes, title)
 
 

@@ -191,7 +191,10 @@ def _film_frames(source: str, store: Store, every: float) -> Iterator[Frame]:
                 raise OSError("it sends nothing")
         except (av.FFmpegError, OSError) as error:
             if not live or failures >= RETRIES:
-                raise DataError(f"{source} cannot be read: {error}") from error
+                raise DataError(
+                    f"{source} cannot be read: {error.strerror or error}",
+                    hint="Give a folder of images, a film, or the address of a camera.",
+                ) from error
             time.sleep(min(30.0, 2.0**failures))
             failures += 1
             continue

@@ -20,7 +20,7 @@ from digitspot.runtime.scan import MAX_LOOKS
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerOptions(ModelOptions):
-    """How a model computes, where it looks, and how it answers."""
+    """Where the model looks, and when and how it answers."""
 
     region: str | None = None
     """Read only this part of every image: x,y,width,height, in fractions of the image or in pixels."""

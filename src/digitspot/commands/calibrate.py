@@ -34,8 +34,8 @@ class CalibrateOptions:
     """Fit how boxes become a number, its probability, and the style of boxes, to images with labels that
     the detector was not trained on.
 
-    digitspot calibrate runs/mine --labels ../data/valid.json
-    digitspot calibrate pred_valid.json --labels ../data/valid.json --output reader.json
+    digitspot calibrate runs/mine --labels DATA/valid.json
+    digitspot calibrate pred_valid.json --labels DATA/valid.json --output r.json
     """
 
     detector: Annotated[Path, tyro.conf.Positional]

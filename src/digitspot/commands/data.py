@@ -10,15 +10,30 @@ from typing import Annotated
 import tyro
 
 from digitspot.commands import data_cache, data_check, data_convert, data_look
+from digitspot.commands.help import FLAGS, overview
 from digitspot.commands.options import parse
 from digitspot.config import DataConfig
 from digitspot.dataset.splits import open_split
 from digitspot.errors import ConfigError
 
+ABOUT = {
+    "synth": "generate images of numbers with exact boxes",
+    "convert": "bring other formats into digitspot's layout, or into YOLO's",
+    "check": "list everything that is wrong or odd in labels and images",
+    "stats": "draw one figure of sizes, counts and positions of digits",
+    "preview": "draw images with their boxes and numbers, or what augmentation does",
+    "pack": "decode a split once, for training",
+    "cache": "list the packs that were built, and remove them",
+}
+EXAMPLES = ("digitspot data check DATA", "digitspot data convert SOURCE DATA")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PackOptions:
-    """Decode a split once, for training; says what it will take before it begins."""
+    """Decode a split once, for training; says what it will take before it begins.
+
+    digitspot data pack DATA --split train
+    """
 
     path: Annotated[Path, tyro.conf.Positional]
     """A data set in the homework's layout."""
@@ -32,6 +47,14 @@ class PackOptions:
 
 def run(arguments: list[str]) -> None:
     """Run a subcommand."""
+    name = arguments[0] if arguments else "--help"
+    if name in FLAGS:
+        print(overview("digitspot data", "Data sets: make them, check them, look at them.", ABOUT, EXAMPLES))
+        return
+    if name not in ABOUT:
+        near = difflib.get_close_matches(name, ABOUT, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Commands: {', '.join(ABOUT)}."
+        raise ConfigError(f"no command 'data {name}'", hint=hint)
     commands = {
         "synth": _synth,
         "convert": data_convert.run,
@@ -41,16 +64,6 @@ def run(arguments: list[str]) -> None:
         "pack": _pack,
         "cache": data_cache.run,
     }
-    name = arguments[0] if arguments else "--help"
-    if name in ("-h", "--help"):
-        print(
-            f"usage: digitspot data {'|'.join(commands)} PATH [options]      (--help after each explains it)"
-        )
-        return
-    if name not in commands:
-        near = difflib.get_close_matches(name, commands, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Commands: {', '.join(commands)}."
-        raise ConfigError(f"no command 'data {name}'", hint=hint)
     commands[name](arguments[1:])
 
 

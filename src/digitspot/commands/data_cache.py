@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from digitspot.commands.options import parse, print_table
+from digitspot.commands.options import parse, print_list
 from digitspot.dataset.pack_cache import default_pack_root
 from digitspot.dataset.pack_limit import CachedPack, cache_limit_bytes, clear_cache, list_cache, size_text
 from digitspot.errors import ConfigError
@@ -18,6 +18,9 @@ class CacheOptions:
 
     The cache takes at most 20 GiB, or the GiB that DIGITSPOT_CACHE_LIMIT says. When a new pack needs room,
     replaced packs go first, then those that were not used for longest. Packs in use stay.
+
+    digitspot data cache
+    digitspot data cache --clear
     """
 
     root: Path | None = None
@@ -44,12 +47,11 @@ def run(arguments: list[str]) -> None:
     packs = list_cache(root)
     total = size_text(sum(pack.num_bytes for pack in packs))
     title = f"{root}: {len(packs)} packs, {total} of at most {size_text(cache_limit_bytes())}"
-    print_table(
-        title, ("pack", "size", "last used", "state", "longest side", "source"), list(map(_row, packs))
-    )
+    print_list(title, list(map(_listed, packs)))
 
 
-def _row(pack: CachedPack) -> tuple[str, ...]:
+def _listed(pack: CachedPack) -> tuple[str, list[str]]:
     used = datetime.fromtimestamp(pack.last_used).strftime("%Y-%m-%d %H:%M") if pack.last_used else "unknown"
-    side = "any" if pack.longest_side is None else str(pack.longest_side)
-    return pack.path.name[:8], size_text(pack.num_bytes), used, pack.state, side, pack.source
+    side = "" if pack.longest_side is None else f", longest side {pack.longest_side}"
+    about = f"{size_text(pack.num_bytes)}, {pack.state}, last used {used}{side}"
+    return f"{pack.path.name[:8]}: {about}", [pack.source]

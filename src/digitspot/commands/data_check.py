@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from digitspot.commands.options import parse, print_json, print_table
+from digitspot.commands.options import parse, print_json, print_list, print_table
 from digitspot.config import Config, load_recipe
 from digitspot.errors import ConfigError, DataError
 from digitspot.evaluation.suspicions import Suspect, Suspicion, find_suspects, suspect_rows, write_suspects
@@ -18,12 +18,15 @@ from digitspot.labels.check import CheckReport, Row, check_data
 from digitspot.labels.coco import Split, find_split, read_labels, read_results
 from digitspot.labels.labels import LabelSet
 from digitspot.labels.rules import Finding
-from digitspot.preview import suspect_sheet
+from digitspot.overlays import sheet_paths
+from digitspot.preview import suspect_sheets
 from digitspot.progress import tracking
 from digitspot.types import Detections
 
-MAX_LINES = 20
-"""Findings of one kind that the table shows."""
+MAX_LINES = 8
+"""Findings of one kind that are shown."""
+MAX_SUSPECTS = 20
+"""Images that the table shows."""
 LIST, SHEET = "suspects.csv", "suspects.png"
 SHEET_COLUMNS = 4
 
@@ -32,11 +35,11 @@ SHEET_COLUMNS = 4
 class CheckOptions:
     """List everything that is wrong or odd in labels and images; exits 3 when training could not run.
 
-    digitspot data check DATA
-    digitspot data check DATA --recipe recipes/nano.yaml --output doubts
-
     With a recipe, or with predictions that are there already, images are ranked by how probable it is that
     their labels are wrong: suspects.csv, and suspects.png to look at.
+
+    digitspot data check DATA
+    digitspot data check DATA --recipe recipes/nano.yaml --output doubts
     """
 
     path: Annotated[Path, tyro.conf.Positional]
@@ -57,7 +60,7 @@ class CheckOptions:
     output: Path | None = None
     """--recipe, --predictions: folder for the list, the sheet, and what is trained."""
     sheet: int = 48
-    """Images on the sheet."""
+    """Images on the sheets."""
 
 
 def run(arguments: list[str]) -> None:
@@ -77,7 +80,7 @@ def run(arguments: list[str]) -> None:
     if not report.can_train:
         errors = sum(row.count for row in report.rows() if row.severity == "error")
         raise DataError(
-            f"{options.path}: training could not run, {errors} errors", hint="See the table above."
+            f"{options.path}: training could not run, {errors} errors", hint="See the findings above."
         )
 
 
@@ -110,9 +113,10 @@ def _rank(options: CheckOptions, output: Path) -> list[Suspect]:
     write_suspects(output / LIST, suspects)
     if split.images_dir.is_dir():
         with tracking("drawing") as show:
-            sheet = suspect_sheet(suspects[: options.sheet], split.images_dir, SHEET_COLUMNS, show)
-        with writing_whole(output / SHEET, "wb") as file:
-            sheet.save(file, "PNG")
+            sheets = suspect_sheets(suspects[: options.sheet], split.images_dir, SHEET_COLUMNS, show)
+        for sheet, path in zip(sheets, sheet_paths(output / SHEET, len(sheets)), strict=True):
+            with writing_whole(path, "wb") as file:
+                sheet.save(file, "PNG")
     return suspects
 
 
@@ -146,27 +150,25 @@ def _print_report(report: CheckReport) -> None:
         for split in report.splits
     ]
     print_table(str(report.path), ("split", "images", "boxes", "files", "digit=category_id"), rows)
-    findings = [line for row in report.rows() for line in _lines(report, row)]
+    findings = [_listed(report, row) for row in report.rows()]
     if findings:
-        print_table("findings", ("split", "severity", "kind", "count", "finding"), findings)
+        print_list("findings", findings)
     else:
         print("no findings")
 
 
-def _lines(report: CheckReport, row: Row) -> list[tuple[str, str, str, str, str]]:
-    """Return the findings of one kind, a line each; of a kind with many, the first ones."""
+def _listed(report: CheckReport, row: Row) -> tuple[str, list[str]]:
+    """Return the findings of one kind under a head; of a kind with many, the first ones."""
     found = [
         _shown(finding, report.path)
         for split in report.splits
         for finding in split.findings
         if (split.name, finding.severity, finding.kind) == (row.split, row.severity, row.kind)
     ]
-    lines: list[tuple[str, str, str, str, str]]
-    lines = [(row.split, row.severity, row.kind, str(row.count), found[0])]
-    lines += [("", "", "", "", text) for text in found[1:MAX_LINES]]
+    lines = found[:MAX_LINES]
     if len(found) > MAX_LINES:
-        lines.append(("", "", "", "", f"... and {len(found) - MAX_LINES} more: --json lists all"))
-    return lines
+        lines.append(f"... and {len(found) - MAX_LINES} more: --json lists all")
+    return f"{row.severity} in {row.split}: {row.kind} ({row.count})", lines
 
 
 def _shown(finding: Finding, data: Path) -> str:
@@ -186,7 +188,7 @@ def _print_suspects(suspects: Sequence[Suspect]) -> None:
             suspect.image.number or "none",
             "; ".join(map(_told, suspect.suspicions)),
         )
-        for rank, suspect in enumerate(suspects[:MAX_LINES], 1)
+        for rank, suspect in enumerate(suspects[:MAX_SUSPECTS], 1)
     ]
     expected = sum(suspect.probability for suspect in suspects)
     title = f"images to look at first; by these probabilities about {expected:.0f} have a fault"

@@ -21,6 +21,9 @@ class ConvertOptions(ConversionOptions):
     and CSV with a row for each box. CSV columns are named file_name, label, left, top, width, height or
     filename, class, xmin, ymin, xmax, ymax; and split, if any. Class names say which digit is meant. The
     source is never changed.
+
+    digitspot data convert SOURCE DATA
+    digitspot data convert DATA YOLO --to yolo
     """
 
     source: Annotated[Path, tyro.conf.Positional]

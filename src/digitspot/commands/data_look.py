@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from PIL import Image
 
 from digitspot.commands.options import parse, print_table
 from digitspot.config import AugmentConfig, load_recipe
@@ -16,13 +15,17 @@ from digitspot.files import check_writable, writing_whole
 from digitspot.labels.check import SPLITS
 from digitspot.labels.coco import find_split, labels_path_of, read_labels
 from digitspot.labels.statistics import Statistics, measure
-from digitspot.preview import augmentation_sheet, choose_images, preview_sheet
+from digitspot.overlays import MAX_COLUMNS, sheet_paths
+from digitspot.preview import augmentation_sheets, choose_images, preview_sheets
 from digitspot.progress import tracking
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatsOptions:
-    """Draw one figure of digit sizes, counts, lengths, positions and aspect, the splits side by side."""
+    """Draw one figure of digit sizes, counts, lengths, positions and aspect, the splits side by side.
+
+    digitspot data stats DATA --output stats.svg
+    """
 
     path: Annotated[Path, tyro.conf.Positional]
     """A data set in the homework's layout, or one label file."""
@@ -32,20 +35,24 @@ class StatsOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PreviewOptions:
-    """Draw images with their boxes and numbers on one sheet; or what augmentation does to them."""
+    """Draw images with their boxes and numbers on sheets that fit a screen, or what augmentation does.
+
+    digitspot data preview DATA --images 12
+    digitspot data preview DATA --images 6 --augmented 3
+    """
 
     path: Annotated[Path, tyro.conf.Positional]
     """A data set in the homework's layout."""
     split: str = "train"
     """Which split."""
     images: int = 24
-    """How many images, chosen at random."""
+    """How many images, chosen at random; what one sheet does not hold goes to preview-2.png and so on."""
     augmented: int = 0
-    """Beside each image, this many of its views in training, one of each epoch."""
+    """Beside each image, this many of its views in training, one of each epoch; at most 5."""
     recipe: Path | None = None
     """Whose augmentation; none is the default one."""
     columns: int = 4
-    """Images in a row; with --augmented, a row is an image's views."""
+    """Images in a row, 1 to 6; fewer are larger. With --augmented, a row is an image's views."""
     seed: int = 0
     """Of the choice and of the augmentation."""
     output: Path = Path("preview.png")
@@ -74,21 +81,28 @@ def stats(arguments: list[str]) -> None:
 def preview(arguments: list[str]) -> None:
     """Draw a sheet."""
     options = parse(PreviewOptions, "data preview", arguments)
-    if options.images < 1 or options.columns < 1 or options.augmented < 0:
-        raise ConfigError("--images and --columns must be 1 or more, --augmented 0 or more")
+    if options.images < 1 or not 1 <= options.columns <= MAX_COLUMNS:
+        raise ConfigError(
+            f"--images {options.images} --columns {options.columns}: at least 1, and 1 to {MAX_COLUMNS}"
+        )
+    if not 0 <= options.augmented < MAX_COLUMNS:
+        raise ConfigError(f"--augmented {options.augmented}: 0 to {MAX_COLUMNS - 1} fit beside an image")
+    kind = _kind_of(options.output)
     check_writable(options.output.absolute().parent)
     split = find_split(options.path, options.split)
     images = choose_images(read_labels(split.labels_path), options.images, options.seed)
     with tracking("drawing") as show:
         if options.augmented:
             config = load_recipe(options.recipe).augment if options.recipe else AugmentConfig()
-            sheet = augmentation_sheet(
+            sheets = augmentation_sheets(
                 images, split.images_dir, config, options.augmented, options.seed, show
             )
         else:
-            sheet = preview_sheet(images, split.images_dir, options.columns, show)
-    _save(sheet, options.output)
-    print(options.output)
+            sheets = preview_sheets(images, split.images_dir, options.columns, show)
+    for sheet, path in zip(sheets, sheet_paths(options.output, len(sheets)), strict=True):
+        with writing_whole(path, "wb") as file:
+            sheet.save(file, kind)
+        print(path)
 
 
 def _measured(path: Path) -> dict[str, Statistics]:
@@ -104,10 +118,9 @@ def _measured(path: Path) -> dict[str, Statistics]:
     return splits
 
 
-def _save(image: Image.Image, path: Path) -> None:
-    """Write an image, in the format of its ending."""
+def _kind_of(path: Path) -> str:
+    """Return Pillow's name of the format that a file's ending means."""
     kind = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower())
     if kind is None:
         raise ConfigError(f"--output {path}: the ending must be .png, .jpg or .webp")
-    with writing_whole(path, "wb") as file:
-        image.save(file, kind)
+    return kind

@@ -15,6 +15,8 @@ class DemoOptions:
     """Generate images of numbers, train briefly, read others in typefaces never trained on, score.
 
     Takes some minutes on two CPU cores; needs no network.
+
+    digitspot demo --output demo
     """
 
     output: Path = Path("demo")

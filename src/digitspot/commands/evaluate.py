@@ -19,7 +19,7 @@ from digitspot.evaluation.reliability import ReliabilityMetrics
 from digitspot.files import writing_whole
 from digitspot.labels.coco import read_json, read_labels
 from digitspot.labels.labels import LabelSet
-from digitspot.progress import stderr
+from digitspot.progress import stderr, working
 from digitspot.reading import ReadingSettings
 
 
@@ -28,7 +28,8 @@ class EvaluateOptions:
     """COCO's twelve figures, AP of each digit, how many numbers are exactly right, and how far their
     probabilities can be trusted, with intervals.
 
-    digitspot evaluate answers --labels ../data/test.json
+    digitspot evaluate answers --labels DATA/test.json
+    digitspot evaluate answers --labels DATA/test.json --mistakes 9
     """
 
     answers: Annotated[Path, tyro.conf.Positional]
@@ -66,13 +67,11 @@ def run(arguments: list[str]) -> None:
     labels = read_labels(options.labels, clip=False)
     answers = _read_answers(options, labels)
     image_ids = _image_ids(options.image_ids) if options.image_ids else None
-    scores = evaluate_answers(
-        labels,
-        answers,
-        image_ids=unseen(answers.seen, labels, image_ids, options.only_unseen),
-        num_resamples=options.resamples,
-        level=options.level,
-    )
+    compared = unseen(answers.seen, labels, image_ids, options.only_unseen)
+    with working("scoring"):
+        scores = evaluate_answers(
+            labels, answers, image_ids=compared, num_resamples=options.resamples, level=options.level
+        )
     if options.save:
         with writing_whole(options.save) as file:
             json.dump(scores.to_dict(), file, indent=1)

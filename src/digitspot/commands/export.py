@@ -14,7 +14,7 @@ from digitspot.detector.quantize import feeds, sample_images
 from digitspot.detector.trained import load_model
 from digitspot.errors import ConfigError
 from digitspot.files import check_writable
-from digitspot.progress import stderr, tracking
+from digitspot.progress import stderr, tracking, working
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class ExportOptions:
 
     digitspot export runs/mine --output mine.onnx
     digitspot export runs/mine --output mine.onnx --precision fp16
-    digitspot export runs/mine --output mine.onnx --precision int8 --data DIR
+    digitspot export runs/mine --output mine.onnx --precision int8 --data DATA
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -54,7 +54,8 @@ def run(arguments: list[str]) -> None:
     check_writable(output.parent)
     model = load_model(options.run)
     if options.precision != "int8":
-        export_onnx(model.detector, model.info, output, store=options.precision)
+        with working("exporting"):
+            export_onnx(model.detector, model.info, output, store=options.precision)
     else:
         assert options.data is not None
         paths = sample_images(options.data)

@@ -16,6 +16,7 @@ from digitspot.errors import ConfigError
 from digitspot.files import check_writable, writing_together
 from digitspot.fusion import MIN_IOU, fuse_runs
 from digitspot.labels.coco import read_labels, read_results
+from digitspot.progress import working
 from digitspot.reading import read_image
 from digitspot.types import Detections, Reading
 
@@ -24,7 +25,7 @@ from digitspot.types import Detections, Reading
 class FuseOptions:
     """Join the boxes of several runs by weighted box fusion, and read the numbers of what comes out.
 
-    digitspot fuse answers_a answers_b --labels ../data/test.json --output both --reader reader.json
+    digitspot fuse answers-one answers-other --labels DATA/test.json --output both
     """
 
     answers: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -50,7 +51,8 @@ def run(arguments: list[str]) -> None:
     check_writable(options.output)
     labels = read_labels(options.labels, clip=False)
     paths = [results_path(path) for path in options.answers]
-    found = fuse_runs([read_results(path, labels) for path in paths], options.min_iou)
+    with working("fusing"):
+        found = fuse_runs([read_results(path, labels) for path in paths], options.min_iou)
     readings: dict[int, Reading] | None = None
     if options.reader:
         settings = read_settings(options.reader)

@@ -14,7 +14,7 @@ from digitspot.errors import ConfigError
 from digitspot.files import check_writable
 from digitspot.labels.coco import labels_path_of
 from digitspot.models import DEFAULT
-from digitspot.progress import stderr
+from digitspot.progress import stderr, working
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +62,11 @@ def run(arguments: list[str]) -> None:
     else:
         start_training(start.config, start.data, folder)
     inherit(folder, options.model, start.data)
-    verdicts = {options.data: judge(folder, options.model, start.data)}
-    for each in options.also:
-        if labels_path_of(each, "valid").is_file():
-            verdicts[each] = judge(folder, options.model, each)
+    with working("comparing both models"):
+        verdicts = {options.data: judge(folder, options.model, start.data)}
+        for each in options.also:
+            if labels_path_of(each, "valid").is_file():
+                verdicts[each] = judge(folder, options.model, each)
     for name, verdict in verdicts.items():
         for sentence in verdict.sentences(options.model):
             stderr().print(f"{name}: {sentence}", markup=False)

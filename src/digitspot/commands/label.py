@@ -38,8 +38,10 @@ def run(arguments: list[str]) -> None:
 
     from digitspot.serve.app import create_app
     from digitspot.serve.folder import LabelFolder
+    from digitspot.serve.processes import check_address
     from digitspot.serve.settings import ServeSettings
 
+    check_address("127.0.0.1", options.port)
     reader = Reader.load(options.model)
     folder = options.folder.resolve()
     output = options.output or folder.with_name(f"{folder.name}-labels")

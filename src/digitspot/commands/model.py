@@ -11,7 +11,7 @@ from digitspot.runtime.opening import Precision, RuntimeName
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Where and how a model computes."""
+    """How the model computes."""
 
     device: str = "auto"
     """auto, cpu or cuda."""

@@ -15,7 +15,7 @@ class ModelsOptions:
     """List the models that `read`, `predict` and `Reader.load` take by name, or add one.
 
     digitspot models
-    digitspot models --add https://example.org/meters.onnx --sha256 5d41...
+    digitspot models --add meters.onnx --sha256 CHECKSUM
     """
 
     add: str | None = None
@@ -30,7 +30,9 @@ def run(arguments: list[str]) -> None:
     """List or add models."""
     options = parse(ModelsOptions, "models", arguments)
     if (options.add is None) != (options.sha256 is None):
-        raise ConfigError("--add and --sha256 are given together or not at all")
+        raise ConfigError(
+            "--add and --sha256 are given together or not at all", hint="`sha256sum FILE` prints a checksum."
+        )
     if options.add is None or options.sha256 is None:
         if options.name is not None:
             raise ConfigError(f"--name {options.name} without --add")

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import tyro
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
+from digitspot.commands.help import ALL, FLAGS, help_of
 from digitspot.files import printable
 
 Options = TypeVar("Options")
 
-EXAMPLE = re.compile(r"\n+(digitspot )")
-"""Of a command, in a docstring: each has a line of its own."""
-
 
 def parse(
-    cls: type[Options], command: str, arguments: Sequence[str], default: Options | None = None
+    cls: type[Options],
+    command: str,
+    arguments: Sequence[str],
+    default: Options | None = None,
+    *,
+    named: Sequence[type] = (),
+    takes_none: bool = False,
 ) -> Options:
     """Fill a dataclass of options; a wrong one exits with code 2 and names the nearest.
 
@@ -31,14 +34,18 @@ def parse(
         command: For messages.
         arguments: What follows the command.
         default: Takes the place of the dataclass's own defaults.
+        named: Base classes whose options `--help` only names.
+        takes_none: Whether None can be given, which undoes what a recipe says.
     """
+    if any(flag in arguments for flag in FLAGS):
+        print(help_of(cls, command, named, everything=ALL in arguments))
+        raise SystemExit
     options: Options = tyro.cli(
         cls,
         prog=f"digitspot {command}",
         args=list(arguments),
-        description=EXAMPLE.sub(r"\n\n\1", inspect.cleandoc(cls.__doc__ or "")),
         default=tyro.MISSING_NONPROP if default is None else default,
-        config=(tyro.conf.FlagCreatePairsOff,),
+        config=(tyro.conf.FlagCreatePairsOff, *(() if takes_none else (tyro.conf.DisallowNone,))),
     )
     return options
 
@@ -53,6 +60,18 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console = Console()
     console.print(f"[bold]{escape(printable(title))}[/]", soft_wrap=True)
     console.print(table)
+
+
+def print_list(title: str, items: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Print heads with indented lines below each, for texts that a table would break into narrow columns."""
+    console = Console(highlight=False)
+    whole = not console.is_terminal  # a line stays a line in a pipe
+    console.print(f"[bold]{escape(printable(title))}[/]", soft_wrap=True)
+    for head, lines in items:
+        console.print(escape(printable(head)), soft_wrap=True)
+        for line in lines:
+            text = escape(printable(line))
+            console.print(f"  {text}" if whole else Padding(text, (0, 0, 0, 2)), soft_wrap=whole)
 
 
 def print_json(document: Any) -> None:

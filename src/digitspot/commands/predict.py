@@ -11,6 +11,7 @@ import tyro
 
 from digitspot.answers import ERRORS, NAMES
 from digitspot.commands.answering import AnswerOptions
+from digitspot.commands.model import ModelOptions
 from digitspot.commands.options import parse
 from digitspot.errors import ConfigError, DataError
 from digitspot.files import digest, printable
@@ -30,7 +31,8 @@ class PredictOptions(AnswerOptions):
     """Read many images: pred.json (every digit, COCO results), pred.csv (the numbers, -1 for none) and
     readings.csv (numbers with probabilities); command.txt says how they were made.
 
-    digitspot predict runs/mine ../data/test.json --output answers --zip
+    digitspot predict runs/mine DATA/test.json --output answers --zip
+    digitspot predict svhn photos --output answers --overlays 12
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -39,7 +41,7 @@ class PredictOptions(AnswerOptions):
     """A folder of images, a .txt list of paths, an image, or a label file whose images are beside it. With
     --engine ray also Parquet or tar files, and URLs such as s3://bucket/photos."""
     output: str
-    """Where the answers go; with --engine ray also an URL."""
+    """Where the answers go; with --engine ray also a URL."""
     engine: Literal["plain", "ray"] = "plain"
     """ray reads very many images with a process a core, on this machine or on the cluster that RAY_ADDRESS
     names. The same command goes on after an interruption."""
@@ -48,7 +50,7 @@ class PredictOptions(AnswerOptions):
     zip: bool = False
     """Also write pred.zip with both files."""
     overlays: int = 0
-    """Draw this many images with boxes and number, and a sheet of them."""
+    """Draw this many images with boxes and number, and a sheet of the first ones."""
     propose: Literal["label-studio", "cvat"] | None = None
     """Also write label-studio.json or cvat.xml, for people to correct there; `data convert` reads what these
     tools export."""
@@ -61,7 +63,7 @@ class PredictOptions(AnswerOptions):
 
 def run(arguments: list[str]) -> None:
     """Predict."""
-    options = parse(PredictOptions, "predict", arguments)
+    options = parse(PredictOptions, "predict", arguments, named=(AnswerOptions, ModelOptions))
     _check_engine(options)
     (_run_plain if options.engine == "plain" else _run_bulk)(options, arguments)
 

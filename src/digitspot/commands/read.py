@@ -11,6 +11,7 @@ import tyro
 from rich.markup import escape
 
 from digitspot.commands.answering import AnswerOptions
+from digitspot.commands.model import ModelOptions
 from digitspot.commands.options import parse, print_json
 from digitspot.errors import ConfigError, DataError
 from digitspot.progress import stderr
@@ -25,6 +26,7 @@ class ReadOptions(AnswerOptions):
 
     digitspot read door.jpg
     digitspot read door.jpg --model runs/mine
+    digitspot read meter.jpg --length 6 --decimals 1 --json
     """
 
     images: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -44,7 +46,7 @@ class ReadOptions(AnswerOptions):
 
 def run(arguments: list[str]) -> None:
     """Read."""
-    options = parse(ReadOptions, "read", arguments)
+    options = parse(ReadOptions, "read", arguments, named=(AnswerOptions, ModelOptions))
     if not options.images:
         raise ConfigError("no image given", hint="digitspot read IMAGE...")
     if options.burst and options.show:

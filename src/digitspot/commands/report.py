@@ -10,6 +10,7 @@ import tyro
 
 from digitspot.commands.options import parse
 from digitspot.errors import ConfigError
+from digitspot.progress import working
 from digitspot.report.build import check_output, write_report
 from digitspot.report.subject import read_subject
 
@@ -20,9 +21,9 @@ class ReportOptions:
     intervals, how the training went, where boxes and numbers go wrong, every kind of mistake with images,
     and how to repeat it.
 
-    digitspot report runs/mine --labels DIR/test.json
-    digitspot report runs/one runs/other --answers one other --labels DIR/test.json --output both.html
-    digitspot report runs/dropout --labels DIR/test.json
+    digitspot report runs/mine --answers answers --labels DATA/test.json
+    digitspot report answers-one answers-other --labels DATA/test.json
+    digitspot report runs/dropout --labels DATA/test.json --output dropout.html
     """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -48,8 +49,10 @@ def run(arguments: list[str]) -> None:
     if options.mistakes < 0 or options.resamples < 1:
         raise ConfigError(f"{options.mistakes} mistakes, {options.resamples} resamples: too few")
     check_output(options.output)
-    subject = read_subject(options.runs, options.answers, options.labels, options.resamples)
-    for path in write_report(
-        subject, options.output, most_mistakes=options.mistakes, num_resamples=options.resamples
-    ):
+    with working("scoring and drawing"):
+        subject = read_subject(options.runs, options.answers, options.labels, options.resamples)
+        paths = write_report(
+            subject, options.output, most_mistakes=options.mistakes, num_resamples=options.resamples
+        )
+    for path in paths:
         print(path)

@@ -20,7 +20,7 @@ class ServeOptions(ServeSettings):
     """Read numbers over HTTP: POST images to /v1/read. At / is a page for people.
 
     digitspot serve
-    digitspot serve --model svhn --host 0.0.0.0 --port 8080 --workers 4 --api-key-file key.txt
+    digitspot serve --model svhn --host 0.0.0.0 --port 8080 --api-key-file key.txt
     """
 
     host: str = "127.0.0.1"
@@ -36,11 +36,12 @@ class ServeOptions(ServeSettings):
 def run(arguments: list[str]) -> None:
     """Serve until SIGTERM or Ctrl-C; requests that were taken are answered first."""
     options = parse(ServeOptions, "serve", arguments)
-    from digitspot.serve.processes import run_processes
+    from digitspot.serve.processes import check_address, run_processes
 
     workers = num_cores() if options.workers is None else options.workers
     if workers < 1:
         raise ConfigError(f"--workers {workers}: need 1 or more")
+    check_address(options.host, options.port)
     Reader.load(options.model, threads=1)  # a model that cannot be used is told here, not by each worker
     limits = {each.name: getattr(options, each.name) for each in fields(ServeSettings)}
     ServeSettings(**{**limits, "api_key": _key_in(options.api_key_file)}).to_environment()

@@ -22,6 +22,9 @@ class SynthOptions:
     """Generate images of numbers with exact boxes, as a data set to train on.
 
     Ctrl-C keeps what is done; the same command goes on from there, and the result is the same to the byte.
+
+    digitspot data synth made --images 2000
+    digitspot data synth meters --domain meters --boxes loose --test-fraction 0.1
     """
 
     output: Annotated[Path, tyro.conf.Positional]

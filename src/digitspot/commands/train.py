@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from digitspot.commands.options import parse
 from digitspot.config import (
     Config,
     check_config,
+    check_named,
     drop_unused,
     load_recipe,
     settings_named_by,
@@ -21,7 +23,7 @@ from digitspot.config import (
 from digitspot.errors import ConfigError
 from digitspot.files import data_path, is_remote
 from digitspot.models import DEFAULT
-from digitspot.progress import stderr
+from digitspot.progress import stderr, working
 from digitspot.ranks import is_first, launched
 from digitspot.training.run import resume_training, start_training
 from digitspot.training.runlog import Run
@@ -29,10 +31,11 @@ from digitspot.training.runlog import Run
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(Config):
-    """Train a detector; the best model is best.pt in the run folder.
+    """Train a detector; the best model is best.pt in the run folder. docs/reference.md has every setting.
 
-    digitspot train --data DIR
-    digitspot train recipes/resnet18_fpn.yaml --data DIR --output runs/mine
+    digitspot train --data DATA
+    digitspot train recipes/nano.yaml --data DATA --output runs/mine
+    digitspot train recipes/nano.yaml --data DATA --output runs/a --train.epochs 9
     digitspot train --resume runs/mine
     """
 
@@ -51,9 +54,13 @@ class TrainOptions(Config):
     """Go on with the training in this run folder."""
 
 
+parse_train = partial(parse, TrainOptions, "train", named=(Config,), takes_none=True)
+
+
 def run(arguments: list[str]) -> None:
     """Train, or go on with a run."""
-    options = parse(TrainOptions, "train", arguments)
+    check_named(settings_named_by(arguments))
+    options = parse_train(arguments)
     data = None if options.dataset is None else data_path(options.dataset)
     if options.resume is not None:
         budget = options.train.memory_budget
@@ -70,7 +77,7 @@ def run(arguments: list[str]) -> None:
     if options.recipe is not None:
         recipe = load_recipe(options.recipe)
         check_config(recipe, settings_named_in(options.recipe))
-        options = parse(TrainOptions, "train", arguments, TrainOptions(**vars(recipe)))
+        options = parse_train(arguments, TrainOptions(**vars(recipe)))
     elif data is not None:
         if launched() or is_remote(data):
             what = "several processes need" if launched() else f"{data} needs"
@@ -109,7 +116,7 @@ def _train_own(options: TrainOptions, arguments: list[str], data: Path) -> None:
 
     def with_flags(config: Config) -> Config:
         named = settings_named_by(arguments)
-        config = _config(parse(TrainOptions, "train", arguments, TrainOptions(**vars(config))))
+        config = _config(parse_train(arguments, TrainOptions(**vars(config))))
         config, _ = drop_unused(config, keep=named)
         check_config(config, named)
         return config
@@ -125,7 +132,9 @@ def _train_own(options: TrainOptions, arguments: list[str], data: Path) -> None:
     if options.train.max_updates is not None:  # a trial, which leaves no model
         return
     inherit(output, options.start, start.data)
-    for sentence in judge(output, options.start, start.data).sentences(options.start):
+    with working("comparing both models"):
+        verdict = judge(output, options.start, start.data)
+    for sentence in verdict.sentences(options.start):
         stderr().print(sentence, markup=False)
 
 

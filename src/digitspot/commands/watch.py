@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from digitspot.commands.answering import AnswerOptions, decimal_of
+from digitspot.commands.model import ModelOptions
 from digitspot.commands.options import parse
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.progress import stderr
@@ -27,8 +28,8 @@ class WatchOptions(AnswerOptions):
     Every value is printed as a line of JSON when it is kept. --previous, --max-change and --may-fall are
     about the value before, which is kept, too.
 
-    digitspot watch photos --length 6 --max-change 5
-    digitspot watch rtsp://camera/stream --every 60 --frames 5 --mqtt broker --name water
+    digitspot watch photos --length 6 --max-change 5 --once
+    digitspot watch rtsp://camera/stream --every 60 --frames 5 --mqtt broker
     """
 
     source: Annotated[str, tyro.conf.Positional]
@@ -56,7 +57,7 @@ class WatchOptions(AnswerOptions):
 
 def run(arguments: list[str]) -> None:
     """Watch until the source ends, or until Ctrl-C."""
-    options = parse(WatchOptions, "watch", arguments)
+    options = parse(WatchOptions, "watch", arguments, named=(AnswerOptions, ModelOptions))
     if options.every <= 0 or options.frames < 1:
         raise ConfigError(
             f"--every {options.every:g}, --frames {options.frames}: need more than 0, and 1 or more"

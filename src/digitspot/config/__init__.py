@@ -5,12 +5,15 @@
 
 from digitspot.config.checks import check_config, drop_unused, parse_size
 from digitspot.config.recipes import (
+    check_named,
     config_from_dict,
     config_to_dict,
     config_to_yaml,
     find_recipe,
     known_recipes,
     load_recipe,
+    nearest_setting,
+    not_yaml,
     settings_named_by,
     settings_named_in,
 )
@@ -35,6 +38,7 @@ __all__ = [
     "ScheduleConfig",
     "TrainConfig",
     "check_config",
+    "check_named",
     "config_from_dict",
     "config_to_dict",
     "config_to_yaml",
@@ -42,6 +46,8 @@ __all__ = [
     "find_recipe",
     "known_recipes",
     "load_recipe",
+    "nearest_setting",
+    "not_yaml",
     "parse_size",
     "settings_named_by",
     "settings_named_in",

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,8 +47,18 @@ def load_recipe(path: Path) -> Config:
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
+        raise not_yaml(path, error) from error
     return config_from_dict({} if values is None else values, where=str(path))
+
+
+def not_yaml(path: Path, error: yaml.YAMLError) -> ConfigError:
+    """Return an error that says in one line what is wrong with a YAML file, and where."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    what = (
+        error.problem if isinstance(error, yaml.MarkedYAMLError) else "it holds characters that YAML has not"
+    )
+    where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return ConfigError(f"{path} is not YAML: {what}{where}")
 
 
 def config_from_dict(values: Mapping[str, Any], where: str = "configuration") -> Config:
@@ -87,6 +97,39 @@ def settings_named_by(flags: Sequence[str]) -> frozenset[str]:
     return frozenset(name.replace(".no_", ".") for name in names if "." in name)
 
 
+def nearest_setting(name: str) -> str | None:
+    """Return the dotted name of the setting that is meant: the same key in another section, or a like one.
+
+    >>> nearest_setting("train.lr"), nearest_setting("train.epcohs"), nearest_setting("x.y")
+    ('optimizer.lr', 'train.epochs', None)
+    """
+    known = [f"{section}.{key}" for section, keys in config_to_dict(Config()).items() for key in keys]
+    same = [each for each in known if each.partition(".")[2] == name.partition(".")[2]]
+    return next(iter(same or difflib.get_close_matches(name, known, n=1)), None)
+
+
+def check_named(names: Iterable[str]) -> None:
+    """Refuse dotted names that are no settings.
+
+    Raises:
+        ConfigError: One is none; the nearest is named.
+    """
+    for name in sorted(names):
+        near = nearest_setting(name)
+        if near != name:
+            hint = f"Did you mean {as_flag(near)}?" if near else "`digitspot train --help-all` lists all."
+            raise ConfigError(f"no setting {as_flag(name)}", hint=hint)
+
+
+def as_flag(name: str) -> str:
+    """Return the flag of a setting.
+
+    >>> as_flag("train.batch_size")
+    '--train.batch-size'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
@@ -103,14 +146,17 @@ def _build(cls: type, values: Any, where: str) -> Any:
     arguments = {}
     for key, value in values.items():
         if key not in hints:
-            raise ConfigError(f"{where}: unknown key {key!r}", hint=_nearest(str(key), list(hints)))
+            raise ConfigError(f"{where}: unknown key {key!r}", hint=_nearest(str(key), list(hints), where))
         arguments[key] = _convert(hints[key], value, f"{where}: {key}")
     return cls(**arguments)
 
 
-def _nearest(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
+def _nearest(key: str, known: list[str], where: str) -> str:
+    if near := difflib.get_close_matches(key, known, n=1, cutoff=0.5):
+        return f"Did you mean {near[0]!r}?"
+    other = nearest_setting(f"{where.rpartition(': ')[2]}.{key}")
+    is_same = other is not None and other.partition(".")[2] == key
+    return f"Did you mean {other}?" if is_same else f"Known keys: {', '.join(known)}."
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

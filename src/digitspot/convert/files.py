@@ -10,7 +10,7 @@ from pathlib import Path
 
 from digitspot.convert.source import Notes, split_of_folders, splits_named
 from digitspot.errors import DataError
-from digitspot.images import is_image
+from digitspot.images import is_image, refuse_folder
 
 LABEL_SUFFIXES = frozenset({".mat", ".json", ".xml", ".csv", ".tsv", ".txt", ".yaml", ".yml", ".names"})
 _LABEL_FOLDERS = ("annotations", "annotation", "labels", "label")
@@ -64,7 +64,7 @@ def _may_be_image(path: Path) -> bool:
 def _walk(folder: Path) -> Iterator[Path]:
     """Yield the files under a folder; linked folders are followed, each once."""
     seen = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
+    for root, folders, files in os.walk(folder, onerror=refuse_folder, followlinks=True):
         real = os.path.realpath(root)
         if real in seen:
             folders.clear()

@@ -10,7 +10,15 @@ from typing import Any
 
 import yaml
 
-from digitspot.config import Config, config_from_dict, config_to_dict, known_recipes, load_recipe
+from digitspot.config import (
+    Config,
+    config_from_dict,
+    config_to_dict,
+    known_recipes,
+    load_recipe,
+    nearest_setting,
+    not_yaml,
+)
 from digitspot.errors import ConfigError
 
 Overrides = Mapping[str, Any]
@@ -27,9 +35,8 @@ def override(config: Config, overrides: Overrides, where: str) -> Config:
     for name, value in overrides.items():
         section, _, key = str(name).partition(".")
         if section not in values or key not in values[section]:
-            known = [f"{each}.{item}" for each, items in values.items() for item in items]
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else "Settings are written as model.min_score."
+            near = nearest_setting(str(name))
+            hint = f"Did you mean {near!r}?" if near else "Settings are written as model.min_score."
             raise ConfigError(f"{where}: unknown setting {name!r}", hint=hint)
         values[section][key] = value
     return config_from_dict(values, where)
@@ -67,8 +74,10 @@ def read_document(path: Path, keys: Sequence[str], needed: Sequence[str]) -> Map
         document = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not text: {error}") from error
+    except yaml.YAMLError as error:
+        raise not_yaml(path, error) from error
     if not isinstance(document, Mapping):
         raise ConfigError(f"{path}: expected keys and values", hint=f"Keys: {', '.join(keys)}.")
     for key in document:

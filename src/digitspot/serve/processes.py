@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from socket import AF_INET, AF_INET6
 from typing import Any
 
 import uvicorn
@@ -10,6 +13,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
+from digitspot.errors import ConfigError
 from digitspot.processes import die_with_parent
 from digitspot.serve.app import create_app
 
@@ -55,6 +59,23 @@ def run_processes(host: str, port: int, workers: int, max_seconds: float) -> Non
         timeout_graceful_shutdown=round(max_seconds) + 5,
     )
     _Supervisor(config, sockets=[config.bind_socket()]).run()
+
+
+def check_address(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened at.
+
+    Raises:
+        ConfigError: The port is taken or none, or this machine does not have the address.
+    """
+    if not 0 < port < 1 << 16:
+        raise ConfigError(f"--port {port}: need 1 to {(1 << 16) - 1}")
+    try:
+        socket.create_server((host, port), family=AF_INET6 if ":" in host else AF_INET).close()
+    except OSError as error:
+        raise ConfigError(
+            f"http://{host}:{port} cannot be listened at: {os.strerror(error.errno or 0)}",
+            hint="Choose another --port.",
+        ) from error
 
 
 def create_worker() -> FastAPI:
