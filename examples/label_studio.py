@@ -44,7 +44,7 @@ def learn(export: Path, model: str, options: list[str]) -> None:
     """Train on corrected labels."""
     corrected = export.parent.with_name(f"{export.parent.name}-corrected")
     digitspot("data", "convert", export, corrected, "--valid-fraction", 0)  # train holds out more
-    digitspot("data", "check", corrected)
+    digitspot("data", "check", corrected / "train.json")
     digitspot("train", "--data", corrected, "--start", model, *options)
 
 
