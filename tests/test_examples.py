@@ -197,7 +197,8 @@ def test_label_studio(small_data: Path, tmp_path: Path) -> None:
             }
             task["annotations"][0]["result"].append({**shape, "value": value})
     (tmp_path / "photos" / "export.json").write_text(json.dumps(tasks), encoding="utf-8")
-    short = ["--generated", "0", "--train.epochs", "1", "--data.workers", "0", "--output", "run"]
+    small = ["--input.short-side", "64", "--input.long-side", "192", "--input.train-short-sides", "64"]
+    short = ["--generated", "0", "--train.epochs", "1", "--data.workers", "0", "--output", "run", *small]
     cache = {"DIGITSPOT_CACHE": str(tmp_path / "cache")}
     done = run("label_studio.py", "learn", "photos/export.json", *short, cwd=tmp_path, **cache)
     corrected = read_labels(tmp_path / "photos-corrected" / "train.json")
