@@ -90,6 +90,18 @@ def test_settings_follow_the_data(own: Path, small_data: Path, tmp_path: Path, n
     assert abs(start.config.train.epochs * epoch - 200) <= epoch / 2 or start.config.train.epochs == 2
 
 
+def test_generated_images_can_be_left_out(small_data: Path, tmp_path: Path, nano_run: Path) -> None:
+    start = prepare_start(small_data, tmp_path / "run", str(nano_run), num_generated=0)
+    assert start.config.data.also == ()
+    assert not (tmp_path / "cache" / "generated").exists()
+
+
+@pytest.mark.parametrize("options", [["recipe.yaml", "--generated", "0"], ["--generated", "-1"]])
+def test_generated_images_that_cannot_be(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", *options, "--data", "data"]) == 2
+    assert "0 or more, and no recipe" in capsys.readouterr().err
+
+
 def test_precision_is_what_this_machine_is_fast_with(own: Path, tmp_path: Path, nano_run: Path) -> None:
     """The model may come from a machine that multiplies in bf16."""
     model = load_model(nano_run)

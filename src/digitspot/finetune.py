@@ -77,7 +77,9 @@ def starting_config(base: str) -> Config:
     return load_model(find_model(base)).config
 
 
-def prepare_start(data: Path, output: Path, base: str, more: Sequence[Path] = ()) -> Start:
+def prepare_start(
+    data: Path, output: Path, base: str, more: Sequence[Path] = (), num_generated: int | None = None
+) -> Start:
     """Choose settings for a data set, and hold out some images where it has no `valid` of its kind.
 
     Args:
@@ -85,6 +87,7 @@ def prepare_start(data: Path, output: Path, base: str, more: Sequence[Path] = ()
         output: The run folder; what is held out goes to its folder `data`.
         base: The model to go on from: a name of `digitspot models`, a run folder, or a file.
         more: Other data sets whose `train` is trained on, too.
+        num_generated: Generated images to mix in; None is `NUM_GENERATED`.
 
     Raises:
         DataError: Labels or images cannot be used.
@@ -104,12 +107,14 @@ def prepare_start(data: Path, output: Path, base: str, more: Sequence[Path] = ()
         train = read_labels(labels_path_of(data, "train"), for_training=True)
     for name in ("train", "valid"):
         open_split(data, name, config.data)  # every image is looked at before more work
-    generated = _generated()
-    repeats = max(1, round(NUM_GENERATED / len(train))) if generated else 1
+    num_generated = NUM_GENERATED if num_generated is None else num_generated
+    generated = _generated(num_generated)
+    num_generated = num_generated if generated else 0
+    repeats = max(1, round(num_generated / len(train)))
     also = (str(data.resolve()),) * (repeats - 1) + ((str(generated),) if generated else ())
     also += tuple(str(each.resolve()) for each in more)
     seen = min(max(SEEN_PER_IMAGE * len(train), MIN_SEEN), MAX_SEEN)
-    epochs = max(2, round(seen / (repeats * len(train) + (NUM_GENERATED if generated else 0))))
+    epochs = max(2, round(seen / (repeats * len(train) + num_generated)))
     config = replace(
         config,
         data=replace(Config().data, also=also, workers=config.data.workers),
@@ -128,7 +133,7 @@ def prepare_start(data: Path, output: Path, base: str, more: Sequence[Path] = ()
     )
     stderr().print(
         f"going on from {base}: {epochs} epochs at short side {config.input.short_side}; in each, "
-        f"{len(train)} of your images {repeats} times and {NUM_GENERATED if generated else 0} generated ones",
+        f"{len(train)} of your images {repeats} times and {num_generated} generated ones",
         markup=False,
     )
     return Start(config=config, data=data)
@@ -225,11 +230,13 @@ def _enlarged(rule: InputConfig, train: LabelSet) -> InputConfig:
     )
 
 
-def _generated() -> Path | None:
-    """Return a data set of generated images, from the cache; None where typefaces are not installed."""
-    folder = cache_folder() / "generated" / f"{MIXED}-{NUM_GENERATED}"
+def _generated(num: int) -> Path | None:
+    """Return a data set of generated images, from the cache; None for 0, or without typefaces."""
+    if not num:
+        return None
+    folder = cache_folder() / "generated" / f"{MIXED}-{num}"
     if not folder.is_dir():
-        request = SynthRequest(train=NUM_GENERATED, valid=0, test=0, domain=MIXED, packed=True, loose=True)
+        request = SynthRequest(train=num, valid=0, test=0, domain=MIXED, packed=True, loose=True)
         try:
             with tracking("generating images") as show:
                 synthesize(folder, request, workers=num_cores(), progress=show)

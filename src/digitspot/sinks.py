@@ -87,7 +87,15 @@ def to_webhook(address: str) -> Sink:
     return publish
 
 
-def to_mqtt(broker: str, name: str, user: str | None = None, password: str | None = None) -> Sink:
+def to_mqtt(
+    broker: str,
+    name: str,
+    user: str | None = None,
+    password: str | None = None,
+    *,
+    device_class: str | None = None,
+    unit: str | None = None,
+) -> Sink:
     """Return a sink that publishes values to an MQTT broker, retained, and tells Home Assistant of them.
 
     The value goes to digitspot/NAME/value, the record to digitspot/NAME/record. Home Assistant finds the
@@ -98,6 +106,8 @@ def to_mqtt(broker: str, name: str, user: str | None = None, password: str | Non
         name: Of the sensor: letters, digits, "_" and "-".
         user: Of the broker.
         password: Likewise.
+        device_class: What Home Assistant takes the value for, such as "water".
+        unit: Of the value; a device class allows some only, such as "m³" or "L".
 
     Raises:
         ConfigError: paho-mqtt is not installed, or the broker's name cannot be used.
@@ -118,7 +128,7 @@ def to_mqtt(broker: str, name: str, user: str | None = None, password: str | Non
         client.username_pw_set(user, password)
     topic = f"digitspot/{name}"
     client.will_set(f"{topic}/available", "offline", qos=1, retain=True)
-    discovery = {
+    discovery: dict[str, Any] = {
         "name": name,
         "unique_id": f"digitspot_{name}",
         "state_topic": f"{topic}/value",
@@ -127,6 +137,8 @@ def to_mqtt(broker: str, name: str, user: str | None = None, password: str | Non
         "state_class": "total_increasing",
         "device": {"identifiers": ["digitspot"], "name": "digitspot"},
     }
+    kind = {"device_class": device_class, "unit_of_measurement": unit}
+    discovery.update({key: text for key, text in kind.items() if text is not None})
 
     def send(where: str, text: str) -> None:
         sent = client.publish(where, text, qos=1, retain=True)

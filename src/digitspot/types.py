@@ -125,6 +125,14 @@ class Reading:
         return "".join(digit.text for digit in self.digits) or None
 
     @property
+    def box(self) -> tuple[float, float, float, float] | None:
+        """The box around all digits that were seen, x1, y1, x2, y2 in pixels of the image."""
+        if not self.digits:
+            return None
+        lefts, tops, rights, bottoms = zip(*(digit.box for digit in self.digits), strict=True)
+        return min(lefts), min(tops), max(rights), max(bottoms)
+
+    @property
     def number(self) -> str | None:
         """The number as read, whether the reader is sure enough to answer or not."""
         return self.seen if self.reason == "unsure" else self.text

@@ -7,10 +7,8 @@ import http.server
 import json
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +20,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from command_line import command, digitspot, environment
@@ -34,6 +31,7 @@ from digitspot.sinks import COLUMNS, to_csv, to_mqtt, to_webhook
 from digitspot.synth.generate import make_image, subject_of
 from digitspot.types import Detections, Digit, Reading
 from digitspot.watch import Frame, Store, Watch, frames_of
+from mqtt_broker import hearing, mqtt_broker, wait_for  # noqa: F401 - a fixture
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)
 
@@ -270,60 +268,18 @@ def test_a_webhook_gets_json() -> None:
             to_webhook(wrong)
 
 
-@pytest.fixture(params=["amqtt", "mosquitto"])
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
-    """A real MQTT broker, and its port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    config = {
-        "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
-        "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-    }
-    (tmp_path / "broker.yaml").write_text(yaml.safe_dump(config))
-    arguments = [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(tmp_path / "broker.yaml")]
-    if request.param == "mosquitto":
-        program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
-        if program is None:
-            pytest.skip("mosquitto is not installed")
-        arguments = [program, "-p", str(port)]
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.1)
-    yield port
-    process.kill()
-    process.wait()
-
-
 def test_mqtt_and_home_assistant(broker: int) -> None:
-    from paho.mqtt import client as paho
-    from paho.mqtt.enums import CallbackAPIVersion
-
-    heard: dict[str, str] = {}
-    client = paho.Client(CallbackAPIVersion.VERSION2)
-    client.on_message = lambda _client, _data, message: heard.update(
-        {message.topic: message.payload.decode()}
-    )
-    client.connect("127.0.0.1", broker)
-    client.subscribe("#")
-    client.loop_start()
-    sink = to_mqtt(f"127.0.0.1:{broker}", "water")
-    sink({"id": 1, "value": "01234.5"})
-    sink({"id": 2, "value": None})
-    end = time.monotonic() + 10
-    while len(heard) < 4 and time.monotonic() < end:
-        time.sleep(0.05)
-    client.loop_stop()
+    with hearing(broker) as heard:
+        sink = to_mqtt(f"127.0.0.1:{broker}", "water", device_class="water", unit="m³")
+        sink({"id": 1, "value": "01234.5"})
+        sink({"id": 2, "value": None})
+        wait_for(heard, 4)
     assert heard["digitspot/water/value"] == "01234.5"
     assert json.loads(heard["digitspot/water/record"])["id"] == 2
     told = json.loads(heard["homeassistant/sensor/digitspot_water/config"])
     assert told["state_topic"] == "digitspot/water/value"
     assert heard[told["availability_topic"]] == "online"
+    assert (told["device_class"], told["unit_of_measurement"]) == ("water", "m³")
 
 
 def test_a_broker_that_is_not_there() -> None:

@@ -48,6 +48,9 @@ class TrainOptions(Config):
     packs, as s3://bucket/folder."""
     start: str = DEFAULT
     """Without a recipe: what to go on from, a name of `digitspot models`, a run folder or a model file."""
+    generated: int | None = None
+    """Without a recipe: generated images that are mixed in, so that the model forgets nothing; 1,500, if you
+    do not say. With 0 it reads your kind of images, and others perhaps no more."""
     output: Path | None = None
     """The run folder, new; without a recipe it is runs/ and the name of the data set, if you do not say."""
     resume: Path | None = None
@@ -74,6 +77,11 @@ def run(arguments: list[str]) -> None:
         resume_training(options.resume, data, budget)
         _print(options.resume)
         return
+    if options.generated is not None and (options.recipe is not None or options.generated < 0):
+        raise ConfigError(
+            f"--generated {options.generated} takes 0 or more, and no recipe",
+            hint="Beside a recipe, --data.also takes generated images.",
+        )
     if options.recipe is not None:
         recipe = load_recipe(options.recipe)
         check_config(recipe, settings_named_in(options.recipe))
@@ -123,7 +131,7 @@ def _train_own(options: TrainOptions, arguments: list[str], data: Path) -> None:
 
     output = options.output or Path("runs") / data.resolve().name
     with_flags(starting_config(options.start))  # wrong flags are told before any work
-    start = prepare_start(data, output, options.start)
+    start = prepare_start(data, output, options.start, num_generated=options.generated)
     if Run(output).started:
         resume_training(output, start.data)
     else:

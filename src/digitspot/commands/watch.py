@@ -29,7 +29,7 @@ class WatchOptions(AnswerOptions):
     about the value before, which is kept, too.
 
     digitspot watch photos --length 6 --max-change 5 --once
-    digitspot watch rtsp://camera/stream --every 60 --frames 5 --mqtt broker
+    digitspot watch rtsp://camera/stream --every 60 --frames 5 --mqtt broker --unit m³
     """
 
     source: Annotated[str, tyro.conf.Positional]
@@ -53,6 +53,10 @@ class WatchOptions(AnswerOptions):
     $MQTT_PASSWORD are used."""
     name: str = "number"
     """Of the sensor in MQTT."""
+    device_class: str | None = None
+    """Of the sensor in Home Assistant, as water, gas or energy, so that its statistics have it."""
+    unit: str | None = None
+    """Of the value in Home Assistant, as m³ or kWh."""
 
 
 def run(arguments: list[str]) -> None:
@@ -101,7 +105,14 @@ def _sinks(options: WatchOptions) -> dict[str, Sink]:
     if options.mqtt:
         user, password = os.environ.get("MQTT_USER"), os.environ.get("MQTT_PASSWORD")
         try:
-            sinks[f"mqtt {options.mqtt} {options.name}"] = to_mqtt(options.mqtt, options.name, user, password)
+            sinks[f"mqtt {options.mqtt} {options.name}"] = to_mqtt(
+                options.mqtt,
+                options.name,
+                user,
+                password,
+                device_class=options.device_class,
+                unit=options.unit,
+            )
         except OSError as error:
             raise ConfigError(f"--mqtt {options.mqtt} cannot be reached: {error}") from error
     return sinks
