@@ -34,7 +34,9 @@ def main() -> None:
     for domain, name in DOMAINS.items():
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / domain
-            synthesize(made, SynthRequest(train=0, valid=0, test=NUM_MADE, seed=SEED, domain=domain, loose=True))
+            synthesize(
+                made, SynthRequest(train=0, valid=0, test=NUM_MADE, seed=SEED, domain=domain, loose=True)
+            )
             labels = read_labels(made / "test.json", clip=False).images
             small = [image for image in labels if max(image.size_hw) <= MAX_SIDE]
             files = [made / "test" / image.file_name for image in small]

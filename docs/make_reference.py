@@ -122,7 +122,9 @@ def is_setting(action: argparse.Action) -> bool:
 def option(action: argparse.Action, command: str) -> list[str]:
     """Return an option as a term and its definition."""
     name = action.option_strings[0] if action.option_strings else ""
-    meaning, _, default = str(action.help).replace(" (required)", " (default: required)").partition(" (default: ")
+    meaning, _, default = (
+        str(action.help).replace(" (required)", " (default: required)").partition(" (default: ")
+    )
     default = default.removesuffix(")")
     kind = re.sub(r"\[(\w+) \[.*", r"\1 ...", str(action.metavar or "").replace("None}|", "}|"))
     kind = kind.replace("{}|", "").replace("{None,", "{")
@@ -167,7 +169,8 @@ def divided(text: str) -> tuple[list[str], list[str]]:
         if is_code:
             comment += ["```bash", *(line[4:] for line in block), "```", ""]
         else:
-            comment += [*textwrap.wrap(" ".join(line[1:].strip() for line in block), 110), ""]
+            words = " ".join(line[1:].strip() for line in block)
+            comment += [*textwrap.wrap(words[0].upper() + words[1:], 110), ""]
     return comment, lines[end:]
 
 

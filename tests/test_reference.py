@@ -20,18 +20,18 @@ def test_the_reference_is_made_from_this_code() -> None:
     for name, made in pages.items():
         written = (DOCS / "reference" / name).read_text(encoding="utf-8")
         assert written == made, "run: python docs/make_reference.py"
-    assert pages["settings.md"].count("\n:   ") > 80, "every setting has a line"
+    assert pages["settings.md"].count("\n:   ") > 70, "every setting has a line"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_the_help_is_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "100")
     page = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
     for words in [[name, below] for below in MADE["subcommands"](name)] or [[name]]:
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
             run([*words, "--help"])
-        options = set(re.findall(r"^. (--[\w-]+)(?![\w.-])", said.getvalue(), re.MULTILINE))
+        options = set(re.findall(r"^. (--\w[\w-]*)(?![\w.-])", said.getvalue(), re.MULTILINE))
         assert options or "positional" in said.getvalue()
         _, _, section = page.partition(f"# digitspot {' '.join(words)}\n")
         section = re.split(r"^#+ digitspot ", section, maxsplit=1, flags=re.MULTILINE)[0]

@@ -19,6 +19,15 @@ import pytest
 pytest.importorskip("material", reason="mkdocs-material is not installed")
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path.relative_to(ROOT / "docs").with_suffix("") for path in (ROOT / "docs").rglob("*.md"))
+OF_EACH_KIND = (
+    "index",
+    "howto/train",
+    "reference/recipes",
+    "reference/settings",
+    "reference/python",
+    "comparison",
+)
+"""Pages that axe looks at: it takes seconds for each."""
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
@@ -95,28 +104,27 @@ def address(site: Path) -> Iterator[str]:
 
 
 @in_browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
 @pytest.mark.timeout(600)
 def test_pages_fit_the_screen_and_can_be_used_by_everybody(
-    width: int, scheme: str, browser: Any, address: str
+    width: int, scheme: str, browser: Any, site: Path, address: str
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     opened = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     asked: list[str] = []
     opened.on("request", lambda each: asked.append(each.url))
     wrong = []
-    for page in PAGES:
+    for page in sorted(path.relative_to(site).with_suffix("").as_posix() for path in site.rglob("*.html")):
         opened.goto(f"{address}/{page}.html")
         if opened.evaluate("document.documentElement.scrollWidth") > width:
             wrong.append(f"{page}: wider than the screen")
-        for each in axe.run(opened).response["violations"]:
+        for each in axe.run(opened).response["violations"] if page in OF_EACH_KIND else ():
             if each["impact"] in ("serious", "critical"):
                 nodes = [node["html"][:160] for node in each["nodes"][:3]]
                 wrong.append(f"{page}: {each['id']}, {len(each['nodes'])} times: {nodes}")
     opened.close()
     assert not wrong, "\n".join(wrong)
-    assert asked
+    assert len(asked) > len(PAGES)
     assert not [url for url in asked if not url.startswith((address, "data:", "blob:"))]
 
 

@@ -3,7 +3,7 @@ document$.subscribe(() => {
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
   for (const wrap of document.querySelectorAll(".md-typeset__scrollwrap")) {
     wrap.tabIndex = 0; // tables that are wider than the window scroll
-    wrap.setAttribute("role", "region");
+    wrap.setAttribute("role", "group");
     wrap.setAttribute("aria-label", "Table");
   }
 });
