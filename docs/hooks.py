@@ -1,4 +1,4 @@
-"""Lets pages of the site link to the repository's own files, such as result tables: they become pages, too."""
+"""Lets pages of the site link to files of the repository, such as result tables: they become pages, too."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Draw the pictures of the README and of the site, and print their Markdown: `python docs/make_pictures.py`.
 
-Of each domain, generated images in typefaces that no training image shows: the first four, whatever is read in
-them, and the two that are read wrongly with the highest probability. Large photographs are left out: their
-digits could not be seen on a page.
+Of each domain, generated images in typefaces that no training image shows: the first four, whatever is
+read in them, and the two that are read wrongly with the highest probability. Large photographs are left out:
+their digits could not be seen on a page.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ MAX_SIDE = 480
 
 
 def main() -> None:
+    """Draw all of them."""
     reader = Reader.load("general")
     first = []
     for domain, name in DOMAINS.items():

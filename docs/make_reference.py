@@ -6,8 +6,8 @@ import argparse
 import ast
 import contextlib
 import dataclasses
+import importlib
 import inspect
-import io
 import re
 import textwrap
 import warnings
@@ -22,6 +22,7 @@ import tyro
 from digitspot.cli import COMMANDS, run
 from digitspot.config import Config, settings
 from digitspot.config.checks import COUNT, NEEDS, RANGES
+from digitspot.errors import ConfigError
 
 DOCS = Path(__file__).parent
 QUOTED = " \"'"
@@ -39,8 +40,8 @@ def commands() -> list[str]:
     lines = [
         "# Commands",
         "",
-        "`digitspot --help` lists the commands. `--help` after a command explains it. `--debug` shows tracebacks,",
-        "and `--version` the version.",
+        "`digitspot --help` lists the commands. `--help` after a command explains it. `--debug` shows",
+        "tracebacks, and `--version` the version.",
         "",
         "| command | what it does |",
         "| --- | --- |",
@@ -70,10 +71,12 @@ def exit_codes() -> list[tuple[str, str]]:
 
 def subcommands(name: str) -> list[str]:
     """Return the words that can follow a command."""
-    with contextlib.redirect_stdout(io.StringIO()) as said, _given() as given:
-        run([name, "--help"])
-    found = re.search(r"\w+(\|\w+)+", said.getvalue())
-    return found[0].split("|") if found and not given else []
+    with _given():
+        try:
+            importlib.import_module(f"digitspot.commands.{name}").run(["?"])
+        except ConfigError as error:
+            return str(error.hint).removeprefix("Commands: ").rstrip(".").split(", ")
+    return []
 
 
 @contextlib.contextmanager
@@ -92,17 +95,15 @@ def _given() -> Iterator[list[tuple[Any, dict[str, Any]]]]:
 def described(*words: str) -> list[str]:
     """Return what the help of a command says: what it is for, examples and options."""
     with _given() as given:
-        run([*words, "--help"])
+        run(list(words))
     [(kind, options)] = given
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        parser = tyro.extras.get_parser(
-            kind, prog=options["prog"], description=options["description"], config=options["config"]
-        )
-    about, examples = [], []
-    for part in options["description"].split("\n\n"):
-        (examples if part.startswith("digitspot ") else about).append(" ".join(part.split()))
-    lines = [line for part in about for line in (part, "")]
+        parser = tyro.extras.get_parser(kind, config=options["config"])
+    text = inspect.cleandoc(kind.__doc__).splitlines()
+    examples = [line for line in text if line.startswith("digitspot ")]
+    about = "\n".join(line for line in text if line not in examples).split("\n\n")
+    lines = [line for part in about if part.strip() for line in (" ".join(part.split()), "")]
     if examples:
         lines += ["```bash", *examples, "```", ""]
     shown = [each for each in parser._actions if each.dest != "help" and not is_setting(each)]

@@ -29,8 +29,9 @@ def test_every_option_of_the_help_is_there(name: str, monkeypatch: pytest.Monkey
     page = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
     for words in [[name, below] for below in MADE["subcommands"](name)] or [[name]]:
         said = io.StringIO()
-        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-            run([*words, "--help"])
+        for flag in ("--help", "--help-all"):
+            with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+                run([*words, flag])
         options = set(re.findall(r"^. (--\w[\w-]*)(?![\w.-])", said.getvalue(), re.MULTILINE))
         assert options or "positional" in said.getvalue()
         _, _, section = page.partition(f"# digitspot {' '.join(words)}\n")
