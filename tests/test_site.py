@@ -28,6 +28,8 @@ OF_EACH_KIND = (
     "comparison",
 )
 """Pages that axe looks at: it takes seconds for each."""
+READY = "!document.querySelector('.md-search-result__meta').textContent.includes('Initializing')"
+"""What is typed before is lost."""
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
@@ -134,7 +136,9 @@ def test_search_works_from_files(site: Path, browser: Any) -> None:
     asked: list[str] = []
     opened.on("request", lambda each: asked.append(each.url))
     opened.goto((site / "index.html").as_uri())
-    opened.fill(".md-search__input", "max-looks")
+    opened.click(".md-search__input")
+    opened.wait_for_function(READY)
+    opened.locator(".md-search__input").press_sequentially("max-looks")  # the page listens to keys
     opened.wait_for_selector(".md-search-result__link", timeout=20_000)
     found = opened.locator(".md-search-result__link").evaluate_all("links => links.map(each => each.href)")
     assert any("reference/commands.html" in each for each in found)
