@@ -1,10 +1,10 @@
-# `make demo` sets up and runs the whole way; `make test` sets up and passes the tests.
+# `make demo` sets up and runs the whole way; `make test` sets up and passes the tests; `make docs` builds the site.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WHEEL := $(VENV)-wheel
 
-.PHONY: demo test test-wheel lint clean
+.PHONY: demo test test-wheel lint docs clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -47,5 +47,9 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site, to be read from its files: site/index.html.
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) $(WHEEL) demo build
+	rm -rf $(VENV) $(WHEEL) demo build site

@@ -42,9 +42,10 @@ RECIPE = {
 }
 
 
-def write_recipe(path: Path) -> None:
+def write_recipe(path: Path, **train: object) -> None:
     """Write a recipe that trains the small `nano` in no time."""
-    path.write_text(yaml.safe_dump(json.loads(json.dumps(RECIPE))))
+    recipe = {**RECIPE, "train": {**RECIPE["train"], **train}}
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(recipe))))
 
 
 def make_model(config: ModelConfig) -> Model:

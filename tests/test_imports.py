@@ -117,6 +117,11 @@ def loaded_by(statement: str) -> set[str]:
         ("import digitspot.config", {"torch", "PIL"}, "recipes need no network"),
         ("import digitspot.runtime.onnx_runtime", {"torch", "torchvision", "tyro"}, "so does detection"),
         ("import digitspot.commands.read", {"torch", "matplotlib", "onnxruntime"}, "a cold start is short"),
+        (
+            "import digitspot.commands.data",
+            {"torch", "scipy", "matplotlib"},
+            "generated images need no training",
+        ),
         ("import digitspot.predict", {"torch", "matplotlib", "pycocotools"}, "prediction neither"),
         ("import digitspot.runtime", {"torch"}, "the protocol stands alone"),
         ("import digitspot.preprocess", {"torch"}, "every runtime uses it"),

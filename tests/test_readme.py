@@ -15,6 +15,7 @@ from digitspot.cli import run
 from digitspot.config import check_config, load_recipe, settings_named_in
 from digitspot.experiments.ablation import read_study
 from digitspot.experiments.search import read_tuning
+from small_nano import write_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "models" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -32,10 +33,16 @@ def commands_in(page: Path) -> list[str]:
 
 
 COMMANDS = sorted({command for page in PAGES for command in commands_in(page)})
+PYTHON = {
+    page: blocks
+    for page in PAGES
+    if (blocks := re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+}
 
 
-def test_it_shows_commands() -> None:
+def test_they_show_commands_and_python() -> None:
     assert len(COMMANDS) > 30
+    assert len(PYTHON) > 5
 
 
 @pytest.fixture
@@ -46,7 +53,7 @@ def folder(
     for name in ("recipes", "models"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "runs").mkdir()
-    for name in ("DATA", "made", "photos-labels"):
+    for name in ("DATA", "made", "photos-labels", "pictures"):
         shutil.copytree(small_data, tmp_path / name)
     monkeypatch.setattr(finetune, "NUM_GENERATED", 10)
     for name in ("mine", "nano", "160", "one", "other"):
@@ -54,6 +61,7 @@ def folder(
     for name in ("mine.onnx", "meters.onnx", "nano-svhn.onnx"):
         shutil.copy(nano_onnx, tmp_path / name)
     shutil.copy(nano_run / "best.pt", tmp_path / "two.pt")
+    write_recipe(tmp_path / "small.yaml", epochs=1)
     (tmp_path / "photos").mkdir()
     for name in ("photos/1", "door", "meter", "street", "frame1", "frame2", "frame3"):
         shutil.copy(small_data / "test" / "1.png", tmp_path / f"{name}.jpg")
@@ -103,8 +111,15 @@ def run_small(command: str) -> int:
     small = [] if "--resume" in command else small
     if words[0] == "data" and "--recipe" in words:
         small = ["--epochs", "1"]
-    words = [word if word != "made" or words[1] != "synth" else "generated" for word in words]
+    words = [*words[:2], "generated", *words[3:]] if words[:2] == ["data", "synth"] else words
     return run([*words, *small])
+
+
+@pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.name)
+def test_python_runs(page: Path, folder: Path) -> None:
+    """The blocks of a page run one after the other."""
+    code = "\n".join(PYTHON[page]).replace("recipes/nano.yaml", "small.yaml")
+    exec(compile(code, page.name, "exec"), {})
 
 
 def _expanded(word: str) -> list[str]:
@@ -125,8 +140,11 @@ def test_links_lead_somewhere(page: Path, target: str) -> None:
     to = page.parent / path if path else page
     assert to.exists()
     if anchor:
-        titles = re.findall(r"^#+ (.+)$", to.read_text(encoding="utf-8"), re.MULTILINE)
-        assert anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+        text = to.read_text(encoding="utf-8")
+        titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        given = re.findall(r"\{ #(\S+) \}$", text, re.MULTILINE)
+        made = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+        assert anchor in {*made, *given}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)

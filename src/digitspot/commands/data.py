@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from digitspot.commands import data_cache, data_check, data_convert, data_look
 from digitspot.commands.help import FLAGS, overview
 from digitspot.commands.options import parse
 from digitspot.config import DataConfig
@@ -56,27 +56,23 @@ def run(arguments: list[str]) -> None:
         hint = f"Did you mean {near[0]!r}?" if near else f"Commands: {', '.join(ABOUT)}."
         raise ConfigError(f"no command 'data {name}'", hint=hint)
     commands = {
-        "synth": _synth,
-        "convert": data_convert.run,
-        "check": data_check.run,
-        "stats": data_look.stats,
-        "preview": data_look.preview,
-        "pack": _pack,
-        "cache": data_cache.run,
+        "synth": ("synth", "run"),
+        "convert": ("data_convert", "run"),
+        "check": ("data_check", "run"),
+        "stats": ("data_look", "stats"),
+        "preview": ("data_look", "preview"),
+        "pack": ("data", "pack"),
+        "cache": ("data_cache", "run"),
     }
-    commands[name](arguments[1:])
+    module, function = commands[name]  # imported alone: some need more packages than others
+    getattr(importlib.import_module(f"digitspot.commands.{module}"), function)(arguments[1:])
 
 
-def _synth(arguments: list[str]) -> None:
-    from digitspot.commands import synth  # the generator is not needed by the others
-
-    synth.run(arguments)
-
-
-def _pack(arguments: list[str]) -> None:
+def pack(arguments: list[str]) -> None:
+    """Decode a split."""
     options = parse(PackOptions, "data pack", arguments)
     root = None if options.root is None else str(options.root)
-    pack = open_split(
+    packed = open_split(
         options.path, options.split, DataConfig(pack_root=root, longest_side=options.longest_side)
     )
-    print(pack.path)
+    print(packed.path)
