@@ -46,7 +46,7 @@ def train(options: argparse.Namespace, way: str, output: Path) -> float:
         str(output),
     ]
     command += ["--train.device", options.device, "--train.precision", "fp32", "--train.epochs", "3"]
-    command += ["--train.validate-every-epochs", "3", "--schedule.branch-epochs", "[]"]
+    command += ["--train.validate-every-epochs", "3", "--schedule.branch-epochs"]
     command += ["--data.images", "2000", "--train.checkpoint-every-seconds", "2" if kill else "60"]
     command += ["--model.weights", options.weights] if options.weights else []
     start = time.monotonic()

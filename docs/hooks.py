@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
-SHOWN = ("benchmarks/**/*.md", "models/*.md", "recipes/**/*.yaml")
+SHOWN = ("benchmarks/**/*.md", "models/*.md", "src/digitspot/recipes/**/*.yaml", "examples/*.*")
 """Files outside docs/ that the site has, at their own paths."""
 LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)")
 
@@ -23,7 +25,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if path.suffix != ".md":
             text = f"# {path.name}\n\n```{path.suffix[1:]}\n{text}```\n"
         files.append(File.generated(config, page_of(name), content=text))
+    cells = json.loads((ROOT / "docs" / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
+    files.append(File.generated(config, "tour.md", content="\n\n".join(map(cell_text, cells))))
     return files
+
+
+def cell_text(cell: dict[str, Any]) -> str:
+    """Return a cell of a notebook as Markdown."""
+    text = "".join(cell["source"])
+    return text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -40,4 +50,4 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def page_of(name: str) -> str:
     """Return the page that shows a file of the repository."""
-    return f"{name}.md" if name.endswith(".yaml") else name
+    return f"{name}.md" if name.endswith((".yaml", ".py", ".sh")) else name.replace(".ipynb", ".md")

@@ -150,13 +150,14 @@ def recipes() -> list[str]:
     lines = [
         "# Recipes",
         "",
-        "A recipe is a YAML file of [settings](settings.md). Save one, or name your own in",
+        "A recipe is a YAML file of [settings](settings.md). Those below come with digitspot and have names.",
+        "Give a name, or a file of your own, to",
         "`digitspot train RECIPE --data DATA --output RUN`.",
         "",
     ]
     for path in sorted((DOCS.parent / "recipes").glob("*.yaml")):
         comment, recipe = divided(path.read_text(encoding="utf-8").replace(f"# {path.stem}: ", "# ", 1))
-        lines += [f"## {path.name}", "", *comment, f'??? note "recipes/{path.name}"', "", "    ```yaml"]
+        lines += [f"## {path.stem}", "", *comment, f'??? note "{path.name}"', "", "    ```yaml"]
         lines += [*(f"    {line}".rstrip() for line in recipe), "    ```", ""]
     return lines
 

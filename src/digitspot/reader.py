@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,7 @@ from digitspot.labels.labels import CategoryMap
 from digitspot.models import find_model
 from digitspot.preprocess import Prepared
 from digitspot.reading import ReadingSettings, Rules, abstain, read_image, vote
-from digitspot.reads import Read, distinct_numbers, meant_first, moved, turn, turned_back
+from digitspot.reads import Read, distinct_numbers, in_scene, meant_first, moved, turn, turned_back
 from digitspot.regions import Box, Region, inside, region_in_pixels, shifted, turn_box
 from digitspot.runtime import Runtime
 from digitspot.runtime.looks import with_looks
@@ -278,7 +279,11 @@ class Reader:
         """Read a large image as a whole, and each region that may show a number."""
         whole = (0, 0, image.shape[1], image.shape[0])
         regions = find_regions(self.single_look, image, self.max_looks)
-        return meant_first(self._read_regions(image, [whole, *regions], inner))
+        answering = self.with_options(abstain_below=0.0)
+        meant = meant_first(answering._read_regions(image, [whole, *regions], inner))
+        reads = [in_scene(read, image.shape[:2]) for read in meant]
+        reads = [replace(read, reading=abstain(read.reading, self.abstain_below)) for read in reads]
+        return [*reads[:1], *distinct_numbers(reads[1:])]
 
     def _read_regions(self, image: ImageArray, regions: Sequence[Box], inner: Box) -> list[Read]:
         """Read regions of an image, each as an image of its own; boxes are in its pixels.

@@ -16,6 +16,13 @@ SAME_PLACE = 0.3
 LENGTH_POWER = 1.5
 """From 40 dashboards and 24 scenes with house numbers (test seen, too: benchmarks/results/scenes.md)."""
 
+SCENE_FIT = (-1.62, 0.57, 0.37)
+"""Of a small number in a large image: the logit of its probability becomes a + b logit + c log(digits).
+Fitted to 198 readings of scenes and dashboards, none of them of `test` (benchmarks/results/scenes.md)."""
+NEAR = 0.15
+"""A number whose digits are higher than this part of the image's shorter side is as in the images that
+probabilities are fitted on."""
+
 
 @dataclass(frozen=True)
 class Read:
@@ -58,6 +65,25 @@ def meant_first(reads: Sequence[Read]) -> list[Read]:
         answered, key=lambda read: read.reading.probability * len(read.reading.digits) ** LENGTH_POWER
     )
     return [meant, *(read for read in reads if read is not meant)]
+
+
+def in_scene(read: Read, size_hw: tuple[int, int]) -> Read:
+    """Return a read of a large image, sure as it may be there.
+
+    Many places of such an image are looked at, and some look like a number or show another one. So a small
+    number that was found in it is less probable than one that an image was taken of.
+
+    Args:
+        read: Its boxes are in pixels of the image.
+        size_hw: The image's height and width.
+    """
+    reading = read.reading
+    heights = [digit.box[3] - digit.box[1] for digit in reading.digits]
+    if not heights or np.mean(heights) > NEAR * min(size_hw):
+        return read
+    fit, probability = SCENE_FIT, np.clip(reading.probability, 1e-6, 1 - 1e-6)
+    logit = fit[0] + fit[1] * np.log(probability / (1 - probability)) + fit[2] * np.log(len(heights))
+    return replace(read, reading=replace(reading, probability=float(1 / (1 + np.exp(-logit)))))
 
 
 def _same_place(first: Reading, second: Reading) -> bool:

@@ -18,9 +18,10 @@ from digitspot.preprocess import Prepared, prepare
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings
 from digitspot.reading.candidates import NAMES
+from digitspot.reads import Read, in_scene
 from digitspot.regions import region_in_pixels
 from digitspot.runtime.scan import MAX_REGIONS, OVERLAP, TILE, _starts, find_regions, is_scene
-from digitspot.types import Detections, ImageArray
+from digitspot.types import Detections, Digit, ImageArray, Reading
 
 RULE = InputConfig(short_side=112, long_side=336)
 SEEN_HEIGHTS = (9, 160)
@@ -126,6 +127,33 @@ def test_every_number_is_given_once() -> None:
     write(small, "7", 420, 60, 40)
     assert not is_scene(small)
     assert {each.reading.text for each in reader().read_all(small)} == {"12", "7"}
+
+
+def test_a_small_number_of_a_large_image_is_less_sure() -> None:
+    alone, far, near = wall(200, 400), wall(), wall()
+    write(alone, "345", 40, 60, 90)
+    write(far, "345", 1500, 300, 90)
+    write(near, "345", 300, 300, 500)
+    sure, small, large = (reader().read(image).probability for image in (alone, far, near))
+    assert small < 0.8 * sure
+    assert large == pytest.approx(sure, abs=0.02), "as if the image had been taken of it"
+    unsure = reader().with_options(abstain_below=(small + sure) / 2)
+    assert (unsure.read(alone).text, unsure.read(far).text) == ("345", None)
+    assert unsure.read(far).reason == "unsure"
+    assert unsure.read(far).number == "345" or unsure.read(far).seen == "345"
+
+
+def test_equally_sure_the_longer_number_is_surer_in_a_scene() -> None:
+    digits = tuple(
+        Digit(text="7", box=(i, 0, i + 1, 2), score=1.0, probability=1.0, alternatives=()) for i in range(6)
+    )
+    reads = [
+        Read(Detections.empty(), Reading(text="7" * num, probability=0.9, digits=digits[:num]))
+        for num in (1, 3, 6)
+    ]
+    one, three, six = (in_scene(read, (900, 900)).reading.probability for read in reads)
+    assert one < three < six < 0.9
+    assert in_scene(reads[0], (10, 900)) == reads[0], "its digits are a fifth of the image high"
 
 
 def test_nothing_and_too_much() -> None:

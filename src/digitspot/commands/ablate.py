@@ -38,7 +38,7 @@ class AblateOptions:
     """Train variants of a recipe with several seeds, and score them on images that nothing was tuned on.
     The table says which differences are larger than random variation. Run the same command again to resume.
 
-    digitspot ablate recipes/ablations/dropout.yaml --data DATA
+    digitspot ablate dropout --data DATA
     """
 
     file: Annotated[Path, tyro.conf.Positional]

@@ -39,7 +39,7 @@ class CheckOptions:
     their labels are wrong: suspects.csv, and suspects.png to look at.
 
     digitspot data check DATA
-    digitspot data check DATA --recipe recipes/nano.yaml --output doubts
+    digitspot data check DATA --recipe nano --output doubts
     """
 
     path: Annotated[Path, tyro.conf.Positional]

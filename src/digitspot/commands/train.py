@@ -34,8 +34,8 @@ class TrainOptions(Config):
     """Train a detector; the best model is best.pt in the run folder. docs/reference.md has every setting.
 
     digitspot train --data DATA
-    digitspot train recipes/nano.yaml --data DATA --output runs/mine
-    digitspot train recipes/nano.yaml --data DATA --output runs/a --train.epochs 9
+    digitspot train nano --data DATA --output runs/mine
+    digitspot train nano --data DATA --output runs/a --train.epochs 9
     digitspot train --resume runs/mine
     """
 

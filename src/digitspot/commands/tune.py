@@ -28,7 +28,7 @@ class TuneOptions:
     """Search settings of a recipe within a budget of images. Trials that lag end early; the best on `valid`
     becomes a recipe. Run the same command again to resume.
 
-    digitspot tune recipes/tune/nano.yaml --data DATA
+    digitspot tune nano --data DATA
     """
 
     file: Annotated[Path, tyro.conf.Positional]

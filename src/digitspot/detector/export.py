@@ -143,7 +143,7 @@ def export_onnx(
     if not isinstance(detector, Nano):
         raise ExportError(
             f"a model of preset {info.preset} cannot be exported",
-            hint="nano can: train with recipes/nano.yaml. Others run in torch.",
+            hint="nano can: train with nano. Others run in torch.",
         )
     model = onnx.load_from_string(_graph(Core(detector.cpu()).eval(), named=calibration is None))
     if calibration is not None:
