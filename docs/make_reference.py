@@ -151,7 +151,7 @@ def recipes() -> list[str]:
         "# Recipes",
         "",
         "A recipe is a YAML file of [settings](settings.md). Those below come with digitspot and have names.",
-        "Give a name, or a file of your own, to",
+        "Their figures are among the [measurements](../measurements.md#accuracy). Give a name, or a file, to",
         "`digitspot train RECIPE --data DATA --output RUN`.",
         "",
     ]
