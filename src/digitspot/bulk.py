@@ -237,7 +237,11 @@ def _write_rows(
     """Read the images that no row is of yet."""
     context = DataContext.get_current()
     context.enable_progress_bars, context.print_on_execution_start = options.progress, False
-    images = ray.data.read_datasource(_Images(source), num_cpus=SMALL_TASK_CPUS)
+    images = ray.data.read_datasource(
+        _Images(source),
+        num_cpus=SMALL_TASK_CPUS,
+        override_num_blocks=len(source.tasks),  # else Ray Data cuts few tasks' blocks to pieces of few rows
+    )
     done = CheckpointConfig(
         "id",
         f"{place.root}/{CHECKPOINT}",
