@@ -38,7 +38,7 @@ test-wheel: $(VENV)/.installed
 		"$$(echo $(WHEEL)/dist/*.whl)[train,synth]"
 	set -e; cd $(WHEEL); \
 		train/bin/digitspot data synth made --images 60; \
-		train/bin/digitspot train nano --data made --output run --train.max-updates 4; \
+		train/bin/digitspot train nano --data made --output run --train.epochs 1; \
 		train/bin/digitspot predict run made/test.json --output answers; \
 		train/bin/digitspot evaluate answers --labels made/test.json
 
