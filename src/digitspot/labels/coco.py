@@ -174,8 +174,8 @@ def write_results(path: Path, detections: Iterable[tuple[int, Detections]], cate
                 raise DataError(
                     f"image {image_id} has a detection that is not finite; {path} was not written"
                 )
-            for row in _result_rows(image_id, found, categories):
-                file.write(between + _json(row))
+            if rows := _json(list(_result_rows(image_id, found, categories)))[1:-1]:
+                file.write(between + rows)
                 between = ","
         file.write("]" if between == "," else "[]")
 
