@@ -44,7 +44,7 @@ class AblateOptions:
     file: Annotated[Path, tyro.conf.Positional]
     """The ablation, a YAML file or a name of `digitspot recipes`: a recipe, variants as overrides, seeds."""
     data: Path
-    """A data set in the homework's layout, with labels of the split that is scored."""
+    """A data set in digitspot's layout, with labels of the split that is scored."""
     output: Path | None = None
     """Folder of trainings, answers and the table; by default runs/ and the file's name."""
     variants: tuple[str, ...] = ()

@@ -36,7 +36,7 @@ class PackOptions:
     """
 
     path: Annotated[Path, tyro.conf.Positional]
-    """A data set in the homework's layout."""
+    """A data set in digitspot's layout."""
     split: str = "train"
     """Which split."""
     longest_side: int | None = None

@@ -43,7 +43,7 @@ class CheckOptions:
     """
 
     path: Annotated[Path, tyro.conf.Positional]
-    """A data set in the homework's layout, or one label file."""
+    """A data set in digitspot's layout, or one label file."""
     json: bool = False
     """Print JSON instead of a table."""
     recipe: Path | None = None

@@ -28,7 +28,7 @@ class StatsOptions:
     """
 
     path: Annotated[Path, tyro.conf.Positional]
-    """A data set in the homework's layout, or one label file."""
+    """A data set in digitspot's layout, or one label file."""
     output: Path = Path("stats.png")
     """Where the figure goes."""
 
@@ -42,7 +42,7 @@ class PreviewOptions:
     """
 
     path: Annotated[Path, tyro.conf.Positional]
-    """A data set in the homework's layout."""
+    """A data set in digitspot's layout."""
     split: str = "train"
     """Which split."""
     images: int = 24

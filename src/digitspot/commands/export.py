@@ -37,7 +37,7 @@ class ExportOptions:
     """fp16 and w8 store weights in half and in a third of the space and compute in fp32. int8, the backbone
     in integers of 8 bits, is faster and smaller; answers differ a little."""
     data: Path | None = None
-    """For int8: a data set in the homework's layout; images of its train split are calibrated on."""
+    """For int8: a data set in digitspot's layout; images of its train split are calibrated on."""
 
 
 def run(arguments: list[str]) -> None:

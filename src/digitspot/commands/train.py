@@ -44,7 +44,7 @@ class TrainOptions(Config):
     Without one the training goes on from a model that reads numbers already, with settings that suit the
     data: for a few images of your own."""
     dataset: Annotated[str | None, tyro.conf.arg(name="data")] = None
-    """A data set in the homework's layout: train.json beside train/, valid.json beside valid/. Or the URL of
+    """A data set in digitspot's layout: train.json beside train/, valid.json beside valid/. Or the URL of
     packs, as s3://bucket/folder."""
     start: str = DEFAULT
     """Without a recipe: what to go on from, a name of `digitspot models`, a run folder or a model file."""

@@ -35,7 +35,7 @@ class TuneOptions:
     """The tuning, a YAML file or a name of `digitspot recipes`: a recipe, what to search, images of a trial
     and of all."""
     data: Path
-    """A data set in the homework's layout; its test split is not opened."""
+    """A data set in digitspot's layout; its test split is not opened."""
     output: Path | None = None
     """Folder of trials, tables and the best recipe; by default runs/tune- and the file's name."""
     images: int | None = None
