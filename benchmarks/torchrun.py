@@ -47,7 +47,12 @@ def train(options: argparse.Namespace, way: str, output: Path) -> float:
     ]
     command += ["--train.device", options.device, "--train.precision", "fp32", "--train.epochs", "3"]
     command += ["--train.validate-every-epochs", "3", "--schedule.branch-epochs"]
-    command += ["--data.images", "2000", "--train.checkpoint-every-seconds", "2" if kill else "60"]
+    command += [
+        "--data.images",
+        str(options.images),
+        "--train.checkpoint-every-seconds",
+        "2" if kill else "60",
+    ]
     command += ["--model.weights", options.weights] if options.weights else []
     start = time.monotonic()
     with subprocess.Popen(command) as process:
@@ -80,6 +85,7 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", type=Path, help="by default 4,000 generated images")
+    parser.add_argument("--images", type=int, default=2000, help="of an epoch; there are three")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--weights", help="where all start")
@@ -90,7 +96,7 @@ def main() -> None:
         made = ["data", "synth", str(options.data), "--images", "4000", "--seed", "1"]
         subprocess.run([sys.executable, "-m", "digitspot", *made], check=True)
     print(
-        f"# torchrun\n\n`nano`, {options.device}, {options.processes} processes, 3 epochs of 2,000 images.\n"
+        f"# torchrun\n\n`nano`, {options.device}, {options.processes} processes, 3 epochs of {options.images} images.\n"
     )
     print(
         "| way | seconds | largest difference of a weight | accuracy on `valid` |\n| --- | --- | --- | --- |"
