@@ -95,9 +95,8 @@ def main() -> None:
         options.data = options.folder / "data"
         made = ["data", "synth", str(options.data), "--images", "4000", "--seed", "1"]
         subprocess.run([sys.executable, "-m", "digitspot", *made], check=True)
-    print(
-        f"# torchrun\n\n`nano`, {options.device}, {options.processes} processes, 3 epochs of {options.images} images.\n"
-    )
+    print(f"# torchrun\n\n`nano`, {options.device}, {options.processes} processes.")
+    print(f"3 epochs of {options.images} images.\n")
     print(
         "| way | seconds | largest difference of a weight | accuracy on `valid` |\n| --- | --- | --- | --- |"
     )

@@ -514,7 +514,7 @@ class TestTrainedModel:
         (tmp_path / "empty").mkdir()
         result = digitspot("predict", model, tmp_path / "empty", "--output", tmp_path / "out", check=False)
         assert result.returncode == 3
-        assert "has no image" in result.stderr
+        assert "no image in it" in result.stderr
 
     def test_cut_checkpoint(self, model: Path, small_data: Path, tmp_path: Path) -> None:
         cut = tmp_path / "cut.pt"
