@@ -563,3 +563,16 @@ def test_folder_without_permission(
     assert run(arguments) == 3
     assert "closed" in (err := capfd.readouterr().err)
     assert "Permission denied" in err
+
+
+def test_a_package_that_is_missing_when_a_command_runs_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def needing(_: list[str]) -> None:
+        raise ModuleNotFoundError("No module named 'scipy'", name="scipy")
+
+    monkeypatch.setattr("digitspot.commands.data.run", needing)
+    assert run(["data", "check", "DATA"]) == 2
+    told = capsys.readouterr().err
+    assert "`digitspot data` needs scipy" in told
+    assert "digitspot[train]" in told

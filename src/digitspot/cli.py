@@ -75,6 +75,10 @@ def run(arguments: list[str]) -> int:
         _command(arguments[0])(arguments[1:])
     except DigitspotError as error:
         return _fail(error, debug)
+    except ModuleNotFoundError as error:
+        if debug or (error.name or "").split(".")[0] == "digitspot":
+            raise
+        return _fail(_missing(arguments[0], error), debug)
     except KeyboardInterrupt as error:
         stderr().print(escape(str(error) or "interrupted"))
         return INTERRUPTED
@@ -97,17 +101,16 @@ def _command(name: str) -> Callable[[list[str]], None]:
         raise ConfigError(
             f"no command {name!r}", hint=f"Did you mean {near[0]!r}? {known}" if near else known
         )
-    try:
-        module = importlib.import_module(f"digitspot.commands.{name}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] == "digitspot":
-            raise
-        extra = EXTRAS.get(name, "train")
-        raise ConfigError(
-            f"`digitspot {name}` needs {error.name}", hint=f"Install it: pip install 'digitspot[{extra}]'."
-        ) from error
+    module = importlib.import_module(f"digitspot.commands.{name}")
     command: Callable[[list[str]], None] = module.run
     return command
+
+
+def _missing(command: str, error: ModuleNotFoundError) -> ConfigError:
+    """Say what to install; commands import what they need when they run."""
+    extra = EXTRAS.get(command, "train")
+    hint = f"Install it: pip install 'digitspot[{extra}]'."
+    return ConfigError(f"`digitspot {command}` needs {error.name}", hint=hint)
 
 
 def _defect(error: Exception) -> DigitspotError:

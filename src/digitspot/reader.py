@@ -280,8 +280,9 @@ class Reader:
         whole = (0, 0, image.shape[1], image.shape[0])
         regions = find_regions(self.single_look, image, self.max_looks)
         answering = self.with_options(abstain_below=0.0)
-        meant = meant_first(answering._read_regions(image, [whole, *regions], inner))
-        reads = [in_scene(read, image.shape[:2]) for read in meant]
+        reads = meant_first(answering._read_regions(image, [whole, *regions], inner))
+        if self.region is None:  # else the number is known to be there
+            reads = [in_scene(read, image.shape[:2]) for read in reads]
         reads = [replace(read, reading=abstain(read.reading, self.abstain_below)) for read in reads]
         return [*reads[:1], *distinct_numbers(reads[1:])]
 
