@@ -29,7 +29,7 @@ class WatchOptions(AnswerOptions):
     about the value before, which is kept, too.
 
     digitspot watch photos --length 6 --max-change 5 --once
-    digitspot watch rtsp://camera/stream --every 60 --frames 5 --mqtt broker --unit m³
+    digitspot watch rtsp://camera/stream --every 60 --frames 5 --mqtt broker
     """
 
     source: Annotated[str, tyro.conf.Positional]
