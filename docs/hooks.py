@@ -15,6 +15,8 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 SHOWN = ("benchmarks/**/*.md", "models/*.md", "src/digitspot/recipes/**/*.yaml", "examples/*.*")
 """Files outside docs/ that the site has, at their own paths."""
+TOUR = "tour.md"
+"""The notebook of docs/ as a page."""
 LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)")
 
 
@@ -26,7 +28,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             text = f"# {path.name}\n\n```{path.suffix[1:]}\n{text}```\n"
         files.append(File.generated(config, page_of(name), content=text))
     cells = json.loads((ROOT / "docs" / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
-    files.append(File.generated(config, "tour.md", content="\n\n".join(map(cell_text, cells))))
+    files.append(File.generated(config, TOUR, content="\n\n".join(map(cell_text, cells))))
     return files
 
 
@@ -39,7 +41,8 @@ def cell_text(cell: dict[str, Any]) -> str:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links between places in the repository into links between pages."""
     here = page.file.src_uri
-    folder = posixpath.dirname(here if page.file.generated_by else f"docs/{here}")
+    own = here == TOUR or not page.file.generated_by
+    folder = posixpath.dirname(f"docs/{here}" if own else here)
 
     def moved(link: re.Match[str]) -> str:
         name = posixpath.normpath(posixpath.join(folder, link[1]))
