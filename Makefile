@@ -37,7 +37,7 @@ test-wheel: $(VENV)/.installed
 	$(WHEEL)/train/bin/pip install --quiet --constraint constraints.txt \
 		"$$(echo $(WHEEL)/dist/*.whl)[train,synth]"
 	set -e; cd $(WHEEL); \
-		train/bin/digitspot data synth made --images 60; \
+		train/bin/digitspot data synth made --images 60 --test-fraction 0.2; \
 		train/bin/digitspot train nano --data made --output run --train.epochs 1; \
 		train/bin/digitspot predict run made/test.json --output answers; \
 		train/bin/digitspot evaluate answers --labels made/test.json
