@@ -21,7 +21,7 @@ test: $(VENV)/.installed lint test-wheel
 
 # What users install, in empty environments: the sdist, and the wheel made from it. Without torch come reading,
 # serving and watching, with the oldest and the newest Python found; then a short training with torch.
-FOUND := $(foreach minor,11 12 13 14,$(notdir $(shell command -v python3.$(minor))))
+FOUND := $(foreach minor,11 12 13 14,$(shell python3.$(minor) -c "print('python3.$(minor)')" 2> /dev/null))
 PYTHONS ?= $(or $(sort $(firstword $(FOUND)) $(lastword $(FOUND))),$(PYTHON))
 
 test-wheel: $(VENV)/.installed
