@@ -102,7 +102,7 @@ def test_models_of_before_say_what_to_do(nano_onnx: Path, nano_model: Model, tmp
     (tmp_path / "old.onnx").write_bytes(nano_onnx.read_bytes()[:-STAMP_SIZE])
     torch.save({"kind": "model", "format": 1}, tmp_path / "old.pt")
     for name in ("old.onnx", "old.pt"):
-        with pytest.raises(CheckpointError, match="not a model of this version") as raised:
+        with pytest.raises(CheckpointError, match="written by another version") as raised:
             Reader.load(tmp_path / name)
         assert "train again" in str(raised.value.hint)
 

@@ -162,7 +162,33 @@ def test_recipes_can_be_trained_and_say_what_they_reach(path: Path) -> None:
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w/]+(?:\.py|/))`", ARCHITECTURE))))
+A_PATH = r"[\w/]+(?:\.py|/)"
+
+
+def decided_in(path: str) -> Path | None:
+    folders = [ROOT, *(ROOT / "src" / "digitspot" / name for name in ("", "reading", "commands"))]
+    return next((folder / path for folder in folders if (folder / path).exists()), None)
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(rf"`({A_PATH})`", ARCHITECTURE))))
 def test_the_architecture_names_what_is_there(path: str) -> None:
-    folders = [ROOT, ROOT / "src" / "digitspot", ROOT / "src" / "digitspot" / "reading"]
-    assert any((folder / path).exists() for folder in folders)
+    assert decided_in(path)
+
+
+DECISIONS = [
+    row for row in ARCHITECTURE.splitlines() if row.startswith("| ") and re.search(rf"`{A_PATH}`", row)
+]
+
+
+@pytest.mark.parametrize("row", DECISIONS, ids=lambda row: row.split("|")[1].strip())
+def test_the_architecture_finds_names_in_their_files(row: str) -> None:
+    where = row.split("|")[2]
+    files = [decided_in(path) for path in re.findall(rf"`({A_PATH})`", where)]
+    text = "".join(
+        each.read_text(encoding="utf-8")
+        for file in files
+        if file
+        for each in ([file] if file.is_file() else file.rglob("*.py"))
+    )
+    names = [name for name in re.findall(r"`([A-Za-z_][\w.]*)`", where) if not name.endswith((".py", ".pt"))]
+    assert [name for name in names if not re.search(rf"\b{name.split('.')[-1]}\b", text)] == []

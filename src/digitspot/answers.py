@@ -4,7 +4,7 @@
 | --- | --- |
 | pred.json | every digit found, COCO results |
 | pred.csv | the numbers as answered; -1 where there is none, or where the reader abstains |
-| readings.csv | the numbers with probabilities, as they were before abstaining |
+| readings.csv | the numbers with probabilities; one that was too unsure to be answered stands here, too |
 | images.csv | which file an id is, if the ids are counted |
 | errors.csv | images that could not be read; their answer is -1 |
 | trained-on.txt | the images that the model was trained on |

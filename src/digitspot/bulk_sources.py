@@ -26,7 +26,7 @@ MAX_IMAGES = 1_000_000
 """Images of a Parquet or tar file; the ids that are counted in a file begin at a multiple of it."""
 NAMES_A_TASK = 10_000
 """Names of single images that one task hands on."""
-BLOCK_BYTES = 2**20
+BLOCK_BYTES = 2**18
 BLOCK_ROWS = 256
 """A table of images is handed on at the first of these."""
 ID_COLUMNS, NAME_COLUMNS, DATA_COLUMNS = ("id", "image_id"), ("file_name", "name"), ("bytes", "image")

@@ -1,4 +1,4 @@
-"""The command line: subcommands to functions; the only module that prints results.
+"""The command line: subcommands to functions, errors to messages and exit codes.
 
 stdout carries results, stderr is for people. Exit codes: 0 done, 1 other errors, 2 configuration,
 3 data, 4 checkpoint, 5 export, 6 memory budget, 130 interrupted.

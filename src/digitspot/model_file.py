@@ -41,6 +41,7 @@ KEY, CHECKSUM_KEY = b"digitspot", b"digitspot.blake2b"
 DIGEST_BYTES = 16
 _INFO_HEAD = b'{"format": '
 """How the information begins."""
+_ZIP_END, _ZIP_END_SIZE = b"PK\5\6", 22
 _WRITE_AGAIN = "Export it again, or train again with this version."
 
 
@@ -251,10 +252,12 @@ def _verify(file: IO[bytes], path: Path) -> None:
     size = file.seek(0, io.SEEK_END) - STAMP_SIZE
     file.seek(max(size, 0))
     stamp = file.read()
+    if _is_older(stamp):
+        raise CheckpointError(f"{path} was written by another version of digitspot", hint=_WRITE_AGAIN)
     if size < 0 or not stamp.startswith(_STAMP_HEAD):
         raise CheckpointError(
-            f"{path} does not end in a checksum: it is cut off, or not a model of this version of digitspot",
-            hint=f"Copy the file again. If that does not help: {_WRITE_AGAIN[0].lower()}{_WRITE_AGAIN[1:]}",
+            f"{path} does not end in a checksum: it is cut off, or digitspot did not write it",
+            hint="Copy the file again from where it came.",
         )
     digest = blake2b(digest_size=DIGEST_BYTES)
     file.seek(0)
@@ -269,6 +272,11 @@ def _verify(file: IO[bytes], path: Path) -> None:
             f"{path} is damaged: its content does not match its checksum",
             hint="Copy the file again from where it came.",
         )
+
+
+def _is_older(end: bytes) -> bool:
+    """Whether a file ends as those of versions that wrote no checksum: in a zip's directory, or in JSON."""
+    return end[-_ZIP_END_SIZE:].startswith(_ZIP_END) or end.endswith(b'"}')
 
 
 def _stamp(digest: str) -> bytes:
