@@ -4,7 +4,7 @@ Images are drawn with replacement, as many as there are (Efron and Tibshirani 19
 image that is drawn k times counts k times in the figure, so nothing is matched again.
 
 AP is higher on fewer images, and a resample has about 63 % of them: on 2,820 images the resamples' mean
-lies 0.002 above AP (`benchmarks/results/evaluation.md`), and the interval leans up by as much. In the
+lies 0.002 above AP (`benchmarks/results/evaluation.md`), and the interval is too high by as much. In the
 difference of two models on the same draws it all but cancels.
 """
 
