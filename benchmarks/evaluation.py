@@ -29,7 +29,8 @@ import numpy as np
 from digitspot.evaluation.coco_metrics import PrecisionCurves, evaluate_boxes
 from digitspot.evaluation.intervals import bootstrap_metrics, mean_ap_samples, percentile_interval
 from digitspot.evaluation.matching import Matches, match_boxes
-from digitspot.labels.coco import read_labels, read_numbers, read_results
+from digitspot.labels.coco import read_labels
+from digitspot.labels.results import read_numbers, read_results
 
 Figures = list[float]
 OTHERS = {

@@ -22,8 +22,9 @@ import numpy as np
 from digitspot.evaluation.coco_metrics import evaluate_boxes
 from digitspot.evaluation.reliability import evaluate_reliability
 from digitspot.images import decode_image
-from digitspot.labels.coco import read_labels, read_results
+from digitspot.labels.coco import read_labels
 from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
+from digitspot.labels.results import read_results
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings, fit_settings, read_number
 from digitspot.reading.selection import select

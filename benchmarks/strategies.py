@@ -34,7 +34,8 @@ from digitspot.config import load_recipe
 from digitspot.dataset.splits import open_training
 from digitspot.evaluation.intervals import accuracy_samples
 from digitspot.evaluation.number_metrics import exact_matches
-from digitspot.labels.coco import read_labels, read_numbers
+from digitspot.labels.coco import read_labels
+from digitspot.labels.results import read_numbers
 from digitspot.training.runlog import Run
 from memory import follow
 

@@ -20,7 +20,8 @@ from digitspot.config import Config
 from digitspot.evaluation.answers import evaluate_answers
 from digitspot.experiments.ablation import Variant
 from digitspot.experiments.scoring import Answering
-from digitspot.labels.coco import read_labels, read_numbers
+from digitspot.labels.coco import read_labels
+from digitspot.labels.results import read_numbers
 from digitspot.reading import ReadingSettings
 from digitspot.report.subject import read_subject
 from digitspot.sources import find_images

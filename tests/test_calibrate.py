@@ -24,8 +24,9 @@ from digitspot.cli import run
 from digitspot.detector.trained import load_model
 from digitspot.errors import CheckpointError, DataError
 from digitspot.evaluation.answers import evaluate_answers
-from digitspot.labels.coco import read_labels, write_labels, write_results
+from digitspot.labels.coco import read_labels, write_labels
 from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
+from digitspot.labels.results import write_results
 from digitspot.model_file import graph_of, read_onnx, write_onnx
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings

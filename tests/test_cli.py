@@ -20,8 +20,9 @@ from command_line import command, digitspot, environment
 from digitspot.cli import run
 from digitspot.config import ModelConfig
 from digitspot.detector.trained import save_model
-from digitspot.labels.coco import read_labels, read_numbers, write_labels
+from digitspot.labels.coco import read_labels, write_labels
 from digitspot.labels.labels import CategoryMap, LabelSet
+from digitspot.labels.results import read_numbers
 from digitspot.reader import Reader
 from digitspot.runtime.onnx_runtime import OnnxRuntime
 from small_nano import make_model

@@ -16,7 +16,8 @@ from digitspot.cli import run
 from digitspot.commands.calibrate import CROP_MARGINS
 from digitspot.dataset.seen import Seen
 from digitspot.fusion import fuse
-from digitspot.labels.coco import read_labels, read_results
+from digitspot.labels.coco import read_labels
+from digitspot.labels.results import read_results
 from digitspot.preprocess import Prepared
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings, SecondLook, read_number, vote

@@ -99,9 +99,11 @@ def test_other_checkpoints(state: dict[str, object], words: str, reason: str, tm
 
 
 def test_models_of_before_say_what_to_do(nano_onnx: Path, nano_model: Model, tmp_path: Path) -> None:
-    (tmp_path / "old.onnx").write_bytes(nano_onnx.read_bytes()[:-STAMP_SIZE])
+    whole = nano_onnx.read_bytes()[:-STAMP_SIZE]
+    (tmp_path / "old.onnx").write_bytes(whole)
+    (tmp_path / "older.onnx").write_bytes(whole[:-1] + b', "version": "0.1.0"}')
     torch.save({"kind": "model", "format": 1}, tmp_path / "old.pt")
-    for name in ("old.onnx", "old.pt"):
+    for name in ("old.onnx", "older.onnx", "old.pt"):
         with pytest.raises(CheckpointError, match="written by another version") as raised:
             Reader.load(tmp_path / name)
         assert "train again" in str(raised.value.hint)

@@ -26,16 +26,9 @@ from pathlib import Path
 
 from digitspot.dataset.seen import Seen
 from digitspot.errors import DataError
-from digitspot.files import printable, writing_whole
-from digitspot.labels.coco import (
-    NO_NUMBER,
-    read_numbers,
-    read_results,
-    read_text,
-    write_numbers,
-    write_results,
-)
+from digitspot.files import printable, read_text, writing_whole
 from digitspot.labels.labels import CategoryMap, LabelSet
+from digitspot.labels.results import NO_NUMBER, read_numbers, read_results, write_numbers, write_results
 from digitspot.reading import ReadingSettings, read_number
 from digitspot.types import Detections, Reading
 

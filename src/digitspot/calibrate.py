@@ -10,10 +10,11 @@ from itertools import islice
 from pathlib import Path
 
 from digitspot.errors import DataError
-from digitspot.files import writing_whole
+from digitspot.files import read_json, writing_whole
 from digitspot.images import decode_image
-from digitspot.labels.coco import read_json, read_labels, read_results
+from digitspot.labels.coco import read_labels
 from digitspot.labels.labels import LabelSet
+from digitspot.labels.results import read_results
 from digitspot.model_file import BEST, graph_of, read_onnx, write_onnx
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings, SecondLook, fit_settings

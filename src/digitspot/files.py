@@ -1,7 +1,8 @@
-"""Files that are either whole or not there: written aside, then renamed."""
+"""Files that are either whole or not there: written aside, then renamed; and text files, read whole."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from hashlib import file_digest
 from pathlib import Path, PurePath
 from typing import IO, Any, cast
 
-from digitspot.errors import ConfigError, DigitspotError
+from digitspot.errors import ConfigError, DataError, DigitspotError
 
 try:
     import fcntl
@@ -202,3 +203,61 @@ def write_error(path: Path, error: OSError) -> DigitspotError:
         f"cannot write {path}: {error.strerror or error}",
         hint="Choose another --output, or free space and give the folder write permission.",
     )
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        DataError: It is missing, empty, cut off or not JSON, with the line and column.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+        what = "is cut off" if cut else "is not JSON"
+        raise DataError(
+            f"{path}: {what}: {error.msg} at line {error.lineno}, column {error.colno}",
+            hint="Copy or download the file again." if cut else None,
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not JSON that can be read: {error}") from error
+
+
+def read_text(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        DataError: It is missing, empty or not text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except UnicodeDecodeError as error:
+        raise _not_text(path) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not text.strip():
+        raise DataError(f"{path}: the file is empty")
+    return text
+
+
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+"""What files of each kind begin with."""
+
+
+def _not_text(path: Path) -> DataError:
+    with path.open("rb") as file:
+        start = file.read(8)
+    for magic, kind in _COMPRESSED.items():
+        if start.startswith(magic):
+            return DataError(f"{path}: is compressed ({kind})", hint="Unpack it first.")
+    return DataError(f"{path}: not a text file in UTF-8")

@@ -11,10 +11,11 @@ from digitspot.answers import RESULTS
 from digitspot.config import Config, config_to_dict
 from digitspot.convert.write import bring_image
 from digitspot.errors import ConfigError, DataError
-from digitspot.files import check_writable, writing_whole
-from digitspot.labels.coco import find_split, read_json, read_labels, read_results, write_labels
+from digitspot.files import check_writable, read_json, writing_whole
+from digitspot.labels.coco import find_split, read_labels, write_labels
 from digitspot.labels.grouping import divide, fingerprints, group_images
 from digitspot.labels.labels import LabelledImage, LabelSet
+from digitspot.labels.results import read_results
 from digitspot.predict import PredictOptions, predict
 from digitspot.progress import stderr, tracking
 from digitspot.reader import Reader

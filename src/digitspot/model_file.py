@@ -276,7 +276,7 @@ def _verify(file: IO[bytes], path: Path) -> None:
 
 def _is_older(end: bytes) -> bool:
     """Whether a file ends as those of versions that wrote no checksum: in a zip's directory, or in JSON."""
-    return end[-_ZIP_END_SIZE:].startswith(_ZIP_END) or end.endswith(b'"}')
+    return end[-_ZIP_END_SIZE:].startswith(_ZIP_END) or end.endswith((b'"}', b"]}"))
 
 
 def _stamp(digest: str) -> bytes:

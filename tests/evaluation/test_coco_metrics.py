@@ -21,8 +21,9 @@ from digitspot.errors import DataError
 from digitspot.evaluation.coco_metrics import FIGURES, BoxMetrics, PrecisionCurves, evaluate_boxes
 from digitspot.evaluation.intervals import image_weights
 from digitspot.evaluation.matching import MIN_IOUS, match_boxes
-from digitspot.labels.coco import read_labels, read_results
+from digitspot.labels.coco import read_labels
 from digitspot.labels.labels import CategoryMap, FileDetections, LabelledImage, LabelSet
+from digitspot.labels.results import read_results
 from digitspot.types import Detections
 
 Record = dict[str, Any]

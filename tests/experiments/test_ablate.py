@@ -17,7 +17,8 @@ from digitspot.dataset.seen import Seen
 from digitspot.dataset.splits import open_split
 from digitspot.detector.trained import load_model, save_model
 from digitspot.evaluation.coco_metrics import evaluate_boxes
-from digitspot.labels.coco import read_labels, read_results
+from digitspot.labels.coco import read_labels
+from digitspot.labels.results import read_results
 from small_nano import write_recipe
 
 STUDY = {

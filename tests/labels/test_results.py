@@ -10,16 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitspot.errors import DataError
-from digitspot.labels.coco import (
-    find_split,
-    read_labels,
-    read_numbers,
-    read_results,
-    write_labels,
-    write_numbers,
-    write_results,
-)
+from digitspot.labels.coco import find_split, read_labels, write_labels
 from digitspot.labels.labels import CategoryMap, FileDetections, LabelledImage, LabelSet
+from digitspot.labels.results import read_numbers, read_results, write_numbers, write_results
 from digitspot.types import Detections
 
 

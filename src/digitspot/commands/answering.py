@@ -9,7 +9,7 @@ from pathlib import Path
 
 from digitspot.commands.model import ModelOptions
 from digitspot.errors import ConfigError
-from digitspot.labels.coco import read_text
+from digitspot.files import read_text
 from digitspot.progress import stderr
 from digitspot.reader import Reader
 from digitspot.reading import Rules

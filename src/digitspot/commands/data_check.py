@@ -15,8 +15,9 @@ from digitspot.errors import ConfigError, DataError
 from digitspot.evaluation.suspicions import Suspect, Suspicion, find_suspects, suspect_rows, write_suspects
 from digitspot.files import check_writable, writing_whole
 from digitspot.labels.check import CheckReport, Row, check_data
-from digitspot.labels.coco import Split, find_split, read_labels, read_results
+from digitspot.labels.coco import Split, find_split, read_labels
 from digitspot.labels.labels import LabelSet
+from digitspot.labels.results import read_results
 from digitspot.labels.rules import Finding
 from digitspot.overlays import sheet_paths
 from digitspot.preview import suspect_sheets

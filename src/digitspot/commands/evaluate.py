@@ -16,8 +16,8 @@ from digitspot.dataset.seen import unseen
 from digitspot.errors import ConfigError, DataError
 from digitspot.evaluation.answers import Scores, evaluate_answers
 from digitspot.evaluation.reliability import ReliabilityMetrics
-from digitspot.files import writing_whole
-from digitspot.labels.coco import read_json, read_labels
+from digitspot.files import read_json, writing_whole
+from digitspot.labels.coco import read_labels
 from digitspot.labels.labels import LabelSet
 from digitspot.progress import stderr, working
 from digitspot.reading import ReadingSettings

@@ -15,7 +15,8 @@ from digitspot.dataset.seen import Seen
 from digitspot.errors import ConfigError
 from digitspot.files import check_writable, writing_together
 from digitspot.fusion import MIN_IOU, fuse_runs
-from digitspot.labels.coco import read_labels, read_results
+from digitspot.labels.coco import read_labels
+from digitspot.labels.results import read_results
 from digitspot.progress import working
 from digitspot.reading import read_image
 from digitspot.types import Detections, Reading

@@ -12,7 +12,7 @@ import numpy as np
 from digitspot.convert.files import SourceFiles, likely_folders, split_of_file
 from digitspot.convert.source import Classes, Collection, Notes, Progress, check_count, digit_of
 from digitspot.errors import DataError
-from digitspot.labels.coco import read_json
+from digitspot.files import read_json
 from digitspot.labels.labels import LabelSet
 from digitspot.labels.rules import is_inner_path, is_integer, is_side, whole
 from digitspot.labels.scan import scan_labels

@@ -11,7 +11,7 @@ from digitspot.convert.archives import is_archive
 from digitspot.convert.files import SourceFiles, mentions
 from digitspot.convert.source import Collection, Progress
 from digitspot.errors import DataError
-from digitspot.labels.coco import read_json
+from digitspot.files import read_json
 
 Format = Literal["digitstruct", "coco", "yolo", "voc", "cvat", "label-studio", "tianchi", "csv"]
 

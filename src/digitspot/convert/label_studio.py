@@ -10,8 +10,7 @@ from typing import Any
 from digitspot.convert.files import SourceFiles, likely_folders, split_of_file
 from digitspot.convert.source import Classes, Collection, Progress, check_count
 from digitspot.errors import DataError
-from digitspot.files import writing_whole
-from digitspot.labels.coco import read_json
+from digitspot.files import read_json, writing_whole
 from digitspot.labels.rules import is_number
 from digitspot.types import Reading
 

@@ -13,7 +13,7 @@ from typing import Any
 from digitspot.convert.files import SourceFiles, likely_folders, split_of_file
 from digitspot.convert.source import Collection, Progress
 from digitspot.errors import DataError
-from digitspot.labels.coco import read_json
+from digitspot.files import read_json
 from digitspot.labels.rules import is_number
 
 KEYS = ("left", "top", "width", "height", "label")

@@ -10,8 +10,10 @@ from typing import Any
 
 from digitspot.answers import NUMBERS, RESULTS
 from digitspot.errors import ConfigError, DataError
-from digitspot.labels.coco import read_json, read_labels, read_numbers
+from digitspot.files import read_json
+from digitspot.labels.coco import read_labels
 from digitspot.labels.labels import LabelSet
+from digitspot.labels.results import read_numbers
 from digitspot.report.answers import ScoredAnswers, score_answers
 from digitspot.training.runlog import ENVIRONMENT, METRICS, Run
 
