@@ -45,8 +45,9 @@ ROWS, CHECKPOINT, JOB = "rows", "checkpoint", "job.json"
 ROWS_A_FILE = 2048
 """Of the Parquet written. An interruption costs up to so many images, and what the workers are at."""
 FETCHED_AT_ONCE = 64
-SMALL_TASK_CPUS = 0.25
-"""What tasks that read and write files reserve: they mostly wait."""
+SMALL_TASK_CPUS = 0.5
+"""What tasks that read and write files reserve: they mostly wait. With less, Ray starts more processes for
+them, and each computes for two seconds before it begins."""
 SPARE_CPUS = 2
 """Beside the workers: one for those tasks, one for Ray Data's filter of what is done."""
 FILTER_BYTES = 256 * 2**20
