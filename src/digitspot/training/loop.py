@@ -76,8 +76,9 @@ class Trainer:
         self.ranks = ranks
         self.plan = plan_batches(self.samples, config)
         self.total_steps = total_steps(config, self.plan)
-        epochs = range(config.train.epochs)
-        self.total_images = sum(map(self.plan.num_batches, epochs)) * self.plan.batch_size
+        num_batches = sum(map(self.plan.num_batches, range(config.train.epochs)))
+        share = min(1.0, (config.train.max_updates or self.total_steps) / self.total_steps)
+        self.total_images = round(share * num_batches) * self.plan.batch_size
         budget = config.train.memory_budget
         self.memory = Memory(None if budget is None else parse_size(budget) // ranks.local_size)
         self._stop_requested = False
