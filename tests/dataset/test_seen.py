@@ -81,6 +81,16 @@ def test_another_data_set_is_trained_on_besides(small_data: Path, tmp_path: Path
         assert len(data.seen.among(labels)) == 8
 
 
+def test_a_data_set_that_stands_many_times_is_opened_once(
+    small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = opened(small_data, tmp_path / "packs", also=(str(small_data),) * 3)
+    assert len(set(data.samples.image_ids.tolist())) == len(data.samples) == 4 * 24
+    np.testing.assert_array_equal(data.samples.image(3), data.samples.image(75))
+    assert len(data.seen.keys) == 24
+    assert capsys.readouterr().err.count("train: 24 images") == 1
+
+
 def test_a_key_is_of_what_the_labels_say(tmp_path: Path) -> None:
     """The frame may have cut boxes or not, and the file may have been written again."""
     boxes = np.array([[-3, 2.1, 10.251, 30], [12, -1, 20, 50], [60, 1, 70, 9]], np.float32)

@@ -107,6 +107,7 @@ def open_training(data: Path, config: Config) -> TrainingData:
         DataError: Labels or images cannot be used.
     """
     samples, valid = _open(data, "train", config.data), _open(data, "valid", config.data)
+    opened = {data: samples}
     if config.data.images is not None:
         samples = Merged([(samples, _draw(len(samples), config.data.images))])
         stderr().print(f"{len(samples)} of them are trained on")
@@ -121,8 +122,13 @@ def open_training(data: Path, config: Config) -> TrainingData:
         stderr().print(f"{len(merged)} images of valid are trained on, {len(untouched)} are kept untouched")
     num_own = len(samples)
     if config.data.also:
-        others = [_open(data_path(other), "train", config.data) for other in config.data.also]
-        samples = Merged([(each, np.arange(len(each))) for each in (samples, *others)])
+        others = [data_path(other) for other in config.data.also]  # one may stand many times
+        opened |= {
+            other: _open(other, "train", config.data)
+            for other in dict.fromkeys(others)
+            if other not in opened
+        }
+        samples = Merged([(each, np.arange(len(each))) for each in (samples, *(opened[o] for o in others))])
     seen = Seen.of(samples)
     if config.data.strategy == "prepared":
         from digitspot.dataset.prepared import open_or_prepare  # needs torch
