@@ -211,7 +211,7 @@ BAD_EXPORTS = [
         "no train.json and no train/",
     ),
     ("read: no such file", ["read", "1.png", "--model", "gone.onnx"], 4, "no model gone.onnx"),
-    ("read: not an ONNX file", ["read", "1.png", "--model", "file.onnx"], 4, "not a model of this version"),
+    ("read: not an ONNX file", ["read", "1.png", "--model", "file.onnx"], 4, "digitspot did not write it"),
     ("read: no image", ["read", "gone.png", "--model", "model.onnx"], 3, "gone.png: no such file"),
     ("read: wrong runtime", ["read", "1.png", "--model", "run", "--runtime", "onnx"], 2, "digitspot export"),
     ("predict: no such file", ["predict", "gone.onnx", ".", "--output", "out"], 4, "no model gone.onnx"),
