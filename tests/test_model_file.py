@@ -98,6 +98,13 @@ def test_other_checkpoints(state: dict[str, object], words: str, reason: str, tm
         read_tensors(tmp_path / "absent.pt", kind="training")
 
 
+def test_a_run_that_was_interrupted_says_how_to_go_on(tmp_path: Path) -> None:
+    write_tensors({"kind": "training"}, tmp_path / "last.pt")
+    with pytest.raises(CheckpointError, match="has no model yet") as raised:
+        Reader.load(tmp_path)
+    assert raised.value.hint == f"Go on with it: digitspot train --resume {tmp_path}"
+
+
 def test_models_of_before_say_what_to_do(nano_onnx: Path, nano_model: Model, tmp_path: Path) -> None:
     whole = nano_onnx.read_bytes()[:-STAMP_SIZE]
     (tmp_path / "old.onnx").write_bytes(whole)

@@ -16,6 +16,7 @@ from digitspot.labels.coco import find_split, read_labels, write_labels
 from digitspot.labels.grouping import divide, fingerprints, group_images
 from digitspot.labels.labels import LabelledImage, LabelSet
 from digitspot.labels.results import read_results
+from digitspot.model_file import LAST
 from digitspot.predict import PredictOptions, predict
 from digitspot.progress import stderr, tracking
 from digitspot.reader import Reader
@@ -106,7 +107,7 @@ def _train(data: Path, labels: LabelSet, config: Config, folder: Path) -> Path:
     from digitspot.training.run import resume_training, start_training  # needs torch
 
     run = folder / "run"
-    if (run / "last.pt").exists():
+    if (run / LAST).exists():
         resume_training(run)
         return run
     link_split(labels, find_split(data, "train").images_dir, folder / "data" / "train")

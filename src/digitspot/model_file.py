@@ -29,6 +29,8 @@ from digitspot.types import NUM_DIGITS
 FORMAT = 2
 BEST = "best.pt"
 """The model to use in a run folder."""
+LAST = "last.pt"
+"""The state of its training."""
 IMAGES, SIZES = "images", "sizes_hw"
 OUTPUTS = ("boxes", "labels", "scores", "image_index")
 """Names of the graph's inputs and outputs; see `digitspot.detector.export.Core`."""
@@ -186,6 +188,11 @@ def read_tensors(path: Path, kind: str, mmap: bool = False) -> dict[str, Any]:
         with warnings.catch_warnings(action="ignore"):
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError as error:
+        if path.name == BEST and path.with_name(LAST).exists():
+            raise CheckpointError(
+                f"{path.parent} has no model yet: its training was interrupted before a validation",
+                hint=f"Go on with it: digitspot train --resume {path.parent}",
+            ) from error
         raise CheckpointError(
             f"no checkpoint {path}", hint="Give a run folder that holds best.pt, or a checkpoint file."
         ) from error

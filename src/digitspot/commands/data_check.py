@@ -80,9 +80,8 @@ def run(arguments: list[str]) -> None:
         print(output)
     if not report.can_train:
         errors = sum(row.count for row in report.rows() if row.severity == "error")
-        raise DataError(
-            f"{options.path}: training could not run, {errors} errors", hint="See the findings above."
-        )
+        counted = "1 error" if errors == 1 else f"{errors} errors"
+        raise DataError(f"{options.path}: training could not run, {counted}", hint="See the findings above.")
 
 
 def _checked_output(options: CheckOptions) -> Path | None:

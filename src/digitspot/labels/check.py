@@ -202,7 +202,12 @@ def _splits_of_folder(data: Path) -> list[_Split]:
         try:
             splits.append(_check_labels(name, find_split(data, name)))
         except DataError as error:
-            missing = Finding("incomplete splits", "error", str(data), str(error).removeprefix(f"{data}: "))
+            text = str(error).removeprefix(f"{data}: ")
+            if name == "valid":
+                text += (
+                    "; recipes need one, `digitspot train --data` without a recipe holds out a part of train"
+                )
+            missing = Finding("incomplete splits", "error", str(data), text)
             splits.append(_Split(name=name, findings=[missing]))
     return splits
 

@@ -120,4 +120,4 @@ class ReadingSettings:
     def __str__(self) -> str:
         if self.accuracy is None:
             return "not calibrated"
-        return f"calibrated on {self.num_fitted} images; {self.accuracy:.1%} read correctly"
+        return f"calibrated on {self.num_fitted} other images, of which it reads {self.accuracy:.1%}"

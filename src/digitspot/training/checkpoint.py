@@ -10,8 +10,6 @@ from digitspot.config import Config, config_from_dict
 from digitspot.errors import CheckpointError, ConfigError
 from digitspot.model_file import read_tensors, write_tensors
 
-LAST = "last.pt"
-
 
 def save_training(state: Mapping[str, Any], path: Path) -> None:
     """Write the state of a training."""

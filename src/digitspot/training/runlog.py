@@ -13,8 +13,7 @@ from typing import Any
 
 from digitspot.config import Config, config_to_yaml
 from digitspot.files import write_error, writing_whole
-from digitspot.model_file import BEST
-from digitspot.training.checkpoint import LAST
+from digitspot.model_file import BEST, LAST
 
 METRICS, ENVIRONMENT = "metrics.jsonl", "environment.json"
 PACKAGES = ("digitspot", "torch", "torchvision", "numpy", "pillow")
