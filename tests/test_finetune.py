@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +137,10 @@ def test_the_command_trains_and_judges(
     assert "held-out images" in told
     assert "too weak to use" in told
     assert Reader.load(output).settings == Reader.load(base).settings, "too few images to fit a reader to"
+    assert run(["train", "--resume", str(output)]) == 0
+    again = capsys.readouterr().err.partition("began with: digitspot ")[2].replace("\n", " ").strip()
+    assert run(shlex.split(again)) == 0
+    assert "held-out images" in capsys.readouterr().err.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

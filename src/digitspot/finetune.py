@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from digitspot.dataset.splits import open_split
 from digitspot.detector.trained import load_model, save_model
 from digitspot.errors import ConfigError, DataError, DigitspotError
 from digitspot.evaluation.intervals import Interval, accuracy_samples, percentile_interval
-from digitspot.files import cache_folder, check_writable, writing_whole
+from digitspot.files import cache_folder, check_writable, read_json, writing_whole
 from digitspot.folds import link_split
 from digitspot.labels.coco import find_split, labels_path_of, read_labels
 from digitspot.labels.grouping import divide, fingerprints, group_images
@@ -66,6 +67,15 @@ class Start:
 
     config: Config
     data: Path
+
+
+def comparing_command(run: Path) -> str | None:
+    """Return the command that ends a run begun by `prepare_start` with a comparison; None for other runs."""
+    if not (run / ABOUT).exists():
+        return None
+    begun = read_json(run / ABOUT)
+    options = {"--data": begun["data"], "--start": begun["base"], "--output": str(run)}
+    return shlex.join(["digitspot", "train", *(word for pair in options.items() for word in pair)])
 
 
 def starting_config(base: str) -> Config:

@@ -74,8 +74,12 @@ def run(arguments: list[str]) -> None:
                 hint="Give --resume alone, with --data where the data set has moved, or with another "
                 "--train.memory-budget.",
             )
+        from digitspot.finetune import comparing_command  # needs torch
+
         resume_training(options.resume, data, budget)
         _print(options.resume)
+        if (command := comparing_command(options.resume)) and is_first():
+            stderr().print(f"compare it with the model that it began with: {command}", markup=False)
         return
     if options.generated is not None and (options.recipe is not None or options.generated < 0):
         raise ConfigError(
