@@ -213,10 +213,7 @@ def _file_size(path: Path) -> int:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if path.is_dir():
-        raise DataError(
-            f"{path}: is a folder, not an image",
-            hint="`digitspot predict general FOLDER --output answers` reads the images in a folder.",
-        )
+        raise DataError(f"{path}: is a folder, not an image", hint="`digitspot predict` reads folders.")
     return size
 
 

@@ -28,7 +28,7 @@ from digitspot.training.loader import TensorBatch, plan_batches
 from digitspot.training.memory import Memory
 from digitspot.training.runlog import Run
 from digitspot.training.schedule import lr_factor, stale_after
-from digitspot.training.state import TrainState, total_steps, updates_in
+from digitspot.training.state import TrainState, total_images, total_steps, updates_in
 from digitspot.training.validation import Validation, Validator, fit_reading, look
 
 LOG_EVERY_UPDATES = 20
@@ -76,9 +76,7 @@ class Trainer:
         self.ranks = ranks
         self.plan = plan_batches(self.samples, config)
         self.total_steps = total_steps(config, self.plan)
-        num_batches = sum(map(self.plan.num_batches, range(config.train.epochs)))
-        share = min(1.0, (config.train.max_updates or self.total_steps) / self.total_steps)
-        self.total_images = round(share * num_batches) * self.plan.batch_size
+        self.total_images = total_images(config, self.plan)
         budget = config.train.memory_budget
         self.memory = Memory(None if budget is None else parse_size(budget) // ranks.local_size)
         self._stop_requested = False

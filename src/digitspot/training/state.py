@@ -61,6 +61,15 @@ def total_steps(config: Config, plan: BatchPlan) -> int:
     return sum(updates_in(config, plan, epoch) for epoch in range(config.train.epochs))
 
 
+def total_images(config: Config, plan: BatchPlan) -> int:
+    """Return about how many images a training sees, or its trial where `train.max_updates` ends it."""
+    num_batches = sum(map(plan.num_batches, range(config.train.epochs)))
+    num_steps = total_steps(config, plan)
+    return (
+        round(num_batches * min(1.0, (config.train.max_updates or num_steps) / num_steps)) * plan.batch_size
+    )
+
+
 def updates_in(config: Config, plan: BatchPlan, epoch: int) -> int:
     """Return the updates of an epoch; the last one of a part may be of fewer batches."""
     return sum(-(-num // config.optimizer.accumulate) for num in plan.batches_per_part(epoch))
