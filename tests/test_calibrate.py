@@ -21,6 +21,9 @@ from digitspot.calibrate import (
     write_settings,
 )
 from digitspot.cli import run
+from digitspot.config import DataConfig
+from digitspot.dataset.seen import Seen
+from digitspot.dataset.splits import open_split
 from digitspot.detector.trained import load_model
 from digitspot.errors import CheckpointError, DataError
 from digitspot.evaluation.answers import evaluate_answers
@@ -119,6 +122,24 @@ def test_a_model_is_fitted_on_both_views_and_keeps_it(
     stored = store_settings(settings, copied)
     assert stored == copied / "best.pt"
     assert load_model(copied).reading == settings
+
+
+def test_images_that_were_trained_on_are_left_out(
+    nano_onnx: Path, small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, info = read_onnx(nano_onnx)
+    for name in ("train", "valid"):
+        shutil.copytree(small_data / name, tmp_path / name)
+    labels = read_labels(small_data / "valid.json")
+    half = labels.with_images(labels.images[::2])
+    write_labels(half, tmp_path / "valid.json")
+    seen = Seen.of(open_split(tmp_path, "valid", DataConfig(pack_root=str(tmp_path / "packs"))))
+    write_onnx(graph_of(data, nano_onnx), replace(info, seen=seen), path := tmp_path / "seen.onnx")
+    settings = calibrate_model(path, small_data / "valid.json")
+    assert settings.num_fitted == len(labels) - len(half)
+    assert f"{len(half)} images are left out" in capsys.readouterr().err
+    with pytest.raises(DataError, match="trained on all"):
+        calibrate_model(path, tmp_path / "valid.json")
 
 
 def test_a_reader_of_another_version_is_refused(nano_onnx: Path, tmp_path: Path) -> None:

@@ -162,6 +162,9 @@ BAD_COMMANDS = [
     ("no such recipe", ["train", "nowhere.yaml", "--data", "x", "--output", "y"], 2, "nowhere.yaml"),
     ("nothing to resume", ["train", "--resume", "nowhere"], 4, "nowhere holds no training"),
     ("resume with settings", ["train", "--resume", "x", "--train.epochs", "3"], 2, "takes its settings"),
+    ("resume with a default", ["train", "--resume", "x", "--train.epochs", "10"], 2, "takes its settings"),
+    ("resume with a start", ["train", "--resume", "x", "--start", "svhn"], 2, "takes its settings"),
+    ("a recipe with a start", ["train", "nano", "--data", "x", "--start", "svhn"], 2, "--model.weights svhn"),
     ("no such run", ["predict", "nowhere", ".", "--output", "out"], 4, "nowhere"),
     (
         "a setting out of range",

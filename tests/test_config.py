@@ -64,6 +64,7 @@ def recipe(tmp_path: Path, text: str) -> Path:
         ("0", ["keys and values", "0"], "a recipe that is a number"),
         ("just words", ["keys and values", "just words"], "a recipe that is text"),
         ("model: {a: 1", ["not YAML"], "cut off"),
+        ("train: {epochs: 3}\ntrain: {batch_size: 8}", ["'train' stands twice", "line 2"], "a section twice"),
         ("model: !!python/object/apply:os.getcwd []", ["not YAML"], "nothing is executed"),
     ],
 )

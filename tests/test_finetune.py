@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_line import held_elsewhere
 from digitspot import finetune
 from digitspot.cli import run
 from digitspot.dataset.seen import Seen
@@ -224,6 +225,9 @@ def test_a_run_folder_is_of_one_data_set(own: Path, small_data: Path, tmp_path: 
     assert prepare_start(own, output, str(nano_run)).data == start.data
     with pytest.raises(ConfigError, match="on other labels"):
         prepare_start(small_data, output, str(nano_run))
+    for other in ({"num_generated": 3}, {"more": [small_data]}, {"flags": ["--train.epochs", "3"]}):
+        with pytest.raises(ConfigError, match="or with other settings"):
+            prepare_start(own, output, str(nano_run), **other)  # type: ignore[arg-type]
     labels = json.loads((own / "train.json").read_text())
     labels["images"].pop()
     kept = {image["id"] for image in labels["images"]}
@@ -231,6 +235,14 @@ def test_a_run_folder_is_of_one_data_set(own: Path, small_data: Path, tmp_path: 
     (own / "train.json").write_text(json.dumps(labels))
     with pytest.raises(ConfigError, match="on other labels"):
         prepare_start(own, output, str(nano_run))
+
+
+def test_one_process_improves_a_model_at_a_time(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with held_elsewhere(tmp_path / ".mine-improving.lock"):
+        assert run(["improve", str(own), "--output", str(tmp_path / "mine.onnx")]) == 2
+    assert "another `digitspot improve`" in capsys.readouterr().err
 
 
 def test_improve_leaves_what_is_not_its_own(

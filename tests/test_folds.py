@@ -17,6 +17,7 @@ from digitspot.errors import ConfigError, DataError
 from digitspot.folds import predict_out_of_fold
 from digitspot.labels.coco import read_labels
 from digitspot.reader import Reader
+from digitspot.training.loop import Trainer
 from small_nano import NANO, RULE
 
 CONFIG = Config(
@@ -136,3 +137,17 @@ def test_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert run(["data", "check", str(small_data), *arguments]) == code
+
+
+def test_a_fold_that_ended_before_its_first_checkpoint_is_gone_on_with(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: Trainer, show: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_train_epochs", killed)
+        with pytest.raises(MemoryError):
+            predict_out_of_fold(data, CONFIG, 2, tmp_path / "out")
+    assert not (tmp_path / "out" / "fold-1" / "run" / "last.pt").exists()
+    predict_out_of_fold(data, CONFIG, 2, tmp_path / "out")

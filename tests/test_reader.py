@@ -15,11 +15,11 @@ from PIL import Image
 from digitspot.errors import CheckpointError, ConfigError, DataError
 from digitspot.images import ImageSource
 from digitspot.reader import Reader
-from digitspot.reads import turn
+from digitspot.reads import Read, turn
 from digitspot.regions import turn_box
 from digitspot.runtime.onnx_runtime import OnnxRuntime
 from digitspot.synth.generate import make_image, subject_of
-from digitspot.types import ImageArray
+from digitspot.types import Detections, Digit, ImageArray, Reading
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +149,23 @@ def test_turned_numbers_are_read_and_say_how(turning: Reader, quarters: int) -> 
             assert covered[y1:y2, x1:x2, index].mean() > 0.4
         assert turning.read_all(image)[0].reading.text == text
     assert right >= 4
+
+
+def test_the_first_of_all_turned_numbers_is_the_answer(
+    turning: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each turn the number that is meant is compared, not a surer one beside it."""
+    meant, beside = (
+        Read(Detections.empty(), Reading(text=text, probability=sure, digits=(digit,)))
+        for text, sure, digit in (
+            ("12345", 0.7, Digit(text="1", box=(0, 0, 4, 8), score=0.9, probability=0.9)),
+            ("5", 0.9, Digit(text="5", box=(20, 0, 24, 8), score=0.9, probability=0.9)),
+        )
+    )
+    reads = iter([[meant, beside], [], [], []])
+    monkeypatch.setattr(turning, "_read_numbers", lambda image, inner: next(reads))
+    found = turning.read_all(np.zeros((40, 60, 3), np.uint8))
+    assert [each.reading.text for each in found] == ["12345", "5"]
 
 
 @pytest.mark.parametrize("quarters", range(4))

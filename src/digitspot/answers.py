@@ -26,7 +26,7 @@ from pathlib import Path
 
 from digitspot.dataset.seen import Seen
 from digitspot.errors import DataError
-from digitspot.files import printable, read_text, writing_whole
+from digitspot.files import encodable, printable, read_text, writing_whole
 from digitspot.labels.labels import CategoryMap, LabelSet
 from digitspot.labels.results import NO_NUMBER, read_numbers, read_results, write_numbers, write_results
 from digitspot.reading import ReadingSettings, read_number
@@ -164,7 +164,7 @@ def write_answers(
             file.write(seen.to_text())
     if command:
         with writing_whole(folder / COMMAND) as file:
-            file.write(shlex.join(map(_encodable, command)) + "\n")
+            file.write(shlex.join(map(encodable, command)) + "\n")
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -242,8 +242,3 @@ def read_command(folder: Path) -> list[str]:
 
 def _if_there(path: Path) -> Path | None:
     return path if path.exists() else None
-
-
-def _encodable(text: str) -> str:
-    """Escape what a file in UTF-8 cannot hold, as bytes of a file name that is not UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -16,6 +16,7 @@ from digitspot.labels.coco import read_labels
 from digitspot.labels.labels import LabelSet
 from digitspot.labels.results import read_results
 from digitspot.model_file import BEST, graph_of, read_onnx, write_onnx
+from digitspot.progress import stderr
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings, SecondLook, fit_settings
 from digitspot.runtime import Runtime
@@ -56,7 +57,7 @@ def calibrate_model(
 
     Args:
         model: What `Reader.load` takes.
-        labels: A label file beside the folder of its images; not those that the model was trained on.
+        labels: A label file beside the folder of its images. What the model was trained on is left out.
         progress: Called with the views done and their total.
         short_sides: Input sizes to detect at, now and whenever these settings are read with; empty is the
             model's own.
@@ -65,10 +66,15 @@ def calibrate_model(
 
     Raises:
         CheckpointError: The model cannot be read.
-        DataError: Labels or images cannot be read.
+        DataError: Labels or images cannot be read, or the model was trained on all of them.
     """
-    runtime = Reader.load(model).single_look
-    truth = read_labels(labels, clip=False)
+    reader = Reader.load(model)
+    runtime, truth = reader.single_look, read_labels(labels, clip=False)
+    if known := reader.seen.among(truth):
+        if len(known) == len(truth):
+            raise DataError(f"{labels}: the model was trained on all of these images", hint="Give others.")
+        stderr().print(f"{len(known)} images are left out: the model was trained on them")
+        truth = truth.with_images(tuple(each for each in truth.images if each.image_id not in known))
 
     def fit(settings: ReadingSettings, number: int) -> ReadingSettings:
         show = partial(_show, progress, number, 1 + len(second_looks), 2 * len(truth))

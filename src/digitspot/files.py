@@ -261,3 +261,8 @@ def _not_text(path: Path) -> DataError:
         if start.startswith(magic):
             return DataError(f"{path}: is compressed ({kind})", hint="Unpack it first.")
     return DataError(f"{path}: not a text file in UTF-8")
+
+
+def encodable(text: str) -> str:
+    """Escape what a file in UTF-8 cannot hold, as bytes of a file name that is not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,10 @@ def comparing_command(run: Path) -> str | None:
         return None
     begun = read_json(run / ABOUT)
     options = {"--data": begun["data"], "--start": begun["base"], "--output": str(run)}
-    return shlex.join(["digitspot", "train", *(word for pair in options.items() for word in pair)])
+    if begun["generated"] != NUM_GENERATED:
+        options["--generated"] = str(begun["generated"])
+    words = [word for pair in options.items() for word in pair]
+    return shlex.join(["digitspot", "train", *words, *begun["flags"]])
 
 
 def starting_config(base: str) -> Config:
@@ -88,7 +92,12 @@ def starting_config(base: str) -> Config:
 
 
 def prepare_start(
-    data: Path, output: Path, base: str, more: Sequence[Path] = (), num_generated: int | None = None
+    data: Path,
+    output: Path,
+    base: str,
+    more: Sequence[Path] = (),
+    num_generated: int | None = None,
+    flags: Sequence[str] = (),
 ) -> Start:
     """Choose settings for a data set, and hold out some images where it has no `valid` of its kind.
 
@@ -98,6 +107,7 @@ def prepare_start(
         base: The model to go on from: a name of `digitspot models`, a run folder, or a file.
         more: Other data sets whose `train` is trained on, too.
         num_generated: Generated images to mix in; None is `NUM_GENERATED`.
+        flags: Settings that the caller changes; a run that began with others is refused.
 
     Raises:
         DataError: Labels or images cannot be used.
@@ -109,7 +119,16 @@ def prepare_start(
     check_writable(output)
     split = find_split(data, "train")
     train = read_labels(split.labels_path, for_training=True)
-    is_begun = _claim(output, {"data": str(data.resolve()), "labels": _digest(data), "base": base})
+    num_generated = NUM_GENERATED if num_generated is None else num_generated
+    about: dict[str, Any] = {
+        "data": str(data.resolve()),
+        "labels": _digest(data),
+        "base": base,
+        "also": {str(each.resolve()): _digest(each) for each in more},
+        "generated": num_generated,
+        "flags": list(flags),
+    }
+    is_begun = _claim(output, about)
     if not _has_valid(data, train):
         if not is_begun:
             _hold_out(train, split.images_dir, output / "data", Reader.load(base).seen)
@@ -117,7 +136,6 @@ def prepare_start(
         train = read_labels(labels_path_of(data, "train"), for_training=True)
     for name in ("train", "valid"):
         open_split(data, name, config.data)  # every image is looked at before more work
-    num_generated = NUM_GENERATED if num_generated is None else num_generated
     generated = _generated(num_generated)
     num_generated = num_generated if generated else 0
     repeats = max(1, round(num_generated / len(train)))
@@ -170,13 +188,13 @@ def _relative_height(labels: LabelSet) -> float:
     return float(np.median(heights)) if heights else 1.0
 
 
-def _claim(output: Path, about: dict[str, str]) -> bool:
+def _claim(output: Path, about: dict[str, Any]) -> bool:
     """Return whether a run folder holds a training that began with this; note what it begins with."""
     path = output / ABOUT
     if Run(output).started:
         if not path.is_file() or json.loads(path.read_text(encoding="utf-8")) != about:
             raise ConfigError(
-                f"{output} holds a training on other labels or from another model",
+                f"{output} holds a training on other labels, from another model or with other settings",
                 hint="Give another --output, or remove it.",
             )
         return True

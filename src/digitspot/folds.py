@@ -16,7 +16,6 @@ from digitspot.labels.coco import find_split, read_labels, write_labels
 from digitspot.labels.grouping import divide, fingerprints, group_images
 from digitspot.labels.labels import LabelledImage, LabelSet
 from digitspot.labels.results import read_results
-from digitspot.model_file import LAST
 from digitspot.predict import PredictOptions, predict
 from digitspot.progress import stderr, tracking
 from digitspot.reader import Reader
@@ -105,9 +104,10 @@ def _deal(
 def _train(data: Path, labels: LabelSet, config: Config, folder: Path) -> Path:
     """Train on some images of `train`, or go on with it; return the run."""
     from digitspot.training.run import resume_training, start_training  # needs torch
+    from digitspot.training.runlog import Run
 
     run = folder / "run"
-    if (run / LAST).exists():
+    if Run(run).started:
         resume_training(run)
         return run
     link_split(labels, find_split(data, "train").images_dir, folder / "data" / "train")

@@ -21,7 +21,16 @@ from digitspot.labels.labels import CategoryMap
 from digitspot.models import find_model
 from digitspot.preprocess import Prepared
 from digitspot.reading import ReadingSettings, Rules, abstain, read_image, vote
-from digitspot.reads import Read, distinct_numbers, in_scene, meant_first, moved, turn, turned_back
+from digitspot.reads import (
+    Read,
+    distinct_numbers,
+    in_scene,
+    meant_first,
+    most_probable,
+    moved,
+    turn,
+    turned_back,
+)
 from digitspot.regions import Box, Region, inside, region_in_pixels, shifted, turn_box
 from digitspot.runtime import Runtime
 from digitspot.runtime.looks import with_looks
@@ -163,13 +172,17 @@ class Reader:
         """
         whole = decode_image(source)
         image, (left, top), inner = self._cut(whole)
-        reads = [
-            turned_back(read, quarters, image)
+        by_turn = [
+            [
+                turned_back(read, quarters, image)
+                for read in self._read_numbers(turn(image, quarters), turn_box(inner, image, quarters))
+            ]
             for quarters in range(4 if self.turned else 1)
-            for read in self._read_numbers(turn(image, quarters), turn_box(inner, image, quarters))
         ]
-        found = distinct_numbers(reads) if self.turned else reads
-        return [moved(read, left, top, whole) for read in found]
+        reads = [read for of_turn in by_turn for read in of_turn]
+        if self.turned and reads:
+            reads = distinct_numbers(reads, most_probable([of_turn[0] for of_turn in by_turn if of_turn]))
+        return [moved(read, left, top, whole) for read in reads]
 
     def read_burst(self, sources: Iterable[ImageSource]) -> Reading:
         """Read the one number that several images show, as frames of a video or a burst; see `vote`.
@@ -243,9 +256,7 @@ class Reader:
             )
             for quarters in range(4 if self.turned else 1)
         ]
-        numbers = [read for read in reads if read.reading.number]
-        best = max(numbers, key=lambda read: read.reading.probability, default=reads[0])
-        return moved(best, left, top, whole)
+        return moved(most_probable(reads), left, top, whole)
 
     def _read_number(self, image: ImageArray, inner: Box) -> Read:
         """Read the number that is meant, of digits inside a part of an image."""

@@ -52,6 +52,12 @@ def distinct_numbers(reads: Sequence[Read], first: Read | None = None) -> list[R
     return kept
 
 
+def most_probable(reads: Sequence[Read]) -> Read:
+    """Return the most probable of the reads that show a number; the first where none does."""
+    numbers = [read for read in reads if read.reading.number]
+    return max(numbers, key=lambda read: read.reading.probability, default=reads[0])
+
+
 def meant_first(reads: Sequence[Read]) -> list[Read]:
     """Return the reads of a large image with the number that is meant first, the others as they were.
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -54,26 +57,45 @@ def to_csv(path: Path) -> Sink:
         row = tuple("" if record[name] is None else str(record[name]) for name in COLUMNS)
         if row in known:
             return
-        with open(path, "a", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerow(row)
+        _append(row, path)
         known.add(row)
 
     return publish
+
+
+def _append(row: tuple[str, ...], path: Path) -> None:
+    """Add a row on a line of its own, whole or not at all."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(row)
+    with open(path, "ab+") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - 1))
+        is_cut = file.read() not in (b"", b"\n")  # by a full disk, a power failure or an editor
+        try:
+            file.write((b"\n" if is_cut else b"") + text.getvalue().encode("utf-8"))
+            file.flush()
+        except OSError:
+            with suppress(OSError):
+                file.truncate(end)
+            raise
 
 
 def to_webhook(address: str) -> Sink:
     """Return a sink that POSTs records as JSON.
 
     Raises:
-        ConfigError: The address is not http or https.
+        ConfigError: The address is not http or https, or has letters that an address cannot have.
     """
     try:
         parts = urllib.parse.urlsplit(address)
         is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
         is_good = False
-    if not is_good or not address.isprintable() or " " in address:
-        raise ConfigError(f"--webhook {address!r} is no address of http:// or https://")
+    if not is_good or not (address.isascii() and address.isprintable()) or " " in address:
+        raise ConfigError(
+            f"--webhook {address!r} is no address of http:// or https://",
+            hint="Letters outside of ASCII are written as %C3%A4.",
+        )
 
     def publish(record: dict[str, Any]) -> None:
         body, headers = json.dumps(record).encode(), {"Content-Type": "application/json"}

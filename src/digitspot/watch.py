@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from digitspot.errors import ConfigError, DataError
+from digitspot.files import claiming, encodable
 from digitspot.images import decode_image, list_images
 from digitspot.progress import stderr
 from digitspot.reader import Reader
@@ -24,7 +26,13 @@ from digitspot.types import ImageArray, Reading
 
 SETTLED_SECONDS = 1.0
 """A file that changed later than this is still being written."""
+COMPLETE_SECONDS = 60.0
+"""A file that cannot be decoded may still be arriving until it is so old."""
+FILM_FPS = 25.0
+"""Of films that do not say it."""
 RETRIES = 5
+TURNED_DOWN = 5
+"""After so many values in a row that cannot follow the one before, that one may be the wrong one."""
 NOTHING = Reading(text=None, probability=0.0, decision="abstained", reason="unsure")
 """Of frames that cannot be read."""
 
@@ -52,12 +60,16 @@ class Store:
         source: What is watched; a store is of one source.
 
     Raises:
-        DataError: The file cannot be used, or is of another source.
+        DataError: The file cannot be used, is of another source, or another process uses it. The methods
+            raise it, too, as where the disk is full.
     """
 
     def __init__(self, path: Path, source: str) -> None:
+        self._path = path
+        self._open = ExitStack()
+        if not self._open.enter_context(claiming(path.with_name(f"{path.name}.lock"))):
+            raise DataError(f"another process uses {path}", hint="Wait for it, or give another --store.")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path)
             self._db.executescript(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
@@ -66,56 +78,78 @@ class Store:
                 "CREATE TABLE IF NOT EXISTS sinks (name TEXT PRIMARY KEY, last INTEGER NOT NULL);"
                 "CREATE TABLE IF NOT EXISTS frames (key TEXT PRIMARY KEY, reading INTEGER NOT NULL);"
                 "CREATE TABLE IF NOT EXISTS source (name TEXT NOT NULL);"
+                "CREATE TABLE IF NOT EXISTS starts (value TEXT NOT NULL, after INTEGER NOT NULL);"
             )
             with self._db:
                 known = self._db.execute("SELECT name FROM source").fetchone()
                 if known is None:
                     self._db.execute("INSERT INTO source VALUES (?)", (source,))
-        except (sqlite3.Error, OSError) as error:
+        except sqlite3.Error as error:
             raise DataError(f"{path} cannot be used as a store: {error}") from error
         if known is not None and known[0] != source:
             raise DataError(f"{path} is of {known[0]}, not of {source}", hint="Give another --store.")
 
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._db:
+                yield self._db
+        except sqlite3.Error as error:
+            raise DataError(f"{self._path} cannot be used as a store: {error}") from error
+
     def knows(self, key: str) -> bool:
         """Return whether a frame is part of a record."""
-        return self._db.execute("SELECT 1 FROM frames WHERE key = ?", (key,)).fetchone() is not None
+        with self._transaction() as db:
+            return db.execute("SELECT 1 FROM frames WHERE key = ?", (key,)).fetchone() is not None
 
-    def previous(self) -> str | None:
-        """Return the last value that was answered."""
-        row = self._db.execute(
-            "SELECT value FROM readings WHERE value IS NOT NULL ORDER BY id DESC"
-        ).fetchone()
-        return None if row is None else str(row[0])
+    def start_from(self, value: str) -> None:
+        """Let a value be the one before the next, in place of what was read; not where it was given last."""
+        with self._transaction() as db:
+            given = db.execute("SELECT value FROM starts ORDER BY rowid DESC").fetchone()
+            if given is None or given[0] != value:
+                db.execute("INSERT INTO starts SELECT ?, coalesce(max(id), 0) FROM readings", (value,))
+
+    def previous(self) -> tuple[str, int] | None:
+        """Return the value before the next one, and how many since then have no answer; None is no value."""
+        with self._transaction() as db:
+            start = db.execute("SELECT value, after FROM starts ORDER BY rowid DESC").fetchone()
+            value, last = start or (None, 0)
+            answered = db.execute(
+                "SELECT value, id FROM readings WHERE value IS NOT NULL AND id > ? ORDER BY id DESC", (last,)
+            ).fetchone()
+            value, last = answered or (value, last)
+            [since] = db.execute("SELECT count(*) FROM readings WHERE id > ?", (last,)).fetchone()
+        return None if value is None else (str(value), int(since))
 
     def add(self, record: dict[str, Any], value: str | None, keys: Sequence[str]) -> int:
         """Keep a record and its frames, all or nothing; return its id."""
-        with self._db:
-            cursor = self._db.execute(
+        with self._transaction() as db:
+            cursor = db.execute(
                 "INSERT INTO readings (record, value) VALUES (?, ?)", (json.dumps(record), value)
             )
             assert cursor.lastrowid is not None
-            self._db.executemany(
-                "INSERT INTO frames VALUES (?, ?)", [(key, cursor.lastrowid) for key in keys]
-            )
+            db.executemany("INSERT INTO frames VALUES (?, ?)", [(key, cursor.lastrowid) for key in keys])
         return cursor.lastrowid
 
     def unpublished(self, sink: str) -> list[tuple[int, dict[str, Any]]]:
         """Return the records that a sink has not confirmed, the oldest first."""
-        rows = self._db.execute(
-            "SELECT id, record FROM readings"
-            " WHERE id > coalesce((SELECT last FROM sinks WHERE name = ?), 0) ORDER BY id",
-            (sink,),
-        ).fetchall()
+        with self._transaction() as db:
+            rows = db.execute(
+                "SELECT id, record FROM readings"
+                " WHERE id > coalesce((SELECT last FROM sinks WHERE name = ?), 0) ORDER BY id",
+                (sink,),
+            ).fetchall()
         return [(int(row[0]), json.loads(row[1])) for row in rows]
 
     def published(self, reading: int, sink: str) -> None:
         """Note that a sink has a record, and all before it."""
-        with self._db:
-            self._db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?)", (sink, reading))
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO sinks VALUES (?, ?)", (sink, reading))
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+        self._open.close()
 
 
 def require_source(source: str) -> None:
@@ -150,19 +184,26 @@ def _folder_frames(folder: Path, store: Store, every: float, follow: bool) -> It
     given: set[str] = set()  # those of a group that is not kept yet, too
     while True:
         found = [(path.stat().st_mtime, path) for path in list_images(folder).paths if path.exists()]
+        unsettled = False
         for at, path in sorted(found):
-            key = path.relative_to(folder).as_posix()
-            unsettled = follow and abs(time.time() - at) < SETTLED_SECONDS
-            if key in given or store.knows(key) or unsettled:
+            key = encodable(path.relative_to(folder).as_posix())
+            if key in given or store.knows(key):
                 continue
-            given.add(key)
+            age = abs(time.time() - at)
+            if age < SETTLED_SECONDS:
+                unsettled = True
+                continue
             try:
-                yield Frame(key, decode_image(path), at)
+                image = decode_image(path)
             except DataError:
-                yield Frame(key, None, at)
-        if not follow:
+                if follow and age < COMPLETE_SECONDS:
+                    continue
+                image = None
+            given.add(key)
+            yield Frame(key, image, at)
+        if not follow and not unsettled:
             return
-        time.sleep(every)
+        time.sleep(every if follow else SETTLED_SECONDS)
 
 
 def _film_frames(source: str, store: Store, every: float) -> Iterator[Frame]:
@@ -177,10 +218,11 @@ def _film_frames(source: str, store: Store, every: float) -> Iterator[Frame]:
             with av.open(source, timeout=(10, 10) if live else None) as film:
                 if not film.streams.video:
                     raise DataError(f"{source} shows no film")
-                num = 0
+                num, fps = 0, float(film.streams.video[0].average_rate or FILM_FPS)
                 for num, frame in enumerate(film.decode(video=0), 1):
                     failures = 0
-                    at = time.time() if live else float(frame.time or 0.0)
+                    in_film = (num - 1) / fps if frame.time is None else frame.time  # raw H.264 has no times
+                    at = time.time() if live else float(in_film)
                     if at + 1e-6 < next_at:
                         continue
                     next_at = at + every
@@ -211,8 +253,8 @@ class Watch:
         reader: Reads; its rules hold for every value.
         store: Keeps them.
         num_frames: Frames that are voted to one value.
-        previous: The value before the first one.
-        max_change: How far a value can be from the one before; None is any distance.
+        max_change: How far a value can be from the one before, once more for each in between that has no
+            answer; None is any distance.
         may_fall: Whether a value can be below the one before; None takes no account of it.
         min_probability: Less probable values are not answered.
     """
@@ -220,7 +262,6 @@ class Watch:
     reader: Reader
     store: Store
     num_frames: int = 1
-    previous: Decimal | None = None
     max_change: Decimal | None = None
     may_fall: bool | None = None
     min_probability: float = 0.5
@@ -268,6 +309,14 @@ class Watch:
             "explanation": reading.explanation,
         }
         self.store.add(record, value, [frame.key for frame in group])
+        if value is None and reading.reason == "rules" and (before := self.store.previous()):
+            previous, since = before
+            if since % TURNED_DOWN == 0:
+                stderr().print(
+                    f"{since} values have no answer since {previous}: where that one is wrong, start again "
+                    "with --previous and the right one",
+                    markup=False,
+                )
 
     def _read(self, group: Sequence[Frame]) -> Reading:
         images = [frame.image for frame in group if frame.image is not None]
@@ -279,12 +328,15 @@ class Watch:
 
     def _rules(self) -> Rules | None:
         """Return the reader's rules with the value before."""
-        kept = self.store.previous()
-        previous = self.previous if kept is None else Decimal(kept)
+        before = self.store.previous()
         rules = self.reader.rules or Rules()
-        if previous is not None and (self.max_change is not None or self.may_fall is not None):
+        if before is not None and (self.max_change is not None or self.may_fall is not None):
+            previous, since = before
             rules = replace(
-                rules, previous=previous, max_change=self.max_change, may_fall=bool(self.may_fall)
+                rules,
+                previous=Decimal(previous),
+                max_change=None if self.max_change is None else self.max_change * (1 + since),
+                may_fall=bool(self.may_fall),
             )
         return rules if rules or rules.decimals else None
 

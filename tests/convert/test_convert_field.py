@@ -434,6 +434,16 @@ def without(build: Build, *names: str) -> Build:
     return spoiled
 
 
+def damaged_member(folder: Path) -> Path:
+    path = folder / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train.json", "0123456789" * 1000)
+    content = bytearray(path.read_bytes())
+    content[45:60] = bytes(15)
+    path.write_bytes(content)
+    return path
+
+
 def bytes_of(name: str, data: bytes) -> Build:
     def build(folder: Path) -> Path:
         (folder / name).write_bytes(data.ljust(600, b"\0"))
@@ -558,6 +568,7 @@ REFUSED: list[tuple[str, Build, str]] = [
     ("RAR", bytes_of("a.zip", b"Rar!\x1a\x07"), r"is a RAR archive, which is not read\n.*Unpack it"),
     ("7-Zip", bytes_of("a.zip", b"7z\xbc\xaf\x27\x1c"), r"is a 7-Zip archive"),
     ("gzip of one file", bytes_of("a.json.gz", b"\x1f\x8b\x08"), r"single packed file or damaged\n.*Unpack"),
+    ("a zip with a damaged member", damaged_member, r"a\.zip: is damaged and cannot be unpacked\n.*again"),
     ("a zip that is not one", bytes_of("a.zip", b"hello"), r"a\.zip: is damaged or no zip or tar archive"),
 ]
 

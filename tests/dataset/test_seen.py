@@ -134,3 +134,25 @@ def test_text_comes_back(tmp_path: Path) -> None:
     for text in ("?", "AAAA"):
         with pytest.raises(DataError, match="does not say what a model was trained on"):
             Seen.from_text(text, tmp_path / "trained-on.txt")
+
+
+def test_images_without_boxes_alone_are_not_known() -> None:
+    """Many have the same name and size, as 7.png of two cameras."""
+    nothing, number = (
+        LabelledImage(
+            image_id=num,
+            file_name=f"{num}.png",
+            size_hw=(40, 60),
+            boxes=np.array([[2, 2, 9, 20]], np.float32)[:num],
+            labels=np.ones(num, np.int64),
+            areas=np.ones(num),
+            crowd=np.zeros(num, bool),
+        )
+        for num in (0, 1)
+    )
+    seen = Seen(
+        frozenset(_key(each.file_name, (40, 60), each.boxes, each.labels) for each in (nothing, number))
+    )
+    for images, known in (([nothing], set()), ([nothing, number], {0, 1})):
+        labels = LabelSet.of(images, categories=CategoryMap.homework(), path=Path("labels.json"))
+        assert seen.among(labels) == known

@@ -110,6 +110,7 @@ def test_the_recipes_own_settings_are_a_trial_where_they_can_be(
         ({"search": {"train.epochs": {"low": 1, "high": 9}}}, "says how long"),
         ({"settings": {"train.max_updates": 3}}, "need validations"),
         ({"settings": {"model.dropuot": 3}}, "unknown setting"),
+        ({"recipe": "seed"}, "select_by is loss"),
     ],
 )
 def test_what_is_refused(changes: dict[str, object], words: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from digitspot.images import decode_image
 from digitspot.labels.check import check_data
 from digitspot.labels.coco import read_labels
+from digitspot.labels.grouping import divide, group_images
 from digitspot.labels.repeats import find_repeats, fingerprint
 
 SIZE = (120, 60)
@@ -121,3 +122,18 @@ def test_planted_in_svhn(tmp_path: Path) -> None:
     found = {Path(finding.where): finding.message for finding in findings}
     assert sum(planted[path] in found.get(path, "") for path in planted) >= 80
     print(len(findings), "exact repeats found of 100 planted")
+
+
+def test_many_frames_of_one_camera_are_one_group_of_few_pairs() -> None:
+    rng, still = np.random.default_rng(0), np.asarray(scene(0), np.int16)
+    frames = [np.clip(still + rng.normal(0, 4, still.shape), 0, 255).astype(np.uint8) for _ in range(100)]
+    prints = [fingerprint(frame) for frame in frames]
+    assert len(find_repeats(prints)) <= 10 * 100
+    assert not group_images([Path(f"{index}.png") for index in range(100)], prints).any()
+
+
+@pytest.mark.parametrize("sizes", [(50, 10, 10, 10, 10, 10), (40, 30, 30)])
+def test_a_large_group_stays_in_train_where_it_can(sizes: tuple[int, ...]) -> None:
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    for seed in range(50):
+        assert divide(groups, {"valid": 0.1}, seed).count("valid") == min(sizes)

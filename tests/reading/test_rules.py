@@ -114,6 +114,7 @@ NOISE = digits_at((0, 2, 0.03), (30, 1, 0.02), (60, 6, 0.03))
         (SURE, known("2545", "185"), "2545", "corrected", "known"),
         (SURE, known("234", "990"), "234", "corrected", "known"),
         (SURE, known("2540", "2541", "2545"), None, "abstained", "rules"),
+        (digits_at((0, 1, 0.95), (20, 1, 0.95), (20, 4, 0.006)), known("14"), "14", "corrected", "known"),
         (NOISE, Rules(length=3), None, "accepted", "nothing"),
         (NOISE, known("216"), None, "accepted", "nothing"),
         (digits_at(), Rules(length=3), None, "accepted", "nothing"),

@@ -52,6 +52,9 @@ def test_what_was_not_answered_counts_and_may_be_answered_together() -> None:
 def test_frames_in_which_nothing_is_allowed_do_not_count() -> None:
     turned_down = replace(read("99", 0.01), text=None, decision="abstained", reason="rules")
     assert vote([turned_down, turned_down, read("42", 0.6)]).text == "42"
+    corrected = replace(read("42", 0.6), decision="corrected", reason="rules", corrected_from="99")
+    assert vote([turned_down, corrected]).text == "42"
+    assert vote([turned_down, turned_down, corrected]).text is None, "one against two that see another number"
     alone = vote([turned_down])
     assert (alone.text, alone.number, alone.reason) == (None, None, "rules")
 

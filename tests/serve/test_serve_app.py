@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from digitspot.commands.serve import _key_in
+from digitspot.errors import ConfigError
 from digitspot.reader import Reader
 from digitspot.reading import Rules
 from digitspot.serve.app import create_app
@@ -163,6 +166,26 @@ def test_the_key(start: Start) -> None:
     headers = {"content-type": "image/png", "x-api-key": "secret"}
     assert closed.post("/v1/read", content=png(0), headers=headers).status_code == 200
     assert closed.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        (b"secret\n", "secret"),
+        (b"\xef\xbb\xbfsecret\r\n", "secret"),
+        ("secret".encode("utf-16"), None),
+        ("schlüssel".encode(), None),
+        (b" \n", None),
+    ],
+    ids=["plain", "with a byte order mark", "UTF-16", "not ASCII", "empty"],
+)
+def test_the_key_is_in_a_file(content: bytes, key: str | None, tmp_path: Path) -> None:
+    (tmp_path / "key.txt").write_bytes(content)
+    if key is not None:
+        assert _key_in(tmp_path / "key.txt") == key
+        return
+    with pytest.raises(ConfigError, match=r"key\.txt"):
+        _key_in(tmp_path / "key.txt")
 
 
 def test_state_and_metrics(client: TestClient) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from command_line import held_elsewhere
 from digitspot.errors import DataError
 from digitspot.labels.coco import read_labels
 from digitspot.reader import Reader
 from digitspot.serve.app import create_app
-from digitspot.serve.folder import LabelFolder
+from digitspot.serve.folder import LabelFolder, LabelledDigit
 from digitspot.serve.settings import ServeSettings
 
 
@@ -65,6 +66,37 @@ def test_labels_that_cannot_be(
 ) -> None:
     assert client.put(f"/v1/folder/{index}/labels", json={"digits": digits}).status_code == status
     assert not (tmp_path / "labels" / "train.json").exists()
+
+
+def test_two_folders_with_the_same_names(reader: Reader, small_data: Path, tmp_path: Path) -> None:
+    """What was labelled in one is not taken for the other's, nor overwritten."""
+    names = sorted(path.name for path in (small_data / "test").glob("*.png"))[:2]
+    for folder, source in (("a", "test"), ("b", "train")):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).write_bytes((small_data / source / name).read_bytes())
+    digits = [LabelledDigit("4", (1, 2, 8, 14))]
+    for folder in "ab":
+        images = LabelFolder(tmp_path / folder, tmp_path / "all", reader)
+        index = next(i for i, (path, _) in enumerate(images.reads) if path.name == names[0])
+        assert images.confirmed(index) is None
+        images.confirm(index, digits)
+    stored = read_labels(tmp_path / "all" / "train.json").images
+    assert [each.file_name for each in stored] == [names[0], f"b/{names[0]}"]
+    for folder, each in zip("ab", stored, strict=True):
+        image = tmp_path / "all" / "train" / each.file_name
+        assert image.read_bytes() == (tmp_path / folder / names[0]).read_bytes()
+    again = LabelFolder(tmp_path / "b", tmp_path / "all", reader)
+    assert sum(again.confirmed(index) is not None for index in range(len(again))) == 1
+
+
+def test_one_process_labels_at_a_time(reader: Reader, small_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    with (
+        held_elsewhere(tmp_path / "labels" / ".lock"),
+        pytest.raises(DataError, match="another process labels"),
+    ):
+        LabelFolder(small_data / "test", tmp_path / "labels", reader)
 
 
 def test_no_image(reader: Reader, tmp_path: Path) -> None:

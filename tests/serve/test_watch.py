@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from command_line import command, digitspot, environment
+from command_line import command, digitspot, environment, held_elsewhere
 from digitspot.cli import run
 from digitspot.errors import ConfigError, DataError
 from digitspot.reader import Reader
@@ -88,6 +89,26 @@ def test_values_follow_the_one_before(tmp_path: Path) -> None:
         "abstained",
         "accepted",
     ]
+
+
+def test_the_change_that_is_allowed_grows_with_values_that_are_missing(tmp_path: Path) -> None:
+    told = watched(tmp_path, frames(100, 118, 118, 118, 118), max_change=Decimal(5))
+    assert [each["value"] for each in told] == ["100", None, None, None, "118"]
+
+
+def test_another_start_replaces_a_wrong_value(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules: dict[str, Any] = {"max_change": Decimal(5), "may_fall": False}
+    told = watched(tmp_path, frames(901, 101, 102, 103, 104, 105), **rules)
+    assert [each["value"] for each in told] == ["901", *[None] * 5]
+    assert "5 values have no answer since 901" in capsys.readouterr().err
+    for key in "67":  # the same command again, as after a restart
+        store = Store(tmp_path / "watch.db", "meter")
+        store.start_from("105")
+        again = iter([replace(frame, key=key) for frame in frames(107)])
+        Watch(reader=Told(), store=store, **rules).run(again, {"told": told.append})
+        store.close()
+    assert [each["value"] for each in told[6:]] == ["107", "107"]
+    assert Store(tmp_path / "watch.db", "meter").previous() == ("107", 0)
 
 
 def test_frames_are_voted(tmp_path: Path) -> None:
@@ -192,6 +213,51 @@ def test_a_folder_gets_more_files(tmp_path: Path, small_data: Path) -> None:
     assert [frame.key for frame in frames_of(str(folder), store, 0.1, follow=False)] == ["2.png"]
 
 
+def test_a_file_that_is_still_arriving_is_waited_for(tmp_path: Path, small_data: Path) -> None:
+    folder, store = tmp_path / "photos", Store(tmp_path / "watch.db", "meter")
+    folder.mkdir()
+    whole = (small_data / "test" / "1.png").read_bytes()
+    (folder / "1.png").write_bytes(whole[:100])
+
+    def arrive() -> None:
+        time.sleep(0.5)
+        (folder / "1.png").write_bytes(whole)
+
+    threading.Thread(target=arrive).start()
+    [frame] = frames_of(str(folder), store, 0.1, follow=False)
+    assert frame.image is not None
+    (folder / "0.png").write_bytes(whole[:100])
+    os.utime(folder / "0.png", (time.time() - 30,) * 2)
+    assert next(frames_of(str(folder), store, 0.1, follow=True)).key == "1.png", "0.png may be completed"
+    os.utime(folder / "0.png", (time.time() - 90,) * 2)
+    assert next(frames_of(str(folder), store, 0.1, follow=True)).image is None
+
+
+def test_a_file_name_that_is_not_utf8(tmp_path: Path, small_data: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    shutil.copy(small_data / "test" / "1.png", os.fsencode(tmp_path / "photos") + b"/z\xe4hler.png")
+    store, csv_path = Store(tmp_path / "watch.db", "meter"), tmp_path / "values.csv"
+    seen = frames_of(str(tmp_path / "photos"), store, 0.1, follow=False)
+    assert Watch(reader=Told(), store=store).run(seen, {"csv": to_csv(csv_path)}) == 1
+    assert r"z\udce4hler.png" in csv_path.read_text()
+    assert not list(frames_of(str(tmp_path / "photos"), store, 0.1, follow=False))
+
+
+def test_a_film_without_times(tmp_path: Path) -> None:
+    """Cameras write raw H.264, whose frames say no time."""
+    path = tmp_path / "garage.h264"
+    with av.open(str(path), "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height = 64, 64
+        for _ in range(30):
+            for packet in stream.encode(av.VideoFrame(64, 64, "yuv420p")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    store = Store(tmp_path / "watch.db", "garage")
+    assert len(list(frames_of(str(path), store, 0.01, follow=False))) == 30
+
+
 @pytest.mark.parametrize("source", ["nothing", "text.mp4"])
 def test_sources_that_cannot_be(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "text.mp4").write_text("no film")
@@ -237,6 +303,19 @@ def test_csv_has_every_value_once(tmp_path: Path) -> None:
     to_csv(path)({**record, "id": 1, "first": "of another store"})
     with open(path, encoding="utf-8", newline="") as file:
         assert [row["id"] for row in csv.DictReader(file)] == ["1", "2", "3", "1"]
+    path.write_text(path.read_text()[:-9])  # cut off by a power failure
+    sink = to_csv(path)
+    sink({**record, "id": 4})
+    sink({**record, "id": 5})
+    assert [row[0] for row in csv.reader(path.read_text().splitlines())] == [
+        "id",
+        "1",
+        "2",
+        "3",
+        "1",
+        "4",
+        "5",
+    ]
     path.write_text("other,columns\n")
     with pytest.raises(ConfigError, match="other columns"):
         to_csv(path)
@@ -263,7 +342,7 @@ def test_a_webhook_gets_json() -> None:
         sink({"id": 2})
     server.shutdown()
     assert bodies == [{"id": 1, "value": "7"}, {"id": 2}]
-    for wrong in ("file:///etc/passwd", "http://host:abc/", "http:///path", "http://a b/"):
+    for wrong in ("file:///etc/passwd", "http://host:abc/", "http:///path", "http://a b/", "http://host/ä"):
         with pytest.raises(ConfigError, match="no address of http"):
             to_webhook(wrong)
 
@@ -296,3 +375,20 @@ def test_a_store_is_of_one_source(tmp_path: Path) -> None:
     Store(tmp_path / "watch.db", "one.mp4").close()
     with pytest.raises(DataError, match=r"is of one\.mp4, not of other\.mp4"):
         Store(tmp_path / "watch.db", "other.mp4")
+
+
+def test_a_store_is_of_one_process(tmp_path: Path) -> None:
+    path = tmp_path / "watch.db"
+    with held_elsewhere(tmp_path / "watch.db.lock"), pytest.raises(DataError, match="another process uses"):
+        Store(path, "one")
+    store = Store(path, "one")
+    with pytest.raises(BlockingIOError), held_elsewhere(tmp_path / "watch.db.lock"):
+        pass
+    store.close()
+
+
+def test_a_disk_without_room_is_said(tmp_path: Path) -> None:
+    store = Store(tmp_path / "watch.db", "meter")
+    store._db.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(DataError, match="cannot be used as a store"):
+        store.add({"long": "x" * 1_000_000}, None, ["1"])

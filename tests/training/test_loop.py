@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,16 @@ import digitspot
 from digitspot.config import Config, ScheduleConfig, load_recipe
 from digitspot.config.checks import check_config
 from digitspot.detector.trained import load_model
-from digitspot.errors import ConfigError
+from digitspot.errors import CheckpointError, ConfigError
 from digitspot.labels.coco import read_labels, write_labels
 from digitspot.labels.labels import CategoryMap
 from digitspot.reader import Reader
 from digitspot.runtime.torch_runtime import pick_precision
 from digitspot.training.checkpoint import load_training
 from digitspot.training.learner import NonFiniteLossError
-from digitspot.training.run import start_training
+from digitspot.training.run import _drop_later_metrics, resume_training, start_training
 from digitspot.training.runlog import Run
+from digitspot.training.state import TrainState
 
 
 @pytest.fixture
@@ -217,3 +219,28 @@ def test_a_trunk_that_may_stop_early_has_no_branches(config: Config) -> None:
     )
     with pytest.raises(ConfigError, match="early_stopping is 1"):
         check_config(both)
+
+
+def test_a_training_on_other_labels_is_not_gone_on_with(
+    config: Config, small_data: Path, tmp_path: Path
+) -> None:
+    """Its updates would be of other images, and what it had seen forgotten."""
+    data = tmp_path / "data"
+    shutil.copytree(small_data, data)
+    start_training(replace(config, train=replace(config.train, max_updates=1)), data, tmp_path / "run")
+    labels = read_labels(data / "train.json", clip=False)
+    write_labels(labels.with_images(labels.images[1:]), data / "train.json")
+    with pytest.raises(CheckpointError, match=r"labels that .* trains on have changed"):
+        resume_training(tmp_path / "run")
+    write_labels(labels, data / "train.json")
+    resume_training(tmp_path / "run")
+
+
+def test_the_validation_of_a_stop_within_an_epoch_is_kept(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for kind, step in (("valid", 7), ("train", 7), ("valid", 8)):
+        run.log({"kind": kind, "step": step})
+    _drop_later_metrics(run, TrainState(step=7, update=3, validated=7))
+    assert [(each["kind"], each["step"]) for each in run.metrics()] == [("valid", 7), ("train", 7)]
+    _drop_later_metrics(run, TrainState(step=7, update=3, validated=4))
+    assert [each["kind"] for each in run.metrics()] == ["train"]

@@ -11,7 +11,7 @@ import tyro
 
 from digitspot.commands.options import parse
 from digitspot.errors import ConfigError
-from digitspot.files import check_writable
+from digitspot.files import check_writable, claiming
 from digitspot.labels.coco import labels_path_of
 from digitspot.models import DEFAULT
 from digitspot.progress import stderr, working
@@ -42,13 +42,20 @@ def run(arguments: list[str]) -> None:
     output = options.output or Path(options.model)
     if output.suffix.lower() != ".onnx":
         raise ConfigError(f"{output} does not end in .onnx", hint="Give --output FILE.onnx.")
+    check_writable(output.parent)
+    with claiming(output.with_name(f".{output.stem}-improving.lock")) as mine:
+        if not mine:
+            raise ConfigError(f"another `digitspot improve` writes {output}", hint="Wait for it.")
+        _improve(options, output)
+
+
+def _improve(options: ImproveOptions, output: Path) -> None:
     from digitspot.detector.export import export_onnx  # needs torch
     from digitspot.detector.trained import load_model
     from digitspot.finetune import ABOUT, inherit, judge, prepare_start
     from digitspot.training.run import resume_training, start_training
     from digitspot.training.runlog import Run
 
-    check_writable(output.parent)
     folder = output.with_name(f".{output.stem}-improving")
     if folder.exists() and not (folder / ABOUT).is_file():
         raise ConfigError(f"{folder} is in the way", hint="It is no training of this command; move it.")

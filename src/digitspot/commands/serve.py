@@ -57,9 +57,13 @@ def _key_in(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        key = path.read_text(encoding="utf-8").strip()
+        key = path.read_text(encoding="utf-8-sig").strip()  # Windows' editors begin files with a mark
     except OSError as error:
         raise ConfigError(f"--api-key-file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--api-key-file {path} is not UTF-8") from error
     if not key:
         raise ConfigError(f"--api-key-file {path} is empty")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"--api-key-file {path} holds other characters than a header can have")
     return key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -66,9 +66,8 @@ def run(arguments: list[str]) -> None:
     options = parse_train(arguments)
     data = None if options.dataset is None else data_path(options.dataset)
     if options.resume is not None:
-        budget = options.train.memory_budget
-        settings = replace(_config(options), train=replace(options.train, memory_budget=None))
-        if options.recipe is not None or options.output is not None or settings != Config():
+        others = _options_in(arguments) - {"--resume", "--data", "--train.memory-budget"}
+        if options.recipe is not None or others:
             raise ConfigError(
                 f"--resume {options.resume} takes its settings from the run",
                 hint="Give --resume alone, with --data where the data set has moved, or with another "
@@ -76,7 +75,7 @@ def run(arguments: list[str]) -> None:
             )
         from digitspot.finetune import comparing_command  # needs torch
 
-        resume_training(options.resume, data, budget)
+        resume_training(options.resume, data, options.train.memory_budget)
         _print(options.resume)
         if (command := comparing_command(options.resume)) and is_first():
             stderr().print(f"compare it with the model that it began with: {command}", markup=False)
@@ -85,6 +84,10 @@ def run(arguments: list[str]) -> None:
         raise ConfigError(
             f"--generated {options.generated} takes 0 or more, and no recipe",
             hint="Beside a recipe, --data.also takes generated images.",
+        )
+    if options.recipe is not None and "--start" in _options_in(arguments):
+        raise ConfigError(
+            f"--start {options.start} takes no recipe", hint=f"Beside one: --model.weights {options.start}."
         )
     if options.recipe is not None:
         recipe = load_recipe(options.recipe)
@@ -135,9 +138,10 @@ def _train_own(options: TrainOptions, arguments: list[str], data: Path) -> None:
 
     output = options.output or Path("runs") / data.resolve().name
     with_flags(starting_config(options.start))  # wrong flags are told before any work
-    start = prepare_start(data, output, options.start, num_generated=options.generated)
+    flags = _setting_flags(arguments)
+    start = prepare_start(data, output, options.start, num_generated=options.generated, flags=flags)
     if Run(output).started:
-        resume_training(output, start.data)
+        resume_training(output, start.data, options.train.memory_budget)
     else:
         start_training(with_flags(start.config), start.data, output)
     print(output)
@@ -148,6 +152,31 @@ def _train_own(options: TrainOptions, arguments: list[str], data: Path) -> None:
         verdict = judge(output, options.start, start.data)
     for sentence in verdict.sentences(options.start):
         stderr().print(sentence, markup=False)
+
+
+def _options_in(arguments: list[str]) -> set[str]:
+    """Return the options that were given, without their values.
+
+    >>> sorted(_options_in(["nano", "--data", "D", "--train.batch_size=4"]))
+    ['--data', '--train.batch-size']
+    """
+    return {each.partition("=")[0].replace("_", "-") for each in arguments if each.startswith("--")}
+
+
+def _setting_flags(arguments: list[str]) -> list[str]:
+    """Return the options that change settings, with their values, but for the memory budget.
+
+    >>> _setting_flags(["--train.epochs", "9", "--data", "D", "--model.dropout=0.1"])
+    ['--model.dropout=0.1', '--train.epochs', '9']
+    """
+    groups: list[list[str]] = []
+    for each in arguments:
+        if each.startswith("--"):
+            groups.append([each])
+        elif groups:
+            groups[-1].append(each)
+    flags = sorted(group for group in groups if "." in group[0].partition("=")[0])
+    return [word for group in flags if not group[0].startswith("--train.memory") for word in group]
 
 
 def _config(options: TrainOptions) -> Config:

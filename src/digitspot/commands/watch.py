@@ -25,8 +25,8 @@ MIN_PROBABILITY = 0.5
 class WatchOptions(AnswerOptions):
     """Read a number again and again, as of a meter: each frame once, also after a restart.
 
-    Every value is printed as a line of JSON when it is kept. --previous, --max-change and --may-fall are
-    about the value before, which is kept, too.
+    Every value is printed as a line of JSON when it is kept. --max-change and --may-fall are about the value
+    before, which is kept, too; another --previous than last time replaces it.
 
     digitspot watch photos --length 6 --max-change 5 --once
     digitspot watch rtsp://camera/stream --every 60 --frames 5 --mqtt broker
@@ -73,13 +73,14 @@ def run(arguments: list[str]) -> None:
     # The rules about the value before change with each value.
     reader = replace(options, previous=None, max_change=None, may_fall=False).load(options.model)
     previous = decimal_of("previous", options.previous)
+    if previous is not None:
+        store.start_from(str(previous))
     is_chosen = options.abstain_below is not None or options.target_accuracy is not None
     follows = change is not None or previous is not None or options.may_fall
     watch = Watch(
         reader=reader,
         store=store,
         num_frames=options.frames,
-        previous=previous,
         max_change=change,
         may_fall=options.may_fall if follows else None,
         min_probability=reader.abstain_below if is_chosen else MIN_PROBABILITY,

@@ -45,10 +45,37 @@ def load_recipe(path: Path) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not text: {error}") from error
     try:
-        values = yaml.safe_load(text)
+        values = load_yaml(text)
     except yaml.YAMLError as error:
         raise not_yaml(path, error) from error
     return config_from_dict({} if values is None else values, where=str(path))
+
+
+def load_yaml(text: str) -> Any:
+    """Return the values of a YAML document.
+
+    Raises:
+        yaml.YAMLError: It is not YAML, or a key stands twice in a mapping.
+    """
+    return yaml.load(text, _Loader)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's own, but a key may stand only once in a mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of a node.
+
+        Raises:
+            yaml.constructor.ConstructorError: A key stands twice.
+        """
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"{key!r} stands twice", problem_mark=node.value[i][0].start_mark
+                )
+        return super().construct_mapping(node, deep)
 
 
 def not_yaml(path: Path, error: yaml.YAMLError) -> ConfigError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +26,16 @@ _MAX_RATIO = 100
 """Unpacked over packed: images hardly shrink, and label files rarely to a hundredth."""
 _FREE_BYTES = 64 << 20
 """Always allowed, whatever the ratio."""
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
+"""What the readers raise for archives that are damaged, locked or of an unknown kind."""
 _UTF8_NAMES = 0x800
 """The flag of a zip member whose name is declared to be UTF-8 (APPNOTE 4.4.4, bit 11)."""
 
@@ -68,7 +80,7 @@ def unpack(path: Path, folder: Path, progress: Progress) -> None:
         packed = start.startswith(_PACKED) and not path.name.lower().endswith((".tgz", ".tar.gz"))
         what = "is a single packed file or damaged" if packed else "is damaged or no zip or tar archive"
         raise DataError(f"{path}: {what}", hint="Unpack it yourself, or download it again.") from error
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         locked = "encrypted" in str(error)
         what = "is locked with a password" if locked else "is damaged and cannot be unpacked"
         hint = "Unpack it yourself and convert the folder." if locked else "Copy or download it again."

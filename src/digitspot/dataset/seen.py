@@ -63,15 +63,24 @@ class Seen:
         """Return eleven characters an image."""
         return base64.b64encode(np.array(sorted(self.keys), "<u8").tobytes()).decode()
 
+    def digest(self) -> str:
+        """Return what tells these images from others in a few letters."""
+        return blake2b(self.to_text().encode(), digest_size=KEY_BYTES).hexdigest()
+
     def among(self, labels: LabelSet) -> set[int]:
-        """Return the ids of the images of a label file that were trained on."""
+        """Return the ids of the images of a label file that were trained on.
+
+        Images without boxes are alike by name and size, as 7.png of two cameras: where none with boxes was
+        trained on, they are taken for others.
+        """
         if not self.keys:
             return set()
-        return {
-            image.image_id
+        known = [
+            image
             for image in labels.images
             if _key(image.file_name, image.size_hw, image.boxes, image.labels) in self.keys
-        }
+        ]
+        return {image.image_id for image in known} if any(len(image.boxes) for image in known) else set()
 
 
 def unseen(seen: Seen, labels: LabelSet, image_ids: Iterable[int] | None, only_unseen: bool) -> set[int]:

@@ -16,6 +16,7 @@ from digitspot.config import (
     config_to_dict,
     known_recipes,
     load_recipe,
+    load_yaml,
     nearest_setting,
     not_yaml,
 )
@@ -71,7 +72,7 @@ def read_document(path: Path, keys: Sequence[str], needed: Sequence[str]) -> Map
         ConfigError: It cannot be read, a key is unknown or missing.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        document = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -89,24 +90,6 @@ def read_document(path: Path, keys: Sequence[str], needed: Sequence[str]) -> Map
         if key not in document:
             raise ConfigError(f"{path} has no {key!r}")
     return document
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's own, but a key may stand only once in a mapping."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return the mapping of a node.
-
-        Raises:
-            yaml.constructor.ConstructorError: A key stands twice.
-        """
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for i, key in enumerate(keys):
-            if key in keys[:i]:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"{key!r} stands twice", problem_mark=node.value[i][0].start_mark
-                )
-        return super().construct_mapping(node, deep)
 
 
 def read_recipe(document: Mapping[str, Any], path: Path) -> Config:

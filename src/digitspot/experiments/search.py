@@ -134,6 +134,11 @@ def read_tuning(
         recipe.data.merge_valid and not recipe.data.untouched_fraction
     ):
         raise ConfigError(f"{path}: trials need validations, and these settings leave none")
+    if recipe.train.select_by == "loss":
+        raise ConfigError(
+            f"{path}: train.select_by is loss, by which trials cannot be compared",
+            hint="Add to the file: settings: {train.select_by: accuracy}.",
+        )
     if not isinstance(document["search"], Mapping) or not document["search"]:
         raise ConfigError(
             f"{path}: search must be a mapping of settings",

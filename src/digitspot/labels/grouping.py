@@ -70,7 +70,8 @@ def divide(groups: IntArray, shares: dict[str, float], seed: int) -> list[str]:
         seed: Of the order.
 
     Returns:
-        The split of each image. A split never exceeds its share, but for one group where it would be empty.
+        The split of each image. A split never exceeds its share, but where all groups are larger: then it
+        gets the smallest one, unless that is all there is.
 
     Raises:
         ConfigError: The shares are not from 0 to 1, or leave nothing to train on.
@@ -90,11 +91,13 @@ def divide(groups: IntArray, shares: dict[str, float], seed: int) -> list[str]:
         wanted, taken = round(share * len(groups)), 0
         left = []
         for rows in order:
-            fits = taken + len(rows) <= wanted or (taken == 0 < wanted and len(rows) < len(groups))
-            if taken < wanted and fits:
+            if taken + len(rows) <= wanted:
                 splits[rows] = name
                 taken += len(rows)
             else:
                 left.append(rows)
+        if taken == 0 < wanted and len(left) > 1:
+            smallest = min(range(len(left)), key=lambda place: len(left[place]))
+            splits[left.pop(smallest)] = name
         order = left
     return [str(split) for split in splits]

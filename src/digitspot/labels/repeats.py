@@ -34,6 +34,9 @@ _MIN_CONTRAST = 1.0
 """Grey levels; a flatter thumbnail says nothing."""
 _MAX_SHIFT, _MAX_SCALE = 0.15, 1.25
 _ROWS = 1024  # of thumbnails compared with all at a time, and of pairs aligned at a time
+_MAX_EARLIER = 10
+"""Of the images before it, each is aligned with so many at most, those most like it. Thousands of frames of
+one camera are all alike; they are joined over several pairs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +78,7 @@ def fingerprint(image: ImageArray) -> Fingerprint:
 
 
 def find_repeats(prints: list[Fingerprint], progress: Progress | None = None) -> list[Repeat]:
-    """Find every pair of images that show the same.
+    """Find the images that show the same as an earlier one, each with up to `_MAX_EARLIER` of these.
 
     Of images whose pixels are equal, each is paired with the first of them, and only that one is compared
     with others.
@@ -134,13 +137,17 @@ def _candidates(thumbnails: FloatArray, progress: Progress | None) -> IntArray:
     vectors = _unit(_band(_reduced(thumbnails, _COARSE_SIDE), _COARSE_BLUR))
     found = []
     for start in range(0, len(vectors), _ROWS):
-        block = vectors[start : start + _ROWS] @ vectors[start:].T
-        rows, columns = np.nonzero(block >= _MIN_COARSE)
-        later = columns > rows
-        found.append(np.stack([rows[later], columns[later]], axis=1) + start)
+        end = min(start + _ROWS, len(vectors))
+        agreement = vectors[start:end] @ vectors[:end].T  # of each row's image and those before it
+        agreement[np.triu_indices(end - start, k=start, m=end)] = -np.inf
+        num = min(_MAX_EARLIER, end)
+        nearest = np.argpartition(-agreement, num - 1, axis=1)[:, :num]
+        rows, ranks = np.nonzero(np.take_along_axis(agreement, nearest, axis=1) >= _MIN_COARSE)
+        found.append(np.stack([nearest[rows, ranks], rows + start], axis=1))
         if progress is not None:
-            progress(min(start + _ROWS, len(vectors)), len(vectors))
-    return np.concatenate(found).astype(np.int64)
+            progress(end, len(vectors))
+    pairs = np.concatenate(found).astype(np.int64)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def _aligned(

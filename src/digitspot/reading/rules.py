@@ -209,8 +209,8 @@ def best_allowed(
 ) -> Allowed:
     """Find the most probable text that rules allow, and how probable it is given them.
 
-    Texts are gone through from the most probable down, whatever digits and candidates. A known number that is
-    none of them is as probable as the seen text is a misreading of it (`misread`).
+    Texts are gone through from the most probable down, whatever digits and candidates. A known number is at
+    least as probable as the seen text is a misreading of it (`misread`).
 
     Args:
         candidates: Of one image.
@@ -225,9 +225,9 @@ def best_allowed(
         text = "".join(map(str, digits[candidates.in_order(candidate)]))
         shares[text] += share
         first.setdefault(text, (candidate, digits))
-    for text in (rules.known or frozenset()) - shares.keys():
+    for text in (rules.known or frozenset()) - {seen}:
         if seen and rules.allows(text):
-            shares[text] = shares[seen] * misread(text, seen)
+            shares[text] = max(shares[text], shares[seen] * misread(text, seen))
     total = sum(shares.values())
     allowed = {text: share / total for text, share in shares.items() if rules.allows(text)}
     if seen in allowed:

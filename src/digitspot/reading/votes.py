@@ -30,7 +30,7 @@ def vote(readings: Sequence[Reading], correlation: float = CORRELATION) -> Readi
 
     Args:
         readings: Of each frame, in any order, also those that were not answered. Frames in which rules allow
-            nothing are left out, unless there are no others.
+            nothing are left out. Where these are most, so are those that rules changed.
         correlation: Of the frames, in 0..1; 0 is independent.
 
     Returns:
@@ -41,7 +41,11 @@ def vote(readings: Sequence[Reading], correlation: float = CORRELATION) -> Readi
     """
     if not readings or not 0 <= correlation <= 1:
         raise ValueError(f"{len(readings)} frames with a correlation of {correlation}")
-    readings = [each for each in readings if each.reason != "rules" or each.text] or readings
+    turned_down = [each for each in readings if each.reason == "rules" and not each.text]
+    others = [each for each in readings if each.reason != "rules" or each.text]
+    if len(turned_down) > len(others):
+        others = [each for each in others if each.decision != "corrected"]
+    readings = others or turned_down
     weight = 1 / (1 + (len(readings) - 1) * correlation)
     read_as: dict[str | None, list[Reading]] = defaultdict(list)
     for reading in readings:

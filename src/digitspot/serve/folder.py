@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from filecmp import cmp
 from pathlib import Path
 
 import numpy as np
 
 from digitspot.boxes import box_areas, clip_boxes
 from digitspot.errors import DataError
-from digitspot.files import check_writable, writing_whole
+from digitspot.files import check_writable, claiming, writing_whole
 from digitspot.images import decode_image, list_images
 from digitspot.labels.coco import read_labels, write_labels
 from digitspot.labels.labels import CategoryMap, LabelledImage, LabelSet
@@ -43,12 +45,13 @@ class LabelFolder:
 
     Args:
         folder: The images; subfolders count.
-        output: The data set that labels go to; what it holds already is gone on with.
+        output: The data set that labels go to; what it holds already is gone on with. An image of another
+            folder that has the same name is another one.
         reader: Reads the images.
         progress: Told the images read and their total.
 
     Raises:
-        DataError: There is no image, or the data set cannot be read.
+        DataError: There is no image, the data set cannot be read, or another process labels into it.
     """
 
     def __init__(
@@ -61,6 +64,9 @@ class LabelFolder:
         self.output = output
         paths = list_images(folder).paths
         check_writable(output)
+        self._open = ExitStack()
+        if not self._open.enter_context(claiming(output / ".lock")):
+            raise DataError(f"another process labels into {output}", hint="End it, or give another --output.")
         reads: list[tuple[Path, Read]] = []
         for done, (path, read) in enumerate(zip(paths, reader.read_each(paths), strict=True), 1):
             if isinstance(read, Read):
@@ -69,9 +75,9 @@ class LabelFolder:
         if not reads:
             raise DataError(f"{folder} holds no image that can be read")
         self.reads = sorted(reads, key=lambda each: each[1].reading.probability)
-        self.names = [path.relative_to(folder).as_posix() for path, _ in self.reads]
         self._lock = threading.Lock()
         self._labels = self._stored()
+        self.names = [self._name(path, folder) for path, _ in self.reads]
 
     def __len__(self) -> int:
         return len(self.reads)
@@ -85,6 +91,13 @@ class LabelFolder:
         if not self.labels_path.exists():
             return {}
         return {each.file_name: each for each in read_labels(self.labels_path).images}
+
+    def _name(self, path: Path, folder: Path) -> str:
+        """Return an image's name in the data set, which no other image has there."""
+        name = path.relative_to(folder).as_posix()
+        while name in self._labels and not _is_same(path, self.output / SPLIT / name):
+            name = f"{folder.name}/{name}"
+        return name
 
     def confirmed(self, index: int) -> list[LabelledDigit] | None:
         """Return the digits that were confirmed in an image; None where nobody looked yet."""
@@ -128,3 +141,7 @@ class LabelFolder:
             images = sorted(self._labels.values(), key=lambda each: each.image_id)
             label_set = LabelSet.of(images, categories=CategoryMap.homework(), path=self.labels_path)
             write_labels(label_set, self.labels_path)
+
+
+def _is_same(path: Path, stored: Path) -> bool:
+    return not stored.exists() or cmp(path, stored, shallow=False)

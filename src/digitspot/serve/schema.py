@@ -37,7 +37,7 @@ class ImageAnswer(BaseModel):
     name: str | None = Field(description="the file's name, if it has one")
     error: str | None = Field(description="why the image cannot be read")
     numbers: list[Number] = Field(
-        description="the number; with all=true every number, the most probable first"
+        description="the number; with all=true every number, that one first, then the most probable"
     )
 
 

@@ -96,7 +96,7 @@ def resume_training(output: Path, data: Path | None = None, memory_budget: str |
         memory_budget: Replaces the run's own, which it was laid out for.
 
     Raises:
-        CheckpointError: There is nothing to go on from, or another process is at it.
+        CheckpointError: There is nothing to go on from, the labels have changed, or another process is at it.
     """
     run = Run(output)
     with joined() as ranks, _claimed(run, ranks):
@@ -175,6 +175,12 @@ def _train(config: Config, run: Run, data: Path, ranks: Ranks) -> None:
     device = ranks.device(pick_device(config.train.device))
     ranks.first(lambda: check_writable(run.path))
     opened = open_training(data, config)
+    images = opened.seen.digest()
+    if any(ranks.any(run.started and not run.began_with(images))):
+        raise CheckpointError(
+            f"the labels that {run.path} trains on have changed since it began",
+            hint="Give it the labels of before, or train anew into another --output.",
+        )
     asked = config
     config = ranks.first(lambda: _laid_out(asked, run, device, opened.samples, ranks))
     _say(ranks, describe(config, opened.samples) if config.train.memory_budget is not None else "")
@@ -196,7 +202,7 @@ def _train(config: Config, run: Run, data: Path, ranks: Ranks) -> None:
     from_start = ranks.first(lambda: stretches[0].checkpoint is None)
     learner = Learner(build_detector(config.model, load_weights=from_start), config, device, ranks)
     for stretch in stretches:
-        weights, state = ranks.first(lambda: _begin(stretch, data, asked))  # noqa: B023 - called at once
+        weights, state = ranks.first(lambda: _begin(stretch, data, asked, images))  # noqa: B023 - called at once
         if weights is not None:
             learner.load_state_dict(weights)
         trainer = Trainer(
@@ -211,10 +217,12 @@ def _laid_out(config: Config, run: Run, device: torch.device, samples: Samples, 
     return config if run.started else fit_to_budget(_with_precision(config, device), samples, ranks)
 
 
-def _begin(stretch: Stretch, data: Path, asked: Config) -> tuple[dict[str, Any] | None, TrainState]:
+def _begin(
+    stretch: Stretch, data: Path, asked: Config, images: str
+) -> tuple[dict[str, Any] | None, TrainState]:
     """Make the run folder, or leave in it what the state holds; return weights and state to begin from."""
     if not stretch.run.started:
-        stretch.run.start(stretch.config, data.resolve(), asked)
+        stretch.run.start(stretch.config, data.resolve(), asked, images)
     weights, state = None, TrainState()
     if stretch.checkpoint is not None:
         weights = load_training(stretch.checkpoint)["learner"]
@@ -262,7 +270,8 @@ def _stored_data(environment: Path) -> Path:
 
 def _drop_later_metrics(run: Run, state: TrainState) -> None:
     """Drop what was logged after the saved state: the resumed training logs it again."""
-    before_the_state = {"train", "round"} | ({"valid", "held_out"} if state.update == 0 else set())
+    is_validated = state.update == 0 or state.validated == state.step  # also by a stop within an epoch
+    before_the_state = {"train", "round"} | ({"valid", "held_out"} if is_validated else set())
     run.keep_metrics(
         lambda record: (
             record["step"] < state.step

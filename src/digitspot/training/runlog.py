@@ -52,13 +52,14 @@ class Run:
             return False
         return (stored.get("asked"), stored.get("data")) == (_key(asked), str(data))
 
-    def start(self, config: Config, data: Path, asked: Config) -> None:
+    def start(self, config: Config, data: Path, asked: Config, images: str) -> None:
         """Make the folder and write what the training is.
 
         Args:
             config: As it is trained.
             data: The data set.
             asked: As it was asked for, before the machine had its say.
+            images: What tells the images and labels that are trained on from others.
 
         Raises:
             DigitspotError: It cannot be written.
@@ -66,7 +67,15 @@ class Run:
         with writing_whole(self.path / "config.yaml") as file:
             file.write(config_to_yaml(config))
         with writing_whole(self.path / ENVIRONMENT) as file:
-            json.dump({**_environment(config, data), "asked": _key(asked)}, file, indent=1)
+            json.dump({**_environment(config, data), "asked": _key(asked), "images": images}, file, indent=1)
+
+    def began_with(self, images: str) -> bool:
+        """Return whether a started training is one on these images and labels; True where nobody noted it."""
+        try:
+            stored = json.loads((self.path / ENVIRONMENT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return True
+        return bool(stored.get("images", images) == images)
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to the metrics."""
