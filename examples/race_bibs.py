@@ -2,17 +2,14 @@
 
     python examples/race_bibs.py PHOTOS starters.csv > seen.csv
 
-starters.csv has the columns bib and name. Every number of each photograph is read; photographs need at least
-480 pixels a side, since in smaller ones two runners' numbers can be taken for one. One that is no starter's
-is corrected to the bib that it was most probably misread from, else left out. A photograph's time is that
-of its EXIF data, else of its file.
-Prints a row for each sighting, sorted by time: time, bib, name, photo, probability, decision. stderr names
-the starters that no photograph shows.
+starters.csv has the columns bib and name. Photographs need 480 pixels a side. A number that is no starter's
+is corrected to the most probable bib, or left out. stderr names the starters that no photograph shows.
 """
 
 import csv
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -20,38 +17,41 @@ import tyro
 from PIL import ExifTags, Image
 
 import digitspot
-
-SURE = 0.5
-"""Less probable numbers are left out."""
-COLUMNS = ("time", "bib", "name", "photo", "probability", "decision")
+from digitspot.errors import DataError
+from digitspot.images import list_images
 
 
 def time_of(photo: Path) -> datetime:
     """Return when a photograph was taken."""
     with Image.open(photo) as image:
         exif = image.getexif().get_ifd(ExifTags.IFD.Exif)
-    if taken := exif.get(ExifTags.Base.DateTimeOriginal):
-        return datetime.strptime(taken, "%Y:%m:%d %H:%M:%S")
+    with suppress(KeyError, ValueError):  # a camera whose clock was never set
+        return datetime.strptime(exif[ExifTags.Base.DateTimeOriginal], "%Y:%m:%d %H:%M:%S")
     return datetime.fromtimestamp(photo.stat().st_mtime).replace(microsecond=0)
 
 
 def sightings(photos: Path, names: Mapping[str, str]) -> Iterator[tuple[object, ...]]:
-    """Yield a row of `COLUMNS` for each starter in each photograph."""
-    rules = digitspot.Rules(known=frozenset(names))
-    reader = digitspot.Reader.load().with_options(rules=rules, abstain_below=SURE)
-    for photo in sorted(path for path in photos.iterdir() if path.suffix.lower() in (".jpg", ".png")):
-        for reading in (read.reading for read in reader.read_all(photo)):
-            if bib := reading.text:
-                sure = round(reading.probability, 3)
-                yield time_of(photo).isoformat(" "), bib, names[bib], photo.name, sure, reading.decision
+    """Yield time, bib, name, photo, probability and decision of each starter in each photograph."""
+    known = digitspot.Rules(known=frozenset(names))
+    reader = digitspot.Reader.load().with_options(rules=known, abstain_below=0.5)
+    for photo in list_images(photos).paths:
+        try:
+            reads = reader.read_all(photo)
+        except DataError as error:
+            print(error, file=sys.stderr)
+            reads = []
+        for reading in (read.reading for read in reads if read.reading.text):
+            bib, sure = str(reading.text), round(reading.probability, 3)
+            yield time_of(photo).isoformat(" "), bib, names[bib], photo.name, sure, reading.decision
 
 
 def main(photos: tyro.conf.Positional[Path], starters: tyro.conf.Positional[Path]) -> None:
     """Print who was seen when, and who was not."""
-    with open(starters, encoding="utf-8", newline="") as file:
-        names = {row["bib"]: row["name"] for row in csv.DictReader(file)}
+    lines = starters.read_text(encoding="utf-8-sig").splitlines()
+    names = {row["bib"]: row["name"] for row in csv.DictReader(lines)}
     rows = sorted(sightings(photos, names))
-    csv.writer(sys.stdout, lineterminator="\n").writerows([COLUMNS, *rows])
+    columns = ("time", "bib", "name", "photo", "probability", "decision")
+    csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *rows])
     for bib in sorted(names.keys() - {row[1] for row in rows}):
         print(f"not seen: {bib} {names[bib]}", file=sys.stderr)
 

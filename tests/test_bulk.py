@@ -155,9 +155,15 @@ def test_sources_that_cannot_be_read(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="1 Parquet or tar files and 1 images"):
         find_bulk(str(mixed))
     cut = tmp_path / "cut.tar"
-    cut.write_bytes(tar.read_bytes()[:700])
-    with pytest.raises(DataError, match="no whole tar file"):
-        read(cut)
+    with tarfile.open(tar) as whole:
+        second = whole.getmembers()[2].offset
+    for end in (700, second, second + 200):  # within a member, between two, within a header
+        cut.write_bytes(tar.read_bytes()[:end])
+        with pytest.raises(DataError, match="no whole tar file"):
+            read(cut)
+    pq.write_table(pa.table({"id": [1, None], "bytes": [BROKEN] * 2}), tmp_path / "1.parquet")
+    with pytest.raises(DataError, match="row 1 has no id"):
+        read(tmp_path / "1.parquet")
     pq.write_table(pa.table({"id": [1]}), tmp_path / "2.parquet")
     with pytest.raises(DataError, match="no column bytes or image"):
         read(tmp_path / "2.parquet")

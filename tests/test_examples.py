@@ -132,11 +132,14 @@ def test_race_bibs(tmp_path: Path) -> None:
         exif = Image.Exif()
         if index == 0:
             exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2026:05:03 12:30:00"
+        if index == 1:  # a clock that was never set
+            exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "0000:00:00 00:00:00"
         pair = [image for image, _ in runners[2 * index : 2 * index + 2]]
         photo_of(pair).save(path, quality=95, exif=exif)
         os.utime(path, (start + index, start + index))
+    (tmp_path / "photos" / "cut.jpg").write_bytes((tmp_path / "photos" / "0.jpg").read_bytes()[:300])
     names = {number: f"Runner {index}" for index, (_, number) in enumerate(runners)} | {"99999": "Nobody"}
-    with open(tmp_path / "starters.csv", "w", encoding="utf-8", newline="") as file:
+    with open(tmp_path / "starters.csv", "w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file).writerows([("bib", "name"), *names.items()])
     done = run("race_bibs.py", "photos", "starters.csv", cwd=tmp_path)
     rows = list(csv.DictReader(done.stdout.splitlines()))
@@ -150,6 +153,7 @@ def test_race_bibs(tmp_path: Path) -> None:
     assert times.get("0.jpg", "2026-05-03 12:30:00") == "2026-05-03 12:30:00"
     assert all(time.endswith(f"10:00:0{photo[0]}") for photo, time in times.items() if photo != "0.jpg")
     assert "not seen: 99999 Nobody" in done.stderr
+    assert "cut.jpg" in done.stderr
 
 
 def test_scoreboard(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from tarfile import EmptyHeaderError, ReadError, TarFile, TarInfo, TruncatedHeaderError  # type: ignore[attr-defined]
+from typing import Any, NamedTuple, Self
 
 import fsspec
 import pyarrow as pa
@@ -184,6 +185,8 @@ def _parquet_rows(
         for batch in table.iter_batches(BLOCK_ROWS // 4, columns=columns):
             for row in batch.to_pylist():
                 key = row[id_column] if id_column else _counted(path, first, position)
+                if key is None:
+                    raise DataError(f"{path}: row {position} has no {id_column}")
                 data = row[data_column]
                 own = row[name_column] if name_column else None
                 yield _Row(
@@ -195,10 +198,25 @@ def _parquet_rows(
                 position += 1
 
 
+class _Member(TarInfo):
+    """A member of a tar file; one that is cut off between or within headers is no whole one."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: TarFile) -> Self:
+        """Read a header; Python's own reader takes a missing one for the end."""
+        try:
+            return super().fromtarfile(tarfile)
+        except (EmptyHeaderError, TruncatedHeaderError) as error:
+            raise ReadError("it is cut off") from error
+
+
 def _tar_rows(files: fsspec.AbstractFileSystem, path: str, name: str, first: int) -> Iterator[_Row]:
     position = 0
     try:
-        with files.open(path, "rb") as opened, tarfile.open(fileobj=opened, mode="r|*") as tar:
+        with (
+            files.open(path, "rb") as opened,
+            tarfile.open(fileobj=opened, mode="r|*", tarinfo=_Member) as tar,
+        ):
             for member in tar:
                 inside = PurePosixPath(member.name)
                 if not member.isfile() or inside.suffix.lower() not in IMAGE_SUFFIXES or _hidden(inside):

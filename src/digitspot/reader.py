@@ -196,8 +196,8 @@ class Reader:
     def read_many(self, sources: Iterable[ImageSource], batch_size: int = 32) -> Iterator[Reading]:
         """Read the numbers in many images, in order.
 
-        Threads decode ahead. In memory are up to `batch_size` images twice, resized for the network, and
-        as many in full as there are threads.
+        Threads decode ahead. In memory are up to `batch_size` images twice, resized for the network; with a
+        second look they are there in full, too. Those of 480 pixels or more at each side are read one by one.
         """
         for each in self.read_whole(sources, batch_size):
             yield each.reading

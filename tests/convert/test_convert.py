@@ -7,6 +7,7 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -309,3 +310,14 @@ def test_turned_rectangles_of_label_studio_are_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"rotation": 0', '"rotation": 12', 1))
     with pytest.raises(DataError, match="turned by 12 degrees"):
         convert(tmp_path / "source", tmp_path / "out")
+
+
+def test_names_with_spaces_stand_in_the_lists_of_voc(tmp_path: Path) -> None:
+    photos = [replace(photo, name=f"IMG {index}.png") for index, photo in enumerate(make_photos())]
+    write_voc(photos, tmp_path / "in")
+    convert(tmp_path / "in", tmp_path / "out", ConversionOptions())
+    for split in ("train", "valid", "test"):
+        names = {
+            Path(image.file_name).name for image in read_labels(tmp_path / "out" / f"{split}.json").images
+        }
+        assert names == {photo.name for photo in photos if photo.split == split}

@@ -105,6 +105,16 @@ def test_no_image(reader: Reader, tmp_path: Path) -> None:
         LabelFolder(tmp_path, tmp_path / "labels", reader)
 
 
+def test_what_cannot_be_labelled_is_told(reader: Reader, small_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.png").write_bytes(b"no image")
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "1.png").write_bytes((small_data / "test" / "1.png").read_bytes())
+    images = LabelFolder(tmp_path, tmp_path / "labels", reader)
+    assert len(images) == 1
+    assert ["cut.png" in str(error) for error in images.unread] == [True]
+    assert [path.name for path in images.skipped] == ["notes.txt"]
+
+
 def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
     answer = client.get("/")
     assert "default-src 'none'" in answer.headers["content-security-policy"]

@@ -113,3 +113,48 @@ def test_pictures_are_read_and_corrected_by_keyboard(page: Any, tmp_path: Path) 
     rows = Path(saved.value.path()).read_text().splitlines()
     assert len(rows) == 51
     assert rows[1].startswith("one.png,42,")
+
+
+def add(page: Any, name: str, content: bytes) -> None:
+    held = page.evaluate_handle(TRANSFER, [base64.b64encode(content).decode(), name])
+    page.dispatch_event("#drop", "drop", {"dataTransfer": held})
+
+
+def test_a_flat_picture_is_not_stretched_under_its_boxes(page: Any) -> None:
+    held = io.BytesIO()
+    Image.fromarray(make_image(0, "train", 1, subject_of("train", "plates")).image).resize((1200, 150)).save(
+        held, "PNG"
+    )
+    add(page, "strip.png", held.getvalue())
+    wait_for(page, "1 read.")
+    assert page.evaluate("getComputedStyle(document.getElementById('image')).objectFit") == "contain"
+
+
+def test_every_picture_has_a_name_of_its_own(page: Any) -> None:
+    """A telephone calls each photograph image.jpg."""
+    for index in (1, 2, 3):
+        add(page, "image.png", png(index))
+    wait_for(page, "3 read.")
+    assert page.locator("#list .name").all_text_contents() == ["image.png", "image-2.png", "image-3.png"]
+
+
+def test_keys_after_a_click_and_after_enter(page: Any) -> None:
+    """Enter confirms although a button was clicked; what is typed meanwhile is for the next picture."""
+    for index in (1, 2, 3):
+        add(page, f"{index}.png", png(index))
+    wait_for(page, "3 read.")
+    page.click("#clear")
+    page.click("#add")
+    for key in ("4", "Enter", "x", "n", "7", "Enter"):
+        page.keyboard.press(key)
+    playwright.expect(page.locator("#list li").nth(1).locator(".sure")).to_have_text("✓")
+    assert page.locator("#list .number").all_text_contents()[:2] == ["4", "7"]
+    page.keyboard.press("x")
+    playwright.expect(page.locator("#list li").nth(2).locator(".sure")).to_have_text("edited")
+    with page.expect_download():
+        page.click("#coco")
+    wait_for(page, "1 that you corrected is not confirmed, and not among the labels.")
+    left: list[str] = []
+    page.on("dialog", lambda dialog: (left.append(dialog.type), dialog.accept()))
+    page.reload()
+    assert left == ["beforeunload"]

@@ -6,20 +6,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from command_line import command, environment
 from digitspot.config import Config, TrainConfig, load_recipe
+from digitspot.dataset.sampler import BatchPlan
 from digitspot.dataset.splits import open_training
 from digitspot.errors import MemoryBudgetError
 from digitspot.training import budget, memory
 from digitspot.training.budget import bytes_at, fit_to_budget, images_within, loader_bytes, measure_pixels
 from digitspot.training.checkpoint import load_training
 from digitspot.training.learner import Learner
-from digitspot.training.loader import TensorBatch, TrainingBatches, plan_batches
+from digitspot.training.loader import TensorBatch, TrainingBatches, largest_part, plan_batches
 from digitspot.training.memory import can_measure, status_bytes
 from digitspot.training.rehearsal import Trial
 from digitspot.training.run import resume_training, start_training
@@ -246,3 +249,31 @@ def pss(pid: int) -> int:
     except OSError:  # it has just ended
         return 0
     return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def test_no_more_parts_are_tried_than_there_are_images_of_ones_own(config: Config, small_data: Path) -> None:
+    """The rest are shown in the first epochs only."""
+    data = replace(config.data, strategy="parts", parts=4, also=(str(small_data),) * 3, also_epochs=1)
+    samples = open_training(small_data, replace(config, data=data)).samples
+    ways = [way.data.parts for way in budget._ways(replace(config, data=data), samples)]
+    assert max(ways) == 16, "of 24 own images"
+
+
+def test_the_largest_part_is_that_of_any_epoch() -> None:
+    """Parts are dealt again when other data sets are no longer shown."""
+    rng = np.random.default_rng(0)
+    sizes = np.concatenate([rng.lognormal(8, 1, 200), np.full(30, 100)]).astype(np.int64)
+    samples: Any = SimpleNamespace(num_bytes=sizes)
+    for seed in range(30):
+        plan = BatchPlan(
+            aspects=np.ones(230),
+            batch_size=8,
+            short_sides=(32,),
+            seed=seed,
+            num_parts=10,
+            part_order="once",
+            num_lasting=200,
+            early_epochs=2,
+        )
+        largest = largest_part(samples, plan, 4)
+        assert all(sizes[part].sum() <= largest for epoch in range(4) for part in plan.parts(epoch))

@@ -47,6 +47,11 @@ def run(arguments: list[str]) -> None:
     output = options.output or folder.with_name(f"{folder.name}-labels")
     with tracking("reading") as show:
         images = LabelFolder(folder, output, reader, show)
+    for error in images.unread:
+        stderr().print(f"left out: {error}", markup=False)
+    if images.skipped:
+        names = ", ".join(path.name for path in images.skipped[:3])
+        stderr().print(f"{len(images.skipped)} files are no images that can be read: {names}", markup=False)
     app = create_app(ServeSettings(model=options.model), reader, images)
     stderr().print(f"open http://127.0.0.1:{options.port}/ in a browser; Ctrl-C ends", markup=False)
     uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning")

@@ -14,6 +14,8 @@ from digitspot.errors import DataError
 from digitspot.files import printable, writing_whole
 from digitspot.types import Reading
 
+_MAX_BYTES = 1 << 30
+"""All images are in one file."""
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 SCORE = "probability"
 """The attribute of a box that says how sure the model is of it."""
@@ -36,7 +38,7 @@ def read_cvat(
     collection = Collection()
     classes = Classes(skip, str(files.source))
     for number, path in enumerate(paths, 1):
-        root = parse_xml(path)
+        root = parse_xml(path, _MAX_BYTES)
         split = split_of_file(path, files, collection.notes)
         for image in root.iter("image"):
             _add(collection, image, path, split, files, classes)

@@ -126,23 +126,27 @@ def _split_lists(files: SourceFiles, collection: Collection) -> dict[str, str]:
         if path.suffix.lower() == ".txt" and path.parts[-3:-1] == ("ImageSets", "Main"):
             collection.used.add(path)
             split = split_name(path.stem) if path.stem.lower() in ("train", "val", "valid", "test") else None
-            for line in read_text(path, _MAX_BYTES, empty=True).split() if split else ():
-                splits[line] = split or ""
+            for line in read_text(path, _MAX_BYTES, empty=True).splitlines() if split else ():
+                splits[line.strip().strip("'\"")] = split or ""
     return splits
 
 
-def parse_xml(path: Path) -> Element:
+def parse_xml(path: Path, most: int = _MAX_BYTES) -> Element:
     """Parse an XML file that declares no document type and no entities, which no label file needs.
 
     Python's parser knows UTF-8, UTF-16 and encodings of one byte; the text of others, such as gb2312, is
     decoded here first, as its declaration says.
 
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+
     Raises:
         DataError: It is not XML, too large, or declares such things.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise DataError(f"{path}: has {path.stat().st_size:,} bytes; {_MAX_BYTES:,} is the most")
+        if path.stat().st_size > most:
+            raise DataError(f"{path}: has {path.stat().st_size:,} bytes; {most:,} is the most")
         root: Element = fromstring(_decoded(path.read_bytes(), path), forbid_dtd=True)
         return root
     except DefusedXmlException as error:

@@ -145,6 +145,8 @@ def open_remote(path: Path, root: Path, *, copied: bool) -> Pack:
         if kept.is_dir():
             return open_in_use(kept)
         with building(root, key) as folder:
+            if kept.is_dir():  # another process copied it meanwhile
+                return open_in_use(kept)
             folder.mkdir()
             files, where = _opened(path)
             for name in (*shards, INDEX_FILE, META_FILE):

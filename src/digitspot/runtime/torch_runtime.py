@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,16 +44,18 @@ class TorchRuntime(BatchRuntime):
         self.detector = detector.to(device).eval()
         self.device = device
         self.precision = precision
+        self._one_at_a_time = threading.Lock()  # torchvision's detectors keep the batch's size while they run
         after_fork(self._after_fork)
 
     def _after_fork(self) -> None:
         """Compute with one thread in a forked child; OpenMP would wait for threads that are not there."""
+        self._one_at_a_time = threading.Lock()  # another thread of the parent may have held it
         if self.device.type == "cpu":
             torch.set_num_threads(1)
 
     @torch.inference_mode()
     def _compute(self, batch: FloatArray, sizes_hw: Sequence[tuple[int, int]]) -> list[Detections]:
-        with autocast(self.device, self.precision):
+        with self._one_at_a_time, autocast(self.device, self.precision):
             outputs, _ = self.detector(torch.from_numpy(batch).to(self.device), sizes_hw)
         return [
             Detections(

@@ -50,6 +50,12 @@ class LabelFolder:
         reader: Reads the images.
         progress: Told the images read and their total.
 
+    Attributes:
+        reads: The images and what was read in them, the least certain first.
+        names: Theirs in the data set.
+        unread: What is wrong with those that cannot be read.
+        skipped: Files that are no images.
+
     Raises:
         DataError: There is no image, the data set cannot be read, or another process labels into it.
     """
@@ -62,7 +68,9 @@ class LabelFolder:
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.output = output
-        paths = list_images(folder).paths
+        listed = list_images(folder)
+        paths, self.skipped = listed.paths, listed.skipped
+        self.unread: list[DataError] = []
         check_writable(output)
         self._open = ExitStack()
         if not self._open.enter_context(claiming(output / ".lock")):
@@ -71,6 +79,8 @@ class LabelFolder:
         for done, (path, read) in enumerate(zip(paths, reader.read_each(paths), strict=True), 1):
             if isinstance(read, Read):
                 reads.append((path, read))
+            else:
+                self.unread.append(read)
             progress(done, len(paths))
         if not reads:
             raise DataError(f"{folder} holds no image that can be read")

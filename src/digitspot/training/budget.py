@@ -111,8 +111,8 @@ def _ways(config: Config, samples: Samples) -> Iterator[Config]:
     for workers in range(data.workers, -1, -1):
         config = replace(config, data=replace(data, workers=workers, read_ahead=1))
         yield config
-    parts = data.parts
-    while data.in_parts and (parts := 2 * parts) <= min(MAX_PARTS, len(samples)):
+    parts, fewest = data.parts, len(samples) if data.also_epochs is None else samples.num_own
+    while data.in_parts and (parts := 2 * parts) <= min(MAX_PARTS, fewest):
         yield replace(config, data=replace(config.data, parts=parts, workers=min(1, data.workers)))
 
 

@@ -185,7 +185,8 @@ def plan_batches(samples: Samples, config: Config) -> BatchPlan:
 
 def largest_part(samples: Samples, plan: BatchPlan, num_epochs: int) -> int:
     """Return the bytes of the largest part of a training."""
-    epochs = range(num_epochs if plan.part_order == "each_cycle" else 1)
+    is_dealt_again = plan.part_order == "each_cycle" or plan.num_lasting is not None
+    epochs = range(num_epochs if is_dealt_again else 1)
     sizes = samples.num_bytes
     return max(int(sizes[part].sum()) for epoch in epochs for part in plan.parts(epoch))
 

@@ -6,7 +6,7 @@ const MOST_TRIES = 20; // of a picture that the service is too busy for
 const STEP = 0.02; // of the picture's height: what one key moves a box by
 
 const $ = (id) => document.getElementById(id);
-const items = []; // {name, url, file, index, status, number, read, digits, confirmed, size}
+const items = []; // {name, url, file, index, row, status, read, digits, confirmed, unsaved, size}
 let current = -1; // which picture is shown
 let chosen = 0; // which of its digits
 let labelling = false; // whether the service has a folder to label
@@ -21,11 +21,18 @@ function say(text, bad = false) {
 
 // --- pictures come in ---
 
+function unusedName(name) {
+  const dot = name.includes(".") ? name.lastIndexOf(".") : name.length;
+  let unused = name;
+  for (let number = 2; items.some((item) => item.name === unused); number++) unused = `${name.slice(0, dot)}-${number}${name.slice(dot)}`;
+  return unused; // a telephone calls every photograph image.jpg
+}
+
 function addFiles(files) {
   const pictures = [...files].filter((file) => file.type.startsWith("image/") || /\.(jpe?g|png|webp|bmp|gif|tiff?|avif|jp2)$/i.test(file.name));
   if (!pictures.length) return say("There is no picture among them.", true);
   for (const file of pictures) {
-    items.push({ name: file.webkitRelativePath || file.name || "pasted", file, url: URL.createObjectURL(file), status: "waiting" });
+    items.push({ name: unusedName(file.webkitRelativePath || file.name || "pasted"), file, url: URL.createObjectURL(file), status: "waiting" });
   }
   $("work").hidden = false;
   if (current < 0) show(items.length - pictures.length);
@@ -101,29 +108,38 @@ function take(item, read) {
 
 // --- what is seen ---
 
+// A row stays where it is: one that is replaced would lose the focus, or a click that has begun.
 function drawList() {
-  $("list").replaceChildren(
-    ...items.map((item, index) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      const cells = { name: item.name, number: "", sure: "" };
-      if (item.digits) cells.number = textOf(item.digits) || "–";
-      if (item.read) cells.sure = item.confirmed ? "✓" : percent(item.read.probability);
-      if (item.status === "failed") cells.sure = "failed";
-      for (const [kind, text] of Object.entries(cells)) {
-        const cell = document.createElement("span");
-        cell.className = kind;
-        cell.textContent = text;
-        button.append(cell);
-      }
-      button.title = item.name;
-      button.setAttribute("aria-current", String(index === current));
-      button.addEventListener("click", () => show(index));
-      const row = document.createElement("li");
-      row.append(button);
-      return row;
-    }),
-  );
+  for (const [index, item] of items.entries()) {
+    item.row ??= $("list").appendChild(newRow(item, index));
+    const [name, number, sure] = item.row.firstChild.children;
+    const state = item.confirmed ? "✓" : item.unsaved ? "edited" : item.read ? percent(item.read.probability) : "";
+    name.textContent = item.name;
+    number.textContent = item.digits ? textOf(item.digits) || "–" : "";
+    sure.textContent = item.status === "failed" ? "failed" : state;
+    item.row.firstChild.setAttribute("aria-current", String(index === current));
+  }
+}
+
+function newRow(item, index) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.title = item.name;
+  for (const kind of ["name", "number", "sure"]) {
+    button.appendChild(document.createElement("span")).className = kind;
+  }
+  onClick(button, () => show(index));
+  const row = document.createElement("li");
+  row.append(button);
+  return row;
+}
+
+// After a click of the mouse, Enter is for the picture again, not for the button.
+function onClick(button, act) {
+  button.addEventListener("click", (event) => {
+    if (event.detail > 0) button.blur();
+    act();
+  });
 }
 
 function show(index) {
@@ -196,7 +212,7 @@ function change(edit) {
   if (item?.status !== "read") return;
   edit(item);
   item.confirmed = false;
-  item.changed = true;
+  item.unsaved = true;
   draw();
   drawList();
 }
@@ -214,7 +230,7 @@ function addDigit() {
 }
 
 const clearDigits = () => change((item) => (item.digits = []));
-const undo = () => change((item) => ((item.digits = structuredClone(item.read.digits)), (item.changed = false)));
+const undo = () => change((item) => (item.digits = structuredClone(item.read.digits)));
 
 function moveBox(dx, dy, grow) {
   change((item) => {
@@ -233,9 +249,15 @@ function moveBox(dx, dy, grow) {
   });
 }
 
-let confirming = false; // one at a time, however fast the keys come
+let confirming = false; // one at a time
+const queued = []; // keys that came meanwhile
 
 async function confirm() {
+  await confirmShown();
+  while (queued.length && !confirming) press(queued.shift());
+}
+
+async function confirmShown() {
   const index = current;
   const item = items[index];
   if (item?.status !== "read" || confirming) return;
@@ -246,12 +268,15 @@ async function confirm() {
     item.size = [$("image").naturalWidth, $("image").naturalHeight];
     if (!item.size[0]) return say("The browser cannot show this picture, so nobody can label it here.", true);
     item.confirmed = true;
+    item.unsaved = true;
     if (labelling && !(await keep(item))) return;
+    item.unsaved = !labelling;
   } finally {
     confirming = false;
   }
   drawList();
   draw();
+  if (current !== index) return;
   if (index + 1 < items.length) show(index + 1);
   else say(`${items.filter((each) => each.confirmed).length} of ${items.length} are confirmed.`);
 }
@@ -261,12 +286,20 @@ const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], A
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || current < 0) return;
   const onControl = event.target.closest("button, input:not([readonly]), summary, label");
+  const isOurs = /^(Arrow(Left|Right|Up|Down)|[0-9nxu]|Delete|Backspace)$/.test(event.key) || (event.key === "Enter" && !onControl);
+  if (!isOurs) return;
+  event.preventDefault();
+  if (confirming) queued.push(event);
+  else press(event);
+});
+
+function press(event) {
   const direction = DIRECTIONS[event.key];
   if (direction) {
     if (event.shiftKey || event.altKey) moveBox(...direction, event.altKey);
     else if (direction[0]) choose(chosen + direction[0]);
     else show(current + direction[1]);
-  } else if (event.key === "Enter" && !onControl) confirm();
+  } else if (event.key === "Enter") confirm();
   else if (/^[0-9]$/.test(event.key)) {
     change((item) => {
       if (!item.digits.length) return;
@@ -276,9 +309,11 @@ document.addEventListener("keydown", (event) => {
   } else if (event.key === "n") addDigit();
   else if (event.key === "x") clearDigits();
   else if (event.key === "u") undo();
-  else if (event.key === "Delete" || event.key === "Backspace") change((item) => item.digits.splice(chosen, 1));
-  else return;
-  event.preventDefault();
+  else change((item) => item.digits.splice(chosen, 1));
+}
+
+window.addEventListener("beforeunload", (event) => {
+  if (items.some((item) => item.unsaved)) event.preventDefault();
 });
 
 // --- results go out ---
@@ -301,6 +336,8 @@ function saveCsv() {
   const rows = items.map((item) =>
     [item.name, textOf(item.digits ?? []), item.read?.probability ?? "", item.confirmed ? "yes" : "no", item.error ?? ""].map(quoted).join(","),
   );
+  for (const item of items) item.unsaved = false;
+  drawList();
   save("numbers.csv", "text/csv", ["image,number,probability,confirmed,error", ...rows, ""].join("\n"));
 }
 
@@ -317,6 +354,9 @@ function saveCoco() {
     categories: CATEGORIES,
   };
   save("train.json", "application/json", JSON.stringify(labels, null, 1));
+  for (const item of confirmed) item.unsaved = false;
+  const left = items.filter((item) => item.unsaved).length;
+  if (left) say(`${left} that you corrected ${left > 1 ? "are" : "is"} not confirmed, and not among the labels.`, true);
 }
 
 // --- a folder on the service's side: `digitspot label` ---
@@ -361,7 +401,7 @@ for (const id of ["files", "folder", "camera"]) {
   });
 }
 for (const [id, act] of Object.entries({ confirm, add: addDigit, clear: clearDigits, undo, csv: saveCsv, coco: saveCoco })) {
-  $(id).addEventListener("click", act);
+  onClick($(id), act);
 }
 $("image").addEventListener("load", draw);
 document.addEventListener("paste", (event) => event.clipboardData.files.length && addFiles(event.clipboardData.files));
