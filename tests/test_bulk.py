@@ -98,8 +98,9 @@ def test_an_interrupted_job_goes_on(
 ) -> None:
     """What was written and not committed, since the process was killed, is written again."""
     paths, output = sorted(photos.iterdir()), tmp_path / "out"
-    pack(paths[:3], tmp_path / "1.tar"), pack(paths[3:], tmp_path / "2.tar")
-    options = BulkOptions(workers=2, rows_a_file=3)
+    for number, start in enumerate(range(0, len(paths), 3)):
+        pack(paths[start : start + 3], tmp_path / f"{number}.tar")
+    options = BulkOptions(workers=2, rows_a_file=2)
     reader, source = Reader.load(nano_onnx, threads=1), find_bulk(str(tmp_path))
     assert predict_bulk(reader, source, str(output), options).num_images == len(paths)
     before = {path.name: path.stat().st_mtime_ns for path in (output / "rows").iterdir()}
