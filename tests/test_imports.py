@@ -33,7 +33,7 @@ RANKS: dict[str, int] = {
             "folds",
             "finetune",
             "experiments",
-            "sinks",
+            "sinks watch_store",
             "report demo serve watch",
             "commands",
             "cli",

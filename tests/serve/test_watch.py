@@ -31,7 +31,8 @@ from digitspot.reads import Read
 from digitspot.sinks import COLUMNS, to_csv, to_mqtt, to_webhook
 from digitspot.synth.generate import make_image, subject_of
 from digitspot.types import Detections, Digit, Reading
-from digitspot.watch import Frame, Store, Watch, frames_of
+from digitspot.watch import Frame, Watch, frames_of
+from digitspot.watch_store import Store
 from mqtt_broker import hearing, mqtt_broker, wait_for  # noqa: F401 - a fixture
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)

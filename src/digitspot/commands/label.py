@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from digitspot.commands.options import parse
+from digitspot.files import printable
 from digitspot.progress import stderr, tracking
 from digitspot.reader import Reader
 
@@ -48,9 +49,9 @@ def run(arguments: list[str]) -> None:
     with tracking("reading") as show:
         images = LabelFolder(folder, output, reader, show)
     for error in images.unread:
-        stderr().print(f"left out: {error}", markup=False)
+        stderr().print(f"left out: {printable(str(error))}", markup=False)
     if images.skipped:
-        names = ", ".join(path.name for path in images.skipped[:3])
+        names = ", ".join(printable(path.name) for path in images.skipped[:3])
         stderr().print(f"{len(images.skipped)} files are no images that can be read: {names}", markup=False)
     app = create_app(ServeSettings(model=options.model), reader, images)
     stderr().print(f"open http://127.0.0.1:{options.port}/ in a browser; Ctrl-C ends", markup=False)

@@ -15,7 +15,8 @@ from digitspot.commands.options import parse
 from digitspot.errors import ConfigError, DigitspotError
 from digitspot.progress import stderr
 from digitspot.sinks import Sink, to_csv, to_mqtt, to_stdout, to_webhook
-from digitspot.watch import Store, Watch, frames_of, require_source
+from digitspot.watch import Watch, frames_of, require_source
+from digitspot.watch_store import Store
 
 MIN_PROBABILITY = 0.5
 """Less probable values are not answered, unless another probability or an accuracy is asked for."""
