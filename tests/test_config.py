@@ -230,7 +230,10 @@ def test_every_setting_without_effect_is_refused_and_names_the_other(name: str) 
     """Given with its default value, the setting is refused wherever a need is not met."""
     need = unused_settings(Config()).get(name)
     if need is None:  # the defaults meet it: take a configuration that does not
-        other = {"model.trainable_stages": "nano", "optimizer.backbone_lr_factor": "nano"}.get(name)
+        other = {
+            "model.trainable_stages": "mobilenet_v3_large_fpn",
+            "optimizer.backbone_lr_factor": "nano",
+        }.get(name)
         changes: dict[str, Any] = {"model.preset": other or "resnet50_fpn_v2"}
         changes |= {"augment.preset": "none"} if name.startswith("augment.") else {}
         changes |= {"data.workers": 0} if name == "data.read_ahead" else {}

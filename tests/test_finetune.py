@@ -84,12 +84,19 @@ def test_settings_follow_the_data(own: Path, small_data: Path, tmp_path: Path, n
     base = load_model(nano_run).config
     start = prepare_start(small_data, tmp_path / "run", str(nano_run))
     assert start.data == small_data
-    assert start.config.model == replace(base.model, weights=str(nano_run))
+    assert start.config.model == replace(base.model, weights=str(nano_run), trainable_stages=2)
     assert start.config.input.short_side > base.input.short_side, "digits would be too small"
     assert start.config.data.also[-1].endswith("mixed-20")
     num = len(read_labels(small_data / "train.json"))
     epoch = num * len(start.config.data.also) + 20
     assert abs(start.config.train.epochs * epoch - 200) <= epoch / 2 or start.config.train.epochs == 2
+
+
+def test_the_whole_backbone_learns_from_many_images(
+    small_data: Path, tmp_path: Path, nano_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune, "FEW", len(read_labels(small_data / "train.json")))
+    assert prepare_start(small_data, tmp_path / "run", str(nano_run)).config.model.trainable_stages is None
 
 
 def test_generated_images_can_be_left_out(small_data: Path, tmp_path: Path, nano_run: Path) -> None:

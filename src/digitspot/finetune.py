@@ -43,7 +43,7 @@ ABOUT = "start.json"
 """What a run folder began with: the same command goes on with it, and another one is refused."""
 MAX_SIZE_RATIO = 2.0
 """`valid` is of another kind where its digits are so many times larger or smaller in their images."""
-NUM_GENERATED = 1_500
+NUM_GENERATED = 1_000
 """Generated images that are trained on together with one's own, so that nothing is forgotten."""
 MIN_FITTED = 200
 """Validation images that the reader is fitted to; with fewer it stays as it was."""
@@ -51,7 +51,10 @@ MIN_DIGIT = 24.0
 """Pixels, in the network's input, that half of the digits have at least in their height."""
 MAX_ENLARGED = 1.5
 """The input is at most so many times larger than the model's own."""
-SEEN_PER_IMAGE, MIN_SEEN, MAX_SEEN = 60, 9_000, 40_000
+FEW, LAST_STAGES = 1_000, 2
+"""From fewer images than that, only the backbone's last stages learn: the first ones take a third of the time
+of an update (benchmarks/results/domains.md)."""
+SEEN_PER_IMAGE, MIN_SEEN, MAX_SEEN = 60, 6_000, 40_000
 """Images to train on in all: so many for each of one's own, within limits; generated ones count, too."""
 WEAK = 0.5
 """A model that reads a smaller share of the held-out numbers is of no use yet."""
@@ -147,7 +150,9 @@ def prepare_start(
         config,
         data=replace(Config().data, also=also, workers=config.data.workers),
         input=_enlarged(config.input, train),
-        model=replace(config.model, weights=base),
+        model=replace(
+            config.model, weights=base, trainable_stages=_trainable_stages(config.model.preset, len(train))
+        ),
         optimizer=replace(config.optimizer, lr=config.optimizer.lr / 4),
         schedule=replace(Config().schedule, kind="cosine", warmup_steps=50),
         train=replace(
@@ -256,6 +261,11 @@ def _enlarged(rule: InputConfig, train: LabelSet) -> InputConfig:
         long_side=larger(rule.long_side),
         train_short_sides=tuple(larger(side) for side in rule.train_short_sides),
     )
+
+
+def _trainable_stages(preset: str, num_images: int) -> int | None:
+    """Return how many of the backbone's stages learn from so many images; None for all."""
+    return LAST_STAGES if num_images < FEW and preset != "mobilenet_v3_large_fpn" else None
 
 
 def _generated(num: int) -> Path | None:

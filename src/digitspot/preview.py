@@ -92,11 +92,18 @@ def augmentation_sheets(
 def _augmented(
     pixels: ImageArray, image: LabelledImage, config: AugmentConfig, seed: int, epoch: int
 ) -> View:
-    from digitspot.dataset.augment import augment, build_augmentation, keep_visible  # needs torch
+    from digitspot.dataset.augment import (  # needs torch
+        augment,
+        build_augmentation,
+        crop_probability,
+        keep_visible,
+    )
 
     own = ~image.crowd
     key = (seed, epoch, image.image_id)
-    changed, boxes = augment(build_augmentation(config), pixels, image.boxes[own], key)
+    changed, boxes = augment(
+        build_augmentation(config), pixels, image.boxes[own], key, crop_probability(config)
+    )
     boxes, keep = keep_visible(boxes, (changed.shape[0], changed.shape[1]))
     # At the image's own size: a view that shows more is shrunk before the network sees it.
     (height, width), (old_height, old_width) = changed.shape[:2], pixels.shape[:2]

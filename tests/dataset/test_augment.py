@@ -14,15 +14,19 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from digitspot.config import AugmentConfig
-from digitspot.dataset.augment import augment, build_augmentation, keep_visible, random_seed
+from digitspot.dataset.augment import (
+    STRONG_STRETCH,
+    augment,
+    build_augmentation,
+    keep_visible,
+    random_seed,
+)
 from digitspot.dataset.transforms import (
-    CROP_MARGINS_X,
-    CROP_MARGINS_Y,
     Blur,
     CropBesideNumber,
-    CropToNumber,
     LowResolution,
     RotateAndShift,
+    Shrink,
     Stretch,
     Transform,
     ZoomOut,
@@ -58,38 +62,19 @@ def white(image: ImageArray) -> FloatArray:
     return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
 
 
-def test_a_crop_has_room_around_the_number() -> None:
-    image, boxes = sample(200, 400), np.array([[150, 80, 165, 100], [170, 80, 185, 100]], np.float32)
-    for key in range(25):
-        crop, moved = augment(CropToNumber(1.0), image, boxes, (0, 0, key))
-        height, width = crop.shape[:2]
-        room_x = np.array([moved[0, 0], width - moved[1, 2]]) / 20
-        room_y = np.array([moved[0, 1], height - moved[1, 3]]) / 20
-        for room, (low, high) in ((room_x, CROP_MARGINS_X), (room_y, CROP_MARGINS_Y)):
-            assert ((room >= low - 0.05) & (room <= high + 0.05)).all()
-        left, top = (boxes[0, :2] - moved[0, :2]).astype(int)
-        np.testing.assert_array_equal(crop, image[top : top + height, left : left + width])
-
-
-def test_an_image_without_a_digit_is_not_cropped() -> None:
-    image, boxes = augment(CropToNumber(1.0), sample(), NONE, (0, 0, 0))
-    assert image.shape == sample().shape
-    assert len(boxes) == 0
-
-
 @pytest.mark.parametrize(
     ("shape", "box", "geometry", "reason"),
     [
         ("rectangle", (60, 40, 90, 85), ZoomOut(1.0, 2.0), "zoomed out"),
         ("rectangle", (0, 0, 25, 20), ZoomOut(1.0, 1.001), "hardly zoomed out"),
-        ("rectangle", (60, 60, 75, 85), CropToNumber(1.0), "cropped"),
         ("rectangle", (60, 40, 90, 85), RotateAndShift(0.0, 0.15), "shifted"),
         ("ellipse", (50, 35, 75, 85), RotateAndShift(15.0, 0.1), "rotated and shifted, tall"),
         ("ellipse", (30, 45, 120, 70), RotateAndShift(15.0, 0.1), "rotated and shifted, wide"),
         ("ellipse", (20, 20, 60, 60), RotateAndShift(30.0, 0.0), "a disc far from the centre"),
         ("ellipse", (50, 35, 75, 85), RotateAndShift(10.0, 0.1, 20.0), "slanted, too"),
         ("rectangle", (60, 40, 90, 85), Stretch(1.5), "stretched"),
-        ("rectangle", (60, 40, 90, 85), LowResolution(2.0), "shrunk"),
+        ("rectangle", (60, 40, 90, 85), LowResolution(2.0), "of a low resolution"),
+        ("rectangle", (60, 40, 90, 85), Shrink(90, 120), "shrunk"),
     ],
 )
 def test_boxes_follow_the_pixels(
@@ -106,6 +91,22 @@ def test_boxes_follow_the_pixels(
     assert moved > 10 or geometry.max_factor < 1.01  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("preset", ["photo", "strong"])
+def test_a_large_image_is_augmented_at_the_size_that_it_is_seen_at(preset: str) -> None:
+    """So is the crop around its number, which a small digit keeps all of its pixels in."""
+    config = AugmentConfig(preset=preset, crop_probability=0.5, zoom_out_probability=0.0)  # type: ignore[arg-type]
+    image, boxes = sample(900, 1200), np.array([[600, 400, 615, 430]], np.float32)
+    heights = []
+    for key in range(40):
+        view = build_augmentation(config, largest=(90, 120))
+        after, moved = augment(view, image, boxes, (0, 0, key), config.crop_probability)
+        assert min(after.shape[:2]) <= 90
+        assert max(after.shape[:2]) <= 120 * STRONG_STRETCH
+        heights += list(moved[:, 3] - moved[:, 1])
+    assert sum(height == pytest.approx(3, abs=0.5) for height in heights) > 8, "whole"
+    assert sum(height > 25 for height in heights) > 8, "crops"
+
+
 def test_a_crop_beside_the_number_shows_no_digit() -> None:
     image, boxes = drawn("rectangle", (60, 40, 90, 85)), np.array([[60, 40, 90, 85]], np.float32)
     crop, moved = augment(CropBesideNumber(1.0), image, boxes, (0, 0, 0))
@@ -113,8 +114,6 @@ def test_a_crop_beside_the_number_shows_no_digit() -> None:
     assert crop.shape[1] / crop.shape[0] == pytest.approx(image.shape[1] / image.shape[0], abs=0.05)
     assert crop.max() < 128, "the digit is white"
     assert len(keep_visible(moved, crop.shape[:2])[0]) == 0
-    again, _ = augment(CropToNumber(1.0), crop, moved, (0, 0, 0))
-    assert again.shape == crop.shape, "the number is outside of it"
     tight = np.array([[0, 0, image.shape[1], image.shape[0]]], np.float32)
     assert augment(CropBesideNumber(1.0), image, tight, (0, 0, 0))[0].shape == image.shape
 

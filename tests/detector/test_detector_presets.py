@@ -13,7 +13,7 @@ from torchvision.models.detection import (
     fasterrcnn_resnet50_fpn_v2,
 )
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
+from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor, resnet_fpn_backbone
 from torchvision.models.detection.image_list import ImageList
 
 from digitspot.config import InputConfig, ModelConfig
@@ -199,6 +199,22 @@ def test_frozen_batch_norms_stay_in_evaluation(small_detector: Build) -> None:
     assert not any(parameter.requires_grad for norm in norms for parameter in norm.parameters())
     live = small_detector(batch_norm="live").train()
     assert all(module.training for module in live.modules())
+
+
+@pytest.mark.parametrize("num", range(6))
+def test_frozen_stages_are_torchvisions(num: int) -> None:
+    expected = resnet_fpn_backbone(
+        backbone_name="resnet18", weights=None, norm_layer=nn.BatchNorm2d, trainable_layers=num
+    )
+    detector = build_detector(ModelConfig(preset="resnet18_fpn", trainable_stages=num))
+    own = detector.get_submodule("backbone.body")
+    assert learning(own) == learning(expected.body)
+    num_others = sum(not name.startswith("backbone.body.") for name, _ in detector.named_parameters())
+    assert len(learning(detector)) == len(learning(own)) + num_others
+
+
+def learning(module: nn.Module) -> set[str]:
+    return {name for name, parameter in module.named_parameters() if parameter.requires_grad}
 
 
 def test_boxes_under_bfloat16_are_float32(small_detector: Build) -> None:

@@ -110,6 +110,14 @@ def test_every_parameter_learns_and_images_without_digits_train() -> None:
     assert all(torch.isfinite(loss) for loss in losses.values())
 
 
+def test_frozen_stages_do_not_learn() -> None:
+    detector = build_detector(replace(CONFIG, trainable_stages=2))
+    frozen = {name for name, parameter in detector.named_parameters() if not parameter.requires_grad}
+    assert {name.split(".")[1] for name in frozen} == {"stem", "stage4", "stage8"}
+    prefixes = ("backbone.stem.", "backbone.stage4.", "backbone.stage8.")
+    assert frozen == {name for name, _ in detector.named_parameters() if name.startswith(prefixes)}
+
+
 def test_at_most_six_million_parameters() -> None:
     detector = build_detector(replace(ModelConfig(), preset="nano"))
     assert sum(parameter.numel() for parameter in detector.parameters()) <= 6e6

@@ -49,7 +49,7 @@ class TrainOptions(Config):
     start: str = DEFAULT
     """Without a recipe: what to go on from, a name of `digitspot models`, a run folder or a model file."""
     generated: int | None = None
-    """Without a recipe: generated images that are mixed in, so that the model forgets nothing; 1,500, if you
+    """Without a recipe: generated images that are mixed in, so that the model forgets nothing; 1,000, if you
     do not say. With 0 it reads your kind of images, and others perhaps no more."""
     output: Path | None = None
     """The run folder, new; without a recipe it is runs/ and the name of the data set, if you do not say."""

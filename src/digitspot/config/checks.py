@@ -111,7 +111,9 @@ ZOOMED = Need(
     "augment.zoom_out_probability",
     "Set --augment.zoom-out-probability above 0.",
 )
-RESNET = Need(lambda c: c.model.preset.startswith("resnet"), "model.preset", "Choose a ResNet preset.")
+STAGED = Need(
+    lambda c: c.model.preset != "mobilenet_v3_large_fpn", "model.preset", "Choose nano or a ResNet preset."
+)
 NANO = Need(lambda c: c.model.preset == "nano", "model.preset", "Set --model.preset nano.")
 NARROW = Need(
     lambda c: c.model.preset in ("nano", "resnet18_fpn"), "model.preset", "Choose nano or resnet18_fpn."
@@ -137,7 +139,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "augment.max_zoom_out": (PHOTO, ZOOMED),
     "augment.zoom_out_probability": (PHOTO,),
     "augment.crop_probability": (PHOTO,),
-    "model.trainable_stages": (RESNET,),
+    "model.trainable_stages": (STAGED,),
     "model.nano_widths": (NANO,),
     "model.fpn_channels": (NARROW,),
     "model.head_channels": (NARROW,),

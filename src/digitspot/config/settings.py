@@ -91,7 +91,7 @@ class ModelConfig:
     batch_norm: Literal["live", "frozen"] = "live"
     """live uses the statistics of each batch; frozen keeps those that were loaded."""
     trainable_stages: int | None = None
-    """ResNets: stages of the backbone that learn, from the last (5 with the stem); none is all."""
+    """nano, ResNets: stages of the backbone that learn, from the last (5 with the stem); none is all."""
     nano_widths: tuple[int, ...] = (32, 64, 128, 192)
     """nano: channels at strides 4, 8, 16 and 32."""
     fpn_channels: int = 128

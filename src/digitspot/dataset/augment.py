@@ -13,6 +13,7 @@ from torchvision.transforms import v2
 
 from digitspot.boxes import box_areas, clip_boxes
 from digitspot.config import AugmentConfig
+from digitspot.dataset.crops import crop_to_number
 from digitspot.dataset.samples import Samples
 from digitspot.dataset.transforms import (
     HUE_FRACTION,
@@ -21,9 +22,9 @@ from digitspot.dataset.transforms import (
     BlackSquare,
     Blur,
     CropBesideNumber,
-    CropToNumber,
     LowResolution,
     RotateAndShift,
+    Shrink,
     Stretch,
     Transform,
     ZoomOut,
@@ -36,35 +37,42 @@ STRONG_SHEAR, STRONG_STRETCH, STRONG_SHRINK = 12.0, 1.15, 3.0
 
 
 @lru_cache(maxsize=256)
-def build_augmentation(config: AugmentConfig, scale: float = 1.0) -> Transform:
-    """Return the transform of a preset; it takes and returns (image, boxes).
+def build_augmentation(
+    config: AugmentConfig, scale: float = 1.0, largest: tuple[int, int] | None = None
+) -> Transform:
+    """Return the transform of a preset, but for its crop; it takes and returns (image, boxes).
 
     Boxes are not clipped and none are dropped: that is `keep_visible`.
 
     Args:
         config: The preset and its strengths.
         scale: Pixels of the given images for one of the original.
+        largest: Shorter and longer side that photo and strong shrink larger images to; None shrinks none.
     """
     if config.preset == "none":
         return cast(Transform, v2.Identity())
     strong = config.preset == "strong"
-    seed: list[Any] = [
+    colours: list[Any] = [
         v2.RandomApply([v2.ColorJitter(brightness=0.2, contrast=0.2)], p=0.5),
         v2.RandomApply(
             [v2.ColorJitter(hue=HUE_FRACTION, saturation=SATURATION_FRACTION, brightness=VALUE_FRACTION)],
             p=0.5,
         ),
         v2.RandomApply([Blur(3)], p=0.2),
-        BlackSquare(0.1 if strong else 0.3, scale),
     ]
+    square = BlackSquare(0.1 if strong else 0.3, scale)
     if config.preset == "seed":
-        return cast(Transform, v2.Compose(seed))
-    crop = [CropToNumber(config.crop_probability)] if config.crop_probability else []
+        return cast(Transform, v2.Compose([*colours, square]))
+    cut: list[Any] = [square]  # in pixels of the original, so before it is shrunk
+    if strong:
+        cut.append(CropBesideNumber(0.06))
+    if largest is not None:
+        cut.append(Shrink(*largest))
     zoom = ZoomOut(config.zoom_out_probability, config.max_zoom_out)
     move = RotateAndShift(config.max_rotation_degrees, config.max_shift, STRONG_SHEAR if strong else 0.0)
     if not strong:
-        return cast(Transform, v2.Compose([*seed, *crop, zoom, move]))
-    steps = [*seed, CropBesideNumber(0.06), *crop, *_strong_colours(), Stretch(STRONG_STRETCH), zoom, move]
+        return cast(Transform, v2.Compose([*cut, *colours, zoom, move]))
+    steps = [*cut, *colours, *_strong_colours(), Stretch(STRONG_STRETCH), zoom, move]
     return cast(Transform, v2.Compose([*steps, *_strong_losses()]))
 
 
@@ -91,8 +99,17 @@ def _strong_losses() -> list[Any]:
     ]
 
 
+def crop_probability(config: AugmentConfig) -> float:
+    """Return the fraction of images that a preset crops around their number, before anything else."""
+    return config.crop_probability if config.preset in ("photo", "strong") else 0.0
+
+
 def augment(
-    transform: Transform, image: ImageArray, boxes: FloatArray, key: tuple[int, int, int]
+    transform: Transform,
+    image: ImageArray,
+    boxes: FloatArray,
+    key: tuple[int, int, int],
+    crop: float = 0.0,
 ) -> tuple[ImageArray, FloatArray]:
     """Augment one image; neither torch's generator nor anything else is changed by it.
 
@@ -101,10 +118,13 @@ def augment(
         image: uint8 `[H, W, 3]`.
         boxes: float32 `[N, 4]` in its pixels.
         key: (seed, epoch, image id); the same key gives the same result.
+        crop: Probability of a crop around the number, before all else.
 
     Returns:
         The image and its boxes `[N, 4]`, which may have left the frame.
     """
+    if crop:
+        image, boxes = crop_to_number(image, boxes, crop, key)
     pixels = tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1).contiguous())
     corners = boxes_of(torch.from_numpy(boxes.astype(np.float32)).reshape(-1, 4), pixels)
     with torch.random.fork_rng(devices=[]):
@@ -134,7 +154,13 @@ def keep_visible(
 
 
 def augment_sample(
-    samples: Samples, i: int, image: ImageArray, config: AugmentConfig, seed: int, epoch: int
+    samples: Samples,
+    i: int,
+    image: ImageArray,
+    config: AugmentConfig,
+    seed: int,
+    epoch: int,
+    largest: tuple[int, int] | None = None,
 ) -> tuple[ImageArray, FloatArray, IntArray]:
     """Augment one image of a training.
 
@@ -145,14 +171,15 @@ def augment_sample(
         config: The preset and its strengths.
         seed: The training's.
         epoch: With the seed and the image's id, it decides everything random.
+        largest: Of `build_augmentation`.
 
     Returns:
         The image, its boxes `[N, 4]` in its pixels, within the frame, and their labels `[N]`.
     """
-    transform = build_augmentation(config, float(samples.scale_hw(i).mean()))
+    transform = build_augmentation(config, float(samples.scale_hw(i).mean()), largest)
     own = ~samples.crowd(i)
     key = (seed, epoch, int(samples.image_ids[i]))
-    image, boxes = augment(transform, image, samples.stored_boxes(i)[own], key)
+    image, boxes = augment(transform, image, samples.stored_boxes(i)[own], key, crop_probability(config))
     boxes, keep = keep_visible(boxes, (image.shape[0], image.shape[1]))
     return image, boxes, samples.labels(i)[own][keep]
 

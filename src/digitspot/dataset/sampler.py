@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from digitspot.dataset.crops import NumberCrops
 from digitspot.errors import ConfigError
 from digitspot.types import IntArray
 
@@ -53,6 +54,7 @@ class BatchPlan:
         num_lasting: Images that every epoch shows. The rest belong to the first `early_epochs` only. None is
             all.
         early_epochs: See there.
+        crops: Cuts images before they come to a batch; None leaves them whole.
     """
 
     aspects: npt.NDArray[np.float64]
@@ -64,6 +66,7 @@ class BatchPlan:
     hold_out: bool = False
     num_lasting: int | None = None
     early_epochs: int = 0
+    crops: NumberCrops | None = None
 
     def __post_init__(self) -> None:
         fewest = len(self.aspects) if self.num_lasting is None else self.num_lasting
@@ -115,11 +118,12 @@ class BatchPlan:
         generator = np.random.default_rng([self.seed, epoch, part])
         num = max(1, len(images) // self.batch_size) * self.batch_size
         order = images[generator.permutation(len(images))[:num]]
+        aspects = self.aspects[order] if self.crops is None else self.crops.aspects(epoch, order)
         window = SORT_WINDOW_BATCHES * self.batch_size
         batches: list[IntArray] = []
         for start in range(0, len(order), window):
             chunk = order[start : start + window]
-            chunk = chunk[np.argsort(self.aspects[chunk], kind="stable")]
+            chunk = chunk[np.argsort(aspects[start : start + window], kind="stable")]
             batches += [chunk[i : i + self.batch_size] for i in range(0, len(chunk), self.batch_size)]
         sides = generator.choice(self.short_sides, len(batches))
         for i in generator.permutation(len(batches)):

@@ -93,6 +93,12 @@ class Samples(ABC):
         """Return a copy of an image's boxes, float32 `[n, 4]`, x1 y1 x2 y2 in ORIGINAL pixels."""
         return self._index.boxes[self._box_rows(i)].copy()
 
+    def digit_boxes(self) -> tuple[FloatArray, IntArray]:
+        """Return all boxes but crowds, `[M, 4]` in ORIGINAL pixels, and where an image's start, `[N + 1]`."""
+        index = self._index
+        starts = np.concatenate([[0], np.cumsum(~index.crowd)])[index.box_starts]
+        return index.boxes[~index.crowd], starts
+
     def labels(self, i: int) -> IntArray:
         """Return a copy of an image's labels, int64 `[n]`, digit + 1."""
         return self._index.labels[self._box_rows(i)].copy()

@@ -12,6 +12,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from digitspot.preprocess import input_size
+
 Sample = tuple[tv_tensors.Image, tv_tensors.BoundingBoxes]
 Transform = Callable[[tv_tensors.Image, tv_tensors.BoundingBoxes], Sample]
 
@@ -129,41 +131,6 @@ CROP_BESIDE_GAP, CROP_BESIDE_SIDE = 0.2, 0.3
 """Between the digits and a crop beside them, and the shorter side of such a crop, in heights of a digit."""
 LOWEST_DIGIT = 10.0
 """Pixels; a digit is not shrunk below this height."""
-CROP_MARGINS_X, CROP_MARGINS_Y = (0.2, 2.0), (0.1, 0.8)
-"""Smallest and largest room around the number of a crop, in heights of its digits."""
-
-
-class CropToNumber(torch.nn.Module):
-    """Cut the image around its digits, as the reader does before it looks a second time.
-
-    The room on each of the four sides is drawn for itself; it ends where the image ends.
-
-    Args:
-        probability: Fraction of images that are cropped; one without a digit in its frame never is.
-    """
-
-    def __init__(self, probability: float) -> None:
-        super().__init__()
-        self.probability = probability
-
-    def forward(self, image: tv_tensors.Image, boxes: tv_tensors.BoundingBoxes) -> Sample:
-        """Return the crop and the boxes moved in it."""
-        if torch.rand(()) >= self.probability or len(boxes) == 0:
-            return image, boxes
-        corners = boxes.as_subclass(torch.Tensor)
-        height = float((corners[:, 3] - corners[:, 1]).mean())
-        low, high = torch.tensor([CROP_MARGINS_X, CROP_MARGINS_Y] * 2).unbind(1)
-        room = (low + (high - low) * torch.rand(4)) * height
-        sides = torch.cat([corners[:, :2].amin(0), corners[:, 2:].amax(0)])
-        if (sides[2:] <= 0).any() or (sides[:2] >= torch.tensor([image.shape[-1], image.shape[-2]])).any():
-            return image, boxes
-        left, top, right, bottom = (sides + room * torch.tensor([-1, -1, 1, 1])).round().int().tolist()
-        left, top = max(left, 0), max(top, 0)
-        right, bottom = min(right, image.shape[-1]), min(bottom, image.shape[-2])
-        if right - left < 1 or bottom - top < 1:
-            return image, boxes
-        crop = tv_tensors.wrap(image[:, top:bottom, left:right].contiguous(), like=image)
-        return crop, boxes_of(corners - torch.tensor([left, top, left, top]), crop)
 
 
 class CropBesideNumber(torch.nn.Module):
@@ -205,6 +172,26 @@ class CropBesideNumber(torch.nn.Module):
         x2, y2 = x1 + w, y1 + h
         crop = tv_tensors.wrap(image[:, y1:y2, x1:x2].contiguous(), like=image)
         return crop, boxes_of(corners - torch.tensor([x1, y1, x1, y1]), crop)
+
+
+class Shrink(torch.nn.Module):
+    """Shrink a large image: what is random about it then costs no more than the network can see.
+
+    Args:
+        short_side: Of the size rule (`digitspot.preprocess.input_size`).
+        long_side: Of the size rule.
+    """
+
+    def __init__(self, short_side: int, long_side: int) -> None:
+        super().__init__()
+        self.short_side = short_side
+        self.long_side = long_side
+
+    def forward(self, image: tv_tensors.Image, boxes: tv_tensors.BoundingBoxes) -> Sample:
+        """Return the smaller image and its boxes; a small one stays as it is."""
+        size_hw = image.shape[-2], image.shape[-1]
+        height, width = input_size(size_hw, self.short_side, self.long_side)
+        return (image, boxes) if (height, width) >= size_hw else _resized(image, boxes, height, width)
 
 
 class Stretch(torch.nn.Module):

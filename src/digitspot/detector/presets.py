@@ -67,19 +67,24 @@ def _set_dropout(network: FasterRCNN, config: ModelConfig) -> None:
         network.roi_heads.box_predictor.dropout = nn.Dropout(config.dropout)
 
 
-RESNET_STAGES = ("layer4", "layer3", "layer2", "layer1", "conv1")
+STAGES = {
+    "nano": ("stage32", "stage16", "stage8", "stage4", "stem"),
+    "resnet": ("layer4", "layer3", "layer2", "layer1", "conv1"),
+}
+"""Stages of the backbone, from the last; what comes after them learns always."""
 
 
 def _freeze_stages(detector: Detector, config: ModelConfig) -> None:
-    """Keep all but the last stages of a ResNet as loaded, as torchvision's builders do."""
-    num = config.trainable_stages or 0
-    if not config.preset.startswith("resnet") or not 0 <= num <= len(RESNET_STAGES):
-        raise ConfigError(
-            f"model.trainable_stages is {num} for {config.preset}", hint="0 to 5, and only for a ResNet."
-        )
-    learning = (*RESNET_STAGES[:num], *(["bn1"] if num == len(RESNET_STAGES) else []))
-    for name, parameter in detector.get_submodule("backbone.body").named_parameters():
-        parameter.requires_grad_(parameter.requires_grad and name.startswith(learning))
+    """Keep all but the last stages of a backbone as loaded, as torchvision's builders do."""
+    family = "resnet" if config.preset.startswith("resnet") else config.preset
+    if family not in STAGES:
+        raise ConfigError(f"model.trainable_stages is not for {config.preset}", hint="Choose another preset.")
+    frozen = STAGES[family][config.trainable_stages :]
+    if frozen and family == "resnet":
+        frozen += ("bn1",)
+    for name, parameter in detector.get_submodule("backbone").named_parameters():
+        if name.removeprefix("body.").startswith(frozen):
+            parameter.requires_grad_(False)
 
 
 def _resnet50_fpn_v2(config: ModelConfig) -> FasterRCNN:

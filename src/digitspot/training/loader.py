@@ -19,7 +19,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from digitspot.config import AugmentConfig, Config
-from digitspot.dataset.augment import augment_sample
+from digitspot.dataset.augment import augment_sample, crop_probability
+from digitspot.dataset.crops import NumberCrops
 from digitspot.dataset.parts import LoadedBatch, PartFeed, PartMemory
 from digitspot.dataset.sampler import Batch, BatchPlan, update_groups
 from digitspot.dataset.samples import Samples
@@ -32,6 +33,9 @@ from digitspot.types import FloatArray, ImageArray, IntArray
 NICENESS = 10
 """Loader processes give way to the training: one that interrupts a thread of an operation stops all of
 them. On two cores 10 % (`resnet18_fpn`) to 15 % (`nano`) faster (benchmarks/results/training_step.md)."""
+
+SPARE_PIXELS = 1.5
+"""Images are augmented at up to so many times the size of the network's input."""
 
 HAND_BACK_EVERY = 8
 """Images after which a loader process hands back what it has freed, in about a millisecond. The heap of a
@@ -137,9 +141,13 @@ class TrainingBatches(Dataset[TensorBatch]):
         )
 
     def _sample(self, i: int, image: ImageArray, batch: Batch) -> tuple[Prepared, FloatArray, IntArray]:
-        seed = self.config.train.seed
-        image, boxes, labels = augment_sample(self.samples, i, image, self.augmentation, seed, batch.epoch)
-        item = prepare(image, self.config.input, batch.short_side)
+        rule, seed = self.config.input, self.config.train.seed
+        short = SPARE_PIXELS * batch.short_side
+        largest = round(short), round(short * rule.long_side / rule.short_side)
+        image, boxes, labels = augment_sample(
+            self.samples, i, image, self.augmentation, seed, batch.epoch, largest
+        )
+        item = prepare(image, rule, batch.short_side)
         return item, item.to_input(boxes), labels
 
 
@@ -170,6 +178,7 @@ def plan_batches(samples: Samples, config: Config) -> BatchPlan:
     """Return the batches that a configuration makes of images."""
     sizes = samples.sizes_hw.astype(np.float64)
     data = config.data
+    probability = 0.0 if data.strategy == "prepared" else crop_probability(config.augment)
     return BatchPlan(
         aspects=sizes[:, 1] / sizes[:, 0],
         batch_size=config.train.batch_size,
@@ -180,6 +189,7 @@ def plan_batches(samples: Samples, config: Config) -> BatchPlan:
         hold_out=data.hold_out,
         num_lasting=None if data.also_epochs is None else samples.num_own,
         early_epochs=data.also_epochs or 0,
+        crops=NumberCrops.of(samples, probability, config.train.seed) if probability else None,
     )
 
 
