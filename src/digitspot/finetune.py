@@ -47,14 +47,14 @@ NUM_GENERATED = 1_000
 """Generated images that are trained on together with one's own, so that nothing is forgotten."""
 MIN_FITTED = 200
 """Validation images that the reader is fitted to; with fewer it stays as it was."""
-MIN_DIGIT = 24.0
+MIN_DIGIT = 9.0
 """Pixels, in the network's input, that half of the digits have at least in their height."""
 MAX_ENLARGED = 1.5
 """The input is at most so many times larger than the model's own."""
 FEW, LAST_STAGES = 1_000, 2
 """From fewer images than that, only the backbone's last stages learn: the first ones take a third of the time
 of an update (benchmarks/results/domains.md)."""
-SEEN_PER_IMAGE, MIN_SEEN, MAX_SEEN = 60, 6_000, 40_000
+SEEN_PER_IMAGE, MIN_SEEN, MAX_SEEN = 50, 8_000, 40_000
 """Images to train on in all: so many for each of one's own, within limits; generated ones count, too."""
 WEAK = 0.5
 """A model that reads a smaller share of the held-out numbers is of no use yet."""
@@ -159,7 +159,7 @@ def prepare_start(
             config.train,
             epochs=epochs,
             validate_every_epochs=epochs,
-            batch_size=16,
+            batch_size=8,
             ema_decay=0.99,
             precision="auto",  # that of the model is what another machine was fast with
         ),
@@ -287,11 +287,16 @@ def _generated(num: int) -> Path | None:
 def inherit(run: Path, base: str, data: Path) -> None:
     """Give a model what it takes over from the one that it came from.
 
-    That is what the other has seen, and its reader where there were few images to fit another.
+    That is what the other has seen and, where there were few images to fit another, its reader, which is told
+    how many digits the numbers of `train` have.
     """
     model, before = load_model(run), load_model(find_model(base))
     valid = read_labels(labels_path_of(data, "valid"), clip=False)
-    reading = model.reading if len(valid) >= MIN_FITTED else before.reading
+    if len(valid) >= MIN_FITTED:
+        reading = model.reading
+    else:
+        train = read_labels(labels_path_of(data, "train"), clip=False)
+        reading = before.reading.for_lengths_of(image.number for image in train.images)
     seen = Seen(model.seen.keys | before.seen.keys)
     save_model(replace(model, reading=reading, seen=seen), run / BEST)
 

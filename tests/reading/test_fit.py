@@ -9,7 +9,7 @@ from digitspot.reading import ReadingSettings, fit_settings, read_number
 from digitspot.reading.certainty import sigmoid, softmax
 from digitspot.reading.likelihood import fit_choice, fit_logistic
 from digitspot.types import Detections
-from reading_layouts import found_in
+from reading_layouts import digits_at, found_in
 
 TRUE = np.array([1.5, -1.0, 0.5])
 
@@ -114,6 +114,43 @@ def test_nothing_to_fit_on_leaves_the_prior() -> None:
     assert len(right) == 0
     one, _ = fit_settings([Detections.empty()], [None])
     assert read_number(Detections.empty(), one).text is None
+
+
+def _faint_ends(random: np.random.Generator, lengths: tuple[int, ...]) -> tuple[str, Detections]:
+    """Return a number whose last digit is faint, with a faint box behind it that is none."""
+    number = random.integers(0, 10, random.choice(lengths))
+    scores = [*random.uniform(0.9, 1, len(number) - 1), *random.uniform(0.1, 0.9, 2)]
+    digits = [*number.tolist(), int(random.integers(10))]
+    rows = [
+        (12.0 * index, digit, score) for index, (digit, score) in enumerate(zip(digits, scores, strict=True))
+    ]
+    return "".join(map(str, number)), digits_at(*rows)
+
+
+def test_lengths_of_another_domain_are_learnt_from_its_numbers_alone(random: np.random.Generator) -> None:
+    """As good as fitting to that domain's images, which needs hundreds of them."""
+    settings, _ = fit_settings(
+        *zip(*[_faint_ends(random, (2, 3, 4, 5))[::-1] for _ in range(400)], strict=True)
+    )
+    own = [_faint_ends(random, (4,)) for _ in range(400)]
+    told = settings.for_lengths_of(number for number, _ in own[:80])
+    fitted, _ = fit_settings([found for _, found in own[:200]], [number for number, _ in own[:200]])
+
+    def accuracy(settings: ReadingSettings) -> float:
+        return float(np.mean([read_number(found, settings).text == number for number, found in own[200:]]))
+
+    assert accuracy(settings) < 0.8 < 0.95 < accuracy(told)
+    assert accuracy(told) > accuracy(fitted) - 0.03
+    assert told.for_lengths_of([]) == told
+    assert told.for_lengths_of([None]) == told
+
+
+def test_numbers_of_the_same_lengths_change_little(random: np.random.Generator) -> None:
+    samples = [_faint_ends(random, (2, 3, 4, 5)) for _ in range(400)]
+    settings, _ = fit_settings([found for _, found in samples], [number for number, _ in samples])
+    same = settings.for_lengths_of(number for number, _ in samples)
+    assert np.subtract(same.weights, settings.weights)[2:6] == pytest.approx(0, abs=0.1)
+    assert same.weights[1] < settings.weights[1]  # a single digit is seen as seldom in more numbers
 
 
 def test_settings_survive_json(random: np.random.Generator) -> None:

@@ -29,6 +29,7 @@ from digitspot.reading.settings import (
     PRIOR_NUMBER_WEIGHTS,
     PRIOR_WEIGHTS,
     ReadingSettings,
+    length_counts,
 )
 from digitspot.reading.slots import find_slots
 from digitspot.reading.style import fit_style
@@ -103,6 +104,7 @@ def fit_settings(
     digits = fit_logistic(readings.digit_features, readings.digits_right, np.array(PRIOR_DIGIT_WEIGHTS))
     fitted = replace(
         settings,
+        lengths=_plain(length_counts(numbers) / len(numbers)),
         weights=_plain(_fit_weights(views)),
         number_weights=_plain(_fit_number(readings.features, readings.right, ridge)),
         digit_weights=_plain(digits),

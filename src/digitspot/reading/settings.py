@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from digitspot.reading.candidates import NAMES
+import numpy as np
+
+from digitspot.reading.candidates import LENGTHS, NAMES
 from digitspot.reading.certainty import DIGIT_NAMES, LOOK_NAMES, NUMBER_NAMES
 from digitspot.reading.selection import RiskTable
 from digitspot.reading.style import LabelStyle
+from digitspot.types import DoubleArray
 
 
 def _weights(names: tuple[str, ...], **known: float) -> tuple[float, ...]:
@@ -19,6 +22,8 @@ def _weights(names: tuple[str, ...], **known: float) -> tuple[float, ...]:
 PRIOR_WEIGHTS = _weights(NAMES, score=1.0, class_share=1.0, shared=-1.0)
 """Before anything is fitted, a clear digit is part of the number where its score exceeds 0.5, unless it
 shares its slot with another; fitted weights are drawn towards these."""
+BELIEVED, SMALLEST_SHARE = 30.0, 0.01
+"""In another domain, shares of lengths count as so many numbers seen before; so much is added to each."""
 PRIOR_NUMBER_WEIGHTS = _weights(NUMBER_NAMES, number=1.0)
 PRIOR_DIGIT_WEIGHTS = _weights(DIGIT_NAMES, part=1.0)
 
@@ -70,6 +75,7 @@ class ReadingSettings:
         digit_weights: Of `certainty.DIGIT_NAMES`: what makes a digit right.
         risk: How often readings of each probability were wrong, on images that these were fitted without.
         style: How the training labels draw boxes.
+        lengths: Shares of the fitted numbers with each of `candidates.LENGTHS` digits; empty is unknown.
         short_sides: Input sizes whose fused detections these were fitted to; empty is the model's own size.
         second_look: The second look whose detections, joined with those of the first, these were fitted to.
             None is one look.
@@ -83,10 +89,40 @@ class ReadingSettings:
     digit_weights: tuple[float, ...] = PRIOR_DIGIT_WEIGHTS
     risk: RiskTable = field(default_factory=RiskTable)
     style: LabelStyle = field(default_factory=LabelStyle)
+    lengths: tuple[float, ...] = ()
     short_sides: tuple[int, ...] = ()
     second_look: SecondLook | None = None
     num_fitted: int = 0
     accuracy: float | None = None
+
+    def for_lengths_of(self, numbers: Iterable[str | None]) -> ReadingSettings:
+        """Return settings for a domain whose numbers have other lengths than those fitted to.
+
+        The shares of the lengths are replaced (Saerens et al. 2002): how far a set of digits is preferred
+        changes by the logarithm of the new share of its length over the old one. Images without a number
+        stay as frequent as they were.
+
+        Args:
+            numbers: Of the domain; those that are None or empty do not count.
+        """
+        if not self.lengths:
+            return self
+        before = np.array(self.lengths[1:])
+        counts = length_counts(numbers)[1:]
+        if not counts.sum() or not before.sum():
+            return self
+        before = (before + SMALLEST_SHARE) / (before + SMALLEST_SHARE).sum()
+        now = (counts + BELIEVED * before) / (counts.sum() + BELIEVED)
+        change = np.zeros(len(NAMES))
+        change[1 : len(LENGTHS)] = np.log(now / before)
+        second = self.second_look
+        return replace(
+            self,
+            weights=tuple((np.array(self.weights) + change).tolist()),
+            second_look=second
+            and replace(second, weights=tuple((np.array(second.weights) + change).tolist())),
+            lengths=(self.lengths[0], *((1 - self.lengths[0]) * now).tolist()),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for `from_dict`, JSON and checkpoints."""
@@ -99,7 +135,7 @@ class ReadingSettings:
         Raises:
             ValueError: Values are missing or unknown: another version of digitspot wrote them.
         """
-        values = {"second_look": None, **values}  # models before the second look have none
+        values = {"second_look": None, "lengths": (), **values}  # earlier models have neither
         if len(values.get("number_weights", ())) == len(NUMBER_NAMES) - len(LOOK_NAMES):
             values["number_weights"] = [*values["number_weights"], *[0.0] * len(LOOK_NAMES)]
         weights = {"weights": NAMES, "number_weights": NUMBER_NAMES, "digit_weights": DIGIT_NAMES}
@@ -110,6 +146,7 @@ class ReadingSettings:
             **{
                 **values,
                 **{key: tuple(map(float, values[key])) for key in weights},
+                "lengths": tuple(map(float, values["lengths"])),
                 "short_sides": tuple(map(int, values["short_sides"])),
                 "second_look": SecondLook.from_dict(second) if (second := values["second_look"]) else None,
                 "risk": RiskTable.from_dict(values["risk"]),
@@ -121,3 +158,9 @@ class ReadingSettings:
         if self.accuracy is None:
             return "not calibrated"
         return f"calibrated on {self.num_fitted} other images, of which it reads {self.accuracy:.1%}"
+
+
+def length_counts(numbers: Iterable[str | None]) -> DoubleArray:
+    """Return how many numbers have each of `candidates.LENGTHS` digits; None is one without a digit."""
+    lengths = [min(len(number or ""), len(LENGTHS) - 1) for number in numbers]
+    return np.bincount(lengths, minlength=len(LENGTHS)).astype(np.float64)
