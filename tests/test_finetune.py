@@ -85,11 +85,34 @@ def test_settings_follow_the_data(own: Path, small_data: Path, tmp_path: Path, n
     start = prepare_start(small_data, tmp_path / "run", str(nano_run))
     assert start.data == small_data
     assert start.config.model == replace(base.model, weights=str(nano_run), trainable_stages=2)
-    assert start.config.input.short_side > base.input.short_side, "digits would be too small"
+    assert start.config.input == base.input, "its digits are large enough"
     assert start.config.data.also[-1].endswith("mixed-20")
     num = len(read_labels(small_data / "train.json"))
     epoch = num * len(start.config.data.also) + 20
     assert abs(start.config.train.epochs * epoch - 200) <= epoch / 2 or start.config.train.epochs == 2
+
+
+def test_the_input_is_larger_where_digits_would_be_too_small(
+    small_data: Path, tmp_path: Path, nano_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune, "MIN_DIGIT", 1_000.0)
+    base = load_model(nano_run).config.input
+    now = prepare_start(small_data, tmp_path / "run", str(nano_run)).config.input
+    most = finetune.MAX_ENLARGED * base.short_side
+    assert most <= now.short_side < most + base.multiple
+    assert now.short_side % base.multiple == now.long_side % base.multiple == 0
+
+
+def test_the_reader_is_told_the_lengths_of_few_numbers(
+    small_data: Path, tmp_path: Path, nano_run: Path
+) -> None:
+    model, base, trained = load_model(nano_run), tmp_path / "base.pt", tmp_path / "trained"
+    save_model(replace(model, reading=replace(model.reading, lengths=(0.1, *[0.15] * 6))), base)
+    shutil.copytree(nano_run, trained)
+    finetune.inherit(trained, str(base), small_data)
+    numbers = [each.number for each in read_labels(small_data / "train.json").images]
+    assert load_model(trained).reading == load_model(base).reading.for_lengths_of(numbers)
+    assert load_model(trained).reading != load_model(base).reading
 
 
 def test_the_whole_backbone_learns_from_many_images(
