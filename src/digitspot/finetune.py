@@ -46,9 +46,10 @@ MAX_SIZE_RATIO = 2.0
 NUM_GENERATED = 1_000
 """Generated images that are trained on together with one's own, so that nothing is forgotten."""
 MIN_FITTED = 200
-"""Validation images that the reader is fitted to; with fewer it stays as it was."""
+"""Validation images that the reader is fitted to; with fewer it is told the lengths of numbers alone."""
 MIN_DIGIT = 9.0
-"""Pixels, in the network's input, that half of the digits have at least in their height."""
+"""Pixels, in the network's input, that half of the digits have at least in their height; crops around numbers
+show them larger (benchmarks/results/domains.md)."""
 MAX_ENLARGED = 1.5
 """The input is at most so many times larger than the model's own."""
 FEW, LAST_STAGES = 1_000, 2
