@@ -115,12 +115,15 @@ class ReadingSettings:
         now = (counts + BELIEVED * before) / (counts.sum() + BELIEVED)
         change = np.zeros(len(NAMES))
         change[1 : len(LENGTHS)] = np.log(now / before)
+
+        def changed(weights: tuple[float, ...]) -> tuple[float, ...]:
+            return tuple((np.array(weights) + change).tolist())
+
         second = self.second_look
         return replace(
             self,
-            weights=tuple((np.array(self.weights) + change).tolist()),
-            second_look=second
-            and replace(second, weights=tuple((np.array(second.weights) + change).tolist())),
+            weights=changed(self.weights),
+            second_look=replace(second, weights=changed(second.weights)) if second else None,
             lengths=(self.lengths[0], *((1 - self.lengths[0]) * now).tolist()),
         )
 
