@@ -81,6 +81,18 @@ def test_another_data_set_is_trained_on_besides(small_data: Path, tmp_path: Path
         assert len(data.seen.among(labels)) == 8
 
 
+def test_images_without_a_number_may_be_trained_on_besides(small_data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    labels = read_labels(small_data / "valid.json")
+    write_labels(labels.with_boxes(np.zeros(len(labels.boxes), bool)), other / "train.json")
+    (other / "train").symlink_to(small_data / "valid")
+    for strategy in ("pack", "files", "parts", "prepared"):
+        data = opened(small_data, tmp_path / "packs", also=(str(other),), strategy=strategy, parts=2)
+        assert [len(data.samples.labels(index)) for index in range(24, 32)] == [0] * 8
+    with pytest.raises(DataError, match="no image has a usable box"):
+        opened(other, tmp_path / "packs")
+
+
 def test_a_data_set_that_stands_many_times_is_opened_once(
     small_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

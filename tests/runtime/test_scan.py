@@ -28,8 +28,11 @@ SEEN_HEIGHTS = (9, 160)
 """Of a digit at the input, so that our runtime sees it; a network's are alike."""
 
 
+PALE = 230
+
+
 class Blocks:
-    """A runtime that finds red blocks; their green says which digit each is."""
+    """A runtime that finds red blocks; their green says which digit each is, and pale ones are unsure."""
 
     def __init__(self) -> None:
         self.looks = 0
@@ -47,17 +50,17 @@ class Blocks:
         self.looks += 1
         red = (item.pixels[..., 0] > 180) & (item.pixels[..., 2] < 70)
         areas, _ = ndimage.label(red)
-        boxes, labels = [], []
+        boxes, labels, scores = [], [], []
         for rows, columns in ndimage.find_objects(areas):
             if SEEN_HEIGHTS[0] <= rows.stop - rows.start <= SEEN_HEIGHTS[1]:
                 boxes.append((columns.start, rows.start, columns.stop, rows.stop))
                 labels.append(1 + round(float(np.median(item.pixels[rows, columns, 1])) / 25))
+                scores.append(0.95 if np.median(item.pixels[rows, columns, 0]) > PALE else 0.3)
         table = np.array(boxes, np.float32).reshape(-1, 4)
-        scores = np.full(len(table), 0.95, np.float32)
         return Detections(
             boxes=item.to_original(table),
             labels=np.array(labels, np.int64),
-            scores=scores,
+            scores=np.array(scores, np.float32),
             size_hw=item.original_hw,
         )
 
@@ -112,6 +115,23 @@ def test_a_number_of_any_size_anywhere_is_found_and_read(
     assert [*found[:, :2].min(0), *found[:, 2:].max(0)] == pytest.approx(box, abs=0.15 * height + 2)
 
 
+def test_a_number_keeps_to_itself_where_all_around_looks_like_digits_a_little() -> None:
+    image = wall()
+    pebbles = wall(900, 900)
+    for index in range(20 * 20):
+        write(pebbles, "1", 10 + 44 * (index % 20), 10 + 44 * (index // 20), 30)
+    pebbles[pebbles[..., 0] == 255, 0] = PALE - 10
+    image[300:1200, 300:1200] = pebbles
+    image[700:780, 700:820] = wall(80, 120)
+    box = write(image, "58", 730, 720, 40)
+    first, *others = find_regions(Blocks(), image)
+    assert all(np.array(first[:2]) <= box[:2])
+    assert all(np.array(first[2:]) >= box[2:])
+    assert first[2] - first[0] < 400, "the number and its room, and not all pebbles"
+    assert others
+    assert reader().read_all(image)[0].reading.text == "58"
+
+
 def test_every_number_is_given_once() -> None:
     image = wall()
     places = {"12": (100, 100, 40), "345": (1500, 300, 90), "6": (900, 1500, 200)}
@@ -161,8 +181,8 @@ def test_nothing_and_too_much() -> None:
     assert empty.read_all(wall()) == []
     assert empty.read(wall()).text is None
     image = wall()
-    for index in range(12):
-        write(image, "4", 100 + 180 * index, 200 + 100 * (index % 3), 40)
+    for index in range(24):
+        write(image, "4", 100 + 180 * (index % 12), 200 + 500 * (index // 12) + 100 * (index % 3), 40)
     assert len(find_regions(Blocks(), image)) == MAX_REGIONS
 
 

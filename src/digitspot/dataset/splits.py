@@ -25,7 +25,7 @@ from digitspot.progress import stderr, tracking
 from digitspot.types import IntArray
 
 
-def open_split(data: Path, name: str, config: DataConfig) -> Pack:
+def open_split(data: Path, name: str, config: DataConfig, needs_boxes: bool = True) -> Pack:
     """Open the pack of a split, building it where there is none.
 
     Boxes of `train` are clipped to the frame; other splits are measured on, and keep them as they are.
@@ -34,16 +34,17 @@ def open_split(data: Path, name: str, config: DataConfig) -> Pack:
         data: The data set, in the homework's layout.
         name: "train", "valid" or "test".
         config: Where packs are kept, and how large images may be.
+        needs_boxes: Refuse label files without a box to learn or to measure on.
 
     Raises:
-        DataError: Labels or images cannot be used, or there is no box to learn or to measure on.
+        DataError: Labels or images cannot be used.
     """
     made = data / f"{name}.pack"
     if is_remote(data):
         return _open_remote(made, name, config)
     if made.is_dir():
         return _open_made(made, config)
-    labels, images_dir = _read(data, name)
+    labels, images_dir = _read(data, name, needs_boxes)
     console = stderr()
     with tracking(f"packing {name}") as show:
         return open_or_build(
@@ -124,7 +125,7 @@ def open_training(data: Path, config: Config) -> TrainingData:
     if config.data.also:
         others = [data_path(other) for other in config.data.also]  # one may stand many times
         opened |= {
-            other: _open(other, "train", config.data)
+            other: _open(other, "train", config.data, needs_boxes=False)
             for other in dict.fromkeys(others)
             if other not in opened
         }
@@ -155,18 +156,18 @@ def _draw(num: int, chosen: int) -> IntArray:
     return np.sort(np.random.default_rng(0).permutation(num)[:chosen]).astype(np.int64)
 
 
-def _open(data: Path, name: str, config: DataConfig) -> Samples:
+def _open(data: Path, name: str, config: DataConfig, needs_boxes: bool = True) -> Samples:
     if config.strategy != "files" or is_remote(data):
-        return open_split(data, name, config)
-    labels, images_dir = _read(data, name)
+        return open_split(data, name, config, needs_boxes)
+    labels, images_dir = _read(data, name, needs_boxes)
     plan = plan_pack(labels, images_dir, _pack_root(config), longest_side=config.longest_side)
     return ImageFiles(plan, labels, images_dir)
 
 
-def _read(data: Path, name: str) -> tuple[LabelSet, Path]:
+def _read(data: Path, name: str, needs_boxes: bool) -> tuple[LabelSet, Path]:
     """Read the labels of a split; say how many images there are and what was changed."""
     split = find_split(data, name)
-    labels = read_labels(split.labels_path, clip=name == "train", for_training=True)
+    labels = read_labels(split.labels_path, clip=name == "train", for_training=True, needs_boxes=needs_boxes)
     notes = "".join(f"; {count} {what}" for what, count in labels.notes.items() if count)
     stderr().print(f"{name}: {len(labels)} images{notes}", markup=False)
     return labels, split.images_dir

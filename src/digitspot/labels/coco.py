@@ -28,7 +28,9 @@ _DECIMALS = 3
 """Of a pixel, in written files; float32 coordinates of a 10,000-pixel image are no finer."""
 
 
-def scan_file(path: Path, *, clip: bool = True, for_training: bool = False) -> LabelSet:
+def scan_file(
+    path: Path, *, clip: bool = True, for_training: bool = False, needs_boxes: bool = True
+) -> LabelSet:
     """Read a COCO detection file and find everything that is wrong with it.
 
     Reading and `data check` both call this, so that they refuse the same files.
@@ -38,6 +40,7 @@ def scan_file(path: Path, *, clip: bool = True, for_training: bool = False) -> L
         clip: Cut boxes to the frame and drop the empty ones, as training does. Evaluation leaves boxes as
             they are, as pycocotools does.
         for_training: Refuse also what only training cannot use: boxes as fractions, or no box at all.
+        needs_boxes: With `for_training`; images without a box may be trained on beside others.
 
     Returns:
         What can be used; `findings` has errors and warnings.
@@ -49,18 +52,20 @@ def scan_file(path: Path, *, clip: bool = True, for_training: bool = False) -> L
     found = box_format_findings(labels) if for_training else []
     if clip:
         labels = clip_labels(labels)
-    if for_training:
+    if for_training and needs_boxes:
         found += nothing_to_learn(labels)
     return replace(labels, findings=(*labels.findings, *found))
 
 
-def read_labels(path: Path, *, clip: bool = True, for_training: bool = False) -> LabelSet:
+def read_labels(
+    path: Path, *, clip: bool = True, for_training: bool = False, needs_boxes: bool = True
+) -> LabelSet:
     """Read a COCO detection file that keeps every rule, so that later code need not check; see `scan_file`.
 
     Raises:
         DataError: The file is missing or not JSON, or breaks a rule; the first one is named.
     """
-    labels = scan_file(path, clip=clip, for_training=for_training)
+    labels = scan_file(path, clip=clip, for_training=for_training, needs_boxes=needs_boxes)
     raise_first(labels.findings, f"`digitspot data check {path}` lists all.")
     return labels
 

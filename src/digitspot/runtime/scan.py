@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from digitspot.boxes import box_ious, joined_groups
+from digitspot.boxes import box_ious, joined_groups, suppress
 from digitspot.regions import Box
 from digitspot.runtime import Runtime
 from digitspot.types import Detections, FloatArray, ImageArray
@@ -34,12 +34,20 @@ MIN_SIDE = 480
 larger; photographs of telephones are."""
 MAX_LOOKS = 160
 """A photograph of 12 megapixels has 124 tiles."""
-MAX_REGIONS = 6
+MAX_REGIONS, MAX_BESIDE = 16, 6
+"""Regions that are read in a large image, and beside the number of a small one."""
+MAX_DIGITS = 1_000
+"""Of these digits, the surest, regions are made."""
 MARGINS = (2.5, 1.2)
 """Room around the digits of a region, in their heights: what photographs of house numbers have."""
 NEAR, ALIKE = 1.6, 1.7
 """Digits whose gap is below so many heights, and whose heights differ by less than so many times, are of one
 number."""
+SAME_DIGIT = 0.4
+"""Digits of several levels that overlap by more are one."""
+SPAN, FAINT = 8.0, 0.4
+"""The digits of a number are at most so many heights away from its surest one, and at least so sure, as a
+fraction of it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ def find_regions(runtime: Runtime, image: ImageArray, max_looks: int = MAX_LOOKS
     """
     found = [_found_in(runtime, tiles) for tiles in _levels(image, max_looks)]
     boxes, scores = (np.concatenate(values) for values in zip(*found, strict=True))
-    return _regions(boxes, scores, (image.shape[0], image.shape[1]))
+    return _regions(boxes, scores, (image.shape[0], image.shape[1]), MAX_REGIONS)
 
 
 def beside(found: Detections, digits: FloatArray) -> list[Box]:
@@ -92,7 +100,7 @@ def beside(found: Detections, digits: FloatArray) -> list[Box]:
     rest = found.scores >= MIN_SCORE
     if len(digits):
         rest &= box_ious(found.boxes, digits.astype(np.float32)).max(axis=1, initial=0) == 0
-    return _regions(found.boxes[rest], found.scores[rest], found.size_hw)
+    return _regions(found.boxes[rest], found.scores[rest], found.size_hw, MAX_BESIDE)
 
 
 def _levels(image: ImageArray, max_looks: int) -> Iterator[list[_Tile]]:
@@ -128,8 +136,8 @@ def _starts(length: int) -> list[int]:
     return [round(start) for start in np.linspace(0, length - TILE, num).tolist()]
 
 
-def _contrast(pixels: ImageArray) -> float:
-    return float(np.ptp(pixels, axis=(0, 1)).max())
+def _contrast(pixels: ImageArray) -> int:
+    return int(np.ptp(Image.fromarray(pixels).getextrema(), axis=1).max())
 
 
 def _found_in(runtime: Runtime, tiles: Sequence[_Tile]) -> tuple[FloatArray, FloatArray]:
@@ -151,23 +159,32 @@ def _cut(found: Detections, tile: _Tile) -> npt.NDArray[np.bool_]:
     return np.asarray((gaps < 2)[:, list(tile.inner)].any(axis=1))
 
 
-def _regions(boxes: FloatArray, scores: FloatArray, size_hw: tuple[int, int]) -> list[Box]:
-    """Join digits that stand together, and give each group its room."""
-    heights = boxes[:, 3] - boxes[:, 1]
+def _regions(boxes: FloatArray, scores: FloatArray, size_hw: tuple[int, int], most: int) -> list[Box]:
+    """Return the room of up to so many numbers, the surest first.
+
+    A number is what stands together with a digit that is surer than the rest of it. So a number keeps to
+    itself where all around looks like digits a little, as gravel or coins do.
+    """
+    kept = suppress(boxes, scores, SAME_DIGIT)[:MAX_DIGITS]
+    boxes, scores = boxes[kept], scores[kept]
+    heights, middles = boxes[:, 3] - boxes[:, 1], (boxes[:, :2] + boxes[:, 2:]) / 2
     taller = np.maximum(heights[:, None], heights)
     gaps = np.maximum(boxes[:, None, :2] - boxes[:, 2:], boxes[:, :2] - boxes[:, None, 2:]).max(axis=2)
     alike = taller < ALIKE * np.maximum(np.minimum(heights[:, None], heights), 1e-6)
-    group = joined_groups((gaps < NEAR * taller) & alike)
-    strength = [
-        float(np.sort(scores[group == number])[-3:].sum()) for number in range(group.max(initial=-1) + 1)
-    ]
-    regions = []
-    for number in np.argsort(-np.array(strength), kind="stable")[:MAX_REGIONS]:
-        mine = boxes[group == number]
-        room = np.array(MARGINS) * np.median(heights[group == number])
-        left, top = np.maximum(mine[:, :2].min(axis=0) - room, 0).astype(int).tolist()
-        right, bottom = (
-            np.minimum(np.ceil(mine[:, 2:].max(axis=0) + room), size_hw[::-1]).astype(int).tolist()
-        )
-        regions.append((left, top, right, bottom))
-    return regions
+    near = (gaps < NEAR * taller) & alike
+    free = np.ones(len(boxes), bool)
+    found: list[tuple[float, Box]] = []
+    for surest in range(len(boxes)):
+        if not free[surest]:
+            continue
+        within = np.abs(middles - middles[surest]).max(axis=1) < SPAN * heights[surest]
+        may = np.flatnonzero(free & within & alike[surest] & (scores >= FAINT * scores[surest]))
+        group = joined_groups(near[np.ix_(may, may)])
+        mine = may[group == group[may == surest]]
+        low, high = boxes[mine, :2].min(axis=0), boxes[mine, 2:].max(axis=0)
+        free &= ~((middles >= low) & (middles <= high)).all(axis=1)
+        room = np.array(MARGINS) * np.median(heights[mine])
+        left, top = np.maximum(low - room, 0).astype(int).tolist()
+        right, bottom = np.minimum(np.ceil(high + room), size_hw[::-1]).astype(int).tolist()
+        found.append((float(scores[mine][:3].sum()), (left, top, right, bottom)))
+    return [region for _, region in sorted(found, key=lambda each: -each[0])[:most]]
