@@ -22,8 +22,8 @@ from digitspot.types import Detections, FloatArray, ImageArray
 
 TILE, OVERLAP = 320, 64
 """Pixels of a tile's side, and those that it shares with the next."""
-LEVELS = (0.05, 0.15, 0.4, 0.7)
-"""Scales of the pyramid, coarse to fine; the last shows a digit of 20 pixels at 14. A level at which the
+LEVELS = (0.06, 0.2, 0.6)
+"""Scales of the pyramid, coarse to fine; the last shows a digit of 20 pixels at 12. A level at which the
 image is smaller than half a tile is left out."""
 MIN_CONTRAST = 24
 """A tile in which no colour varies by so much, of 255, is not looked at."""
@@ -33,8 +33,8 @@ MIN_SIDE = 480
 """Images whose shorter side is below this are small enough to be looked at as a whole. No image of SVHN is
 larger; photographs of telephones are."""
 MAX_LOOKS = 160
-"""A photograph of 12 megapixels has 124 tiles."""
-MAX_REGIONS, MAX_BESIDE = 16, 6
+"""A photograph of 12 megapixels has 80 tiles."""
+MAX_REGIONS, MAX_BESIDE = 10, 6
 """Regions that are read in a large image, and beside the number of a small one."""
 MAX_DIGITS = 1_000
 """Of these digits, the surest, regions are made."""
