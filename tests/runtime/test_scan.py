@@ -20,7 +20,17 @@ from digitspot.reading import ReadingSettings
 from digitspot.reading.candidates import NAMES
 from digitspot.reads import Read, in_scene
 from digitspot.regions import region_in_pixels
-from digitspot.runtime.scan import MAX_REGIONS, OVERLAP, TILE, _starts, find_regions, is_scene
+from digitspot.runtime.scan import (
+    LEVELS,
+    MAX_REGIONS,
+    OVERLAP,
+    TILE,
+    _num_tiles,
+    _scales,
+    _starts,
+    find_regions,
+    is_scene,
+)
 from digitspot.types import Detections, Digit, ImageArray, Reading
 
 RULE = InputConfig(short_side=112, long_side=336)
@@ -186,13 +196,31 @@ def test_nothing_and_too_much() -> None:
     assert len(find_regions(Blocks(), image)) == MAX_REGIONS
 
 
-def test_looks_are_limited_and_plain_tiles_are_left_out() -> None:
+def test_plain_tiles_are_left_out() -> None:
     runtime = Blocks()
     find_regions(runtime, wall())
     assert runtime.looks == 0, "a plain wall"
-    noisy = np.random.default_rng(0).integers(0, 255, (1800, 2400, 3), np.uint8)
-    find_regions(runtime, noisy, max_looks=7)
-    assert runtime.looks == 7
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(480, 9_000), st.integers(480, 9_000), st.integers(1, 200))
+def test_looks_are_limited_and_the_finest_level_gets_coarser(height: int, width: int, looks: int) -> None:
+    scales = _scales((height, width), looks)
+    assert scales == sorted(scales)
+    tiles = [_num_tiles((height, width), scale) for scale in scales]
+    assert sum(tiles) <= looks
+    more = _scales((height, width), 2 * looks)
+    assert scales[-1] <= more[-1] <= LEVELS[-1]
+
+
+def test_with_few_looks_large_digits_are_still_found_anywhere() -> None:
+    noisy = np.random.default_rng(0).integers(0, 100, (1800, 2400, 3), np.uint8)
+    for left in (100, 2000):
+        image = noisy.copy()
+        write(image, "58", left, 1500, 90)
+        runtime = Blocks()
+        assert len(find_regions(runtime, image, max_looks=7)) == 1
+        assert 1 <= runtime.looks <= 7
 
 
 def test_only_the_region_is_read() -> None:

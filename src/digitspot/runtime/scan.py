@@ -25,6 +25,9 @@ TILE, OVERLAP = 320, 64
 LEVELS = (0.06, 0.2, 0.6)
 """Scales of the pyramid, coarse to fine; the last shows a digit of 20 pixels at 12. A level at which the
 image is smaller than half a tile is left out."""
+COARSER, MIN_STEP = 0.9, 1.5
+"""Where the tiles are too many, the finest level is made coarser step by step. It replaces the level before
+where it is less than `MIN_STEP` times as fine."""
 MIN_CONTRAST = 24
 """A tile in which no colour varies by so much, of 255, is not looked at."""
 MIN_SCORE = 0.15
@@ -79,7 +82,8 @@ def find_regions(runtime: Runtime, image: ImageArray, max_looks: int = MAX_LOOKS
     Args:
         runtime: Finds digits in one look.
         image: uint8 RGB `[H, W, 3]`.
-        max_looks: Tiles to look at. Coarse levels come first, within a level those of high contrast.
+        max_looks: Tiles to look at, at most. With fewer the finest level is coarser, so that all of the image
+            is still looked at.
 
     Returns:
         Up to `MAX_REGIONS`, each with `MARGINS` around its digits.
@@ -104,19 +108,32 @@ def beside(found: Detections, digits: FloatArray) -> list[Box]:
 
 
 def _levels(image: ImageArray, max_looks: int) -> Iterator[list[_Tile]]:
-    """Yield the tiles of each level, at most so many of all."""
-    for scale in LEVELS:
-        height, width = (round(side * scale) for side in image.shape[:2])
-        if min(height, width) < TILE / 2 and scale != LEVELS[-1]:
-            continue
-        resized = np.asarray(
-            Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        )
-        tiles = list(_tiles(resized, scale))
-        contrasts = np.array([_contrast(tile.pixels) for tile in tiles])
-        order = [index for index in np.argsort(-contrasts, kind="stable") if contrasts[index] >= MIN_CONTRAST]
-        yield [tiles[index] for index in order[:max_looks]]
-        max_looks -= min(max_looks, len(order))
+    """Yield the tiles of each level but those that are plain."""
+    whole = Image.fromarray(image)
+    for scale in _scales((image.shape[0], image.shape[1]), max_looks):
+        height, width = _scaled((image.shape[0], image.shape[1]), scale)
+        resized = np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
+        yield [tile for tile in _tiles(resized, scale) if _contrast(tile.pixels) >= MIN_CONTRAST]
+
+
+def _scales(size_hw: tuple[int, int], max_looks: int) -> list[float]:
+    """Return the scales to look at, coarse to fine, whose tiles are as many as the looks or fewer."""
+    finest = LEVELS[-1]
+    while True:
+        coarse = [each for each in LEVELS[:-1] if finest >= MIN_STEP * each]
+        scales = [*(each for each in coarse if min(_scaled(size_hw, each)) >= TILE / 2), finest]
+        if sum(_num_tiles(size_hw, scale) for scale in scales) <= max_looks:
+            return scales
+        finest *= COARSER
+
+
+def _scaled(size_hw: tuple[int, int], scale: float) -> tuple[int, int]:
+    return max(1, round(size_hw[0] * scale)), max(1, round(size_hw[1] * scale))
+
+
+def _num_tiles(size_hw: tuple[int, int], scale: float) -> int:
+    height, width = _scaled(size_hw, scale)
+    return len(_starts(height)) * len(_starts(width))
 
 
 def _tiles(level: ImageArray, scale: float) -> Iterator[_Tile]:
