@@ -25,6 +25,8 @@ from digitspot.types import FloatArray
 
 HEIGHTS, ASPECTS, REDUCED = (112, 161), (1.0, 2.2), (0.5, 6.0)
 """Of a window: its height, its width over that, and pixels of the photograph for one of it."""
+LONGEST = 2_600
+"""Pixels of a photograph's longer side; larger ones are reduced."""
 DIGIT_HEIGHTS = (14, 45)
 MOST_BUSY = 5
 """Of up to so many windows the one with the strongest edges takes the number."""
@@ -111,6 +113,8 @@ def main() -> None:
     options = parser.parse_args()
     rng = np.random.default_rng(5)
     photographs = [Image.fromarray(decode_image(path)) for path in list_images(options.photographs).paths]
+    for photo in photographs:
+        photo.thumbnail((LONGEST, LONGEST))
     windows = Windows(photographs, rng)
     labels = read_labels(options.data / "train.json")
     numbers = [each for each in labels.images if len(each.boxes)]

@@ -185,7 +185,8 @@ def _regions(boxes: FloatArray, scores: FloatArray, size_hw: tuple[int, int], mo
     A number is what stands together with a digit that is surer than the rest of it. So a number keeps to
     itself where all around looks like digits a little, as gravel or coins do.
     """
-    kept = suppress(boxes, scores, SAME_DIGIT)[:MAX_DIGITS]
+    surest = np.argsort(-scores, kind="stable")[:MAX_DIGITS]
+    kept = surest[suppress(boxes[surest], scores[surest], SAME_DIGIT)]
     boxes, scores = boxes[kept], scores[kept]
     heights, middles = boxes[:, 3] - boxes[:, 1], (boxes[:, :2] + boxes[:, 2:]) / 2
     taller = np.maximum(heights[:, None], heights)
@@ -194,13 +195,13 @@ def _regions(boxes: FloatArray, scores: FloatArray, size_hw: tuple[int, int], mo
     near = (gaps < NEAR * taller) & alike
     free = np.ones(len(boxes), bool)
     found: list[tuple[float, Box]] = []
-    for surest in range(len(boxes)):
-        if not free[surest]:
+    for seed in range(len(boxes)):
+        if not free[seed]:
             continue
-        within = np.abs(middles - middles[surest]).max(axis=1) < SPAN * heights[surest]
-        may = np.flatnonzero(free & within & alike[surest] & (scores >= FAINT * scores[surest]))
+        within = np.abs(middles - middles[seed]).max(axis=1) < SPAN * heights[seed]
+        may = np.flatnonzero(free & within & alike[seed] & (scores >= FAINT * scores[seed]))
         group = joined_groups(near[np.ix_(may, may)])
-        mine = may[group == group[may == surest]]
+        mine = may[group == group[may == seed]]
         low, high = boxes[mine, :2].min(axis=0), boxes[mine, 2:].max(axis=0)
         free &= ~((middles >= low) & (middles <= high)).all(axis=1)
         room = np.array(MARGINS) * np.median(heights[mine])
