@@ -101,7 +101,8 @@ class Trainer:
         with deferred_interrupts(self._request_stop), progress as show:
             try:
                 self._train_epochs(show)
-            except RuntimeError as error:  # the loader's, in the middle of whatever was going on
+            except (RuntimeError, ConnectionError, EOFError) as error:
+                # What the end of a loader process raises, in the middle of whatever was going on.
                 if not self._stop_requested:
                     raise
                 raise self._interrupted("stopped with its loader processes at") from error
