@@ -31,9 +31,12 @@ DIGIT_HEIGHTS = (14, 45)
 MOST_BUSY = 5
 """Of up to so many windows the one with the strongest edges takes the number."""
 CANDIDATES, HARD = 6, 0.75
-"""Windows to choose from for one that is kept, and the share of those that are kept for their digits."""
+"""Windows to choose from for one that is kept, and the fraction of those that are kept for their digits."""
 AS_BRIGHT = 0.3
-"""Share of numbers that are made about as bright as what is around them."""
+"""Fraction of numbers that are made about as bright as what is around them."""
+MOST_TRIES = 100
+AT_ONCE = 1_000
+"""Windows that are in memory at a time."""
 
 
 class Windows:
@@ -46,15 +49,17 @@ class Windows:
         rng = self.rng
         height = int(rng.integers(*HEIGHTS))
         width = int(height * rng.uniform(*ASPECTS))
-        while True:
+        for _ in range(MOST_TRIES):
             photo = self.photographs[rng.integers(len(self.photographs))]
             reduced = np.exp(rng.uniform(*np.log(REDUCED)))
             w, h = int(width * reduced), int(height * reduced)
             if w < photo.width and h < photo.height:
-                break
-        left, top = int(rng.integers(photo.width - w)), int(rng.integers(photo.height - h))
-        box = (left, top, left + w, top + h)
-        return photo.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=2)
+                left, top = int(rng.integers(photo.width - w)), int(rng.integers(photo.height - h))
+                box = (left, top, left + w, top + h)
+                return photo.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=2)
+        raise SystemExit(
+            f"no window of {width} x {height} pixels in {MOST_TRIES} photographs: give larger ones"
+        )
 
     def draw_busy(self) -> Image.Image:
         windows = [self.draw() for _ in range(int(self.rng.integers(1, MOST_BUSY + 1)))]
@@ -66,23 +71,31 @@ def _edges(window: Image.Image) -> float:
     return float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean())
 
 
-def with_number(windows: Windows, photo: Image.Image, boxes: FloatArray) -> tuple[Image.Image, FloatArray]:
-    """Paste a photograph into a window, its number small and whole; return that and the moved boxes."""
-    rng, window = windows.rng, windows.draw_busy()
+def with_number(
+    windows: Windows, photo: Image.Image, boxes: FloatArray
+) -> tuple[Image.Image, FloatArray] | None:
+    """Paste a photograph into a window, its number small and whole; return that and the moved boxes.
+
+    None where the number is too wide for every window.
+    """
+    rng = windows.rng
     heights = boxes[:, 3] - boxes[:, 1]
-    while True:
+    for _ in range(MOST_TRIES):
+        window = windows.draw_busy()
         factor = np.exp(rng.uniform(*np.log(DIGIT_HEIGHTS))) / heights.mean()
         low, high = boxes[:, :2].min(0) * factor, boxes[:, 2:].max(0) * factor
         if (high - low < 0.9 * np.array(window.size)).all():
             break
-        window = windows.draw_busy()
+    else:
+        return None
     size = max(8, round(photo.width * factor)), max(8, round(photo.height * factor))
     photo = photo.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
     if rng.random() < AS_BRIGHT:
         pixels, around = np.asarray(photo, np.float32), np.asarray(window, np.float32).mean((0, 1))
         pixels = pixels + (around - pixels.mean((0, 1))) * rng.uniform(0.3, 1)
         photo = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-    border = max(1, int(min(size) * np.exp(rng.uniform(*np.log((0.01, 0.12))))))
+    free = min(*low, *(size - high))
+    border = max(1, int(min(min(size) * np.exp(rng.uniform(*np.log((0.01, 0.12)))), free)))
     mask = Image.new("L", size, 0)
     mask.paste(255, (border, border, size[0] - border, size[1] - border))
     mask = mask.filter(ImageFilter.GaussianBlur(border * rng.uniform(0.2, 0.7)))
@@ -95,12 +108,16 @@ def with_number(windows: Windows, photo: Image.Image, boxes: FloatArray) -> tupl
 
 def hard_windows(windows: Windows, reader: Reader, num: int) -> list[Image.Image]:
     """Draw windows, and keep the ones in which digits are seen, with some others."""
-    drawn = [windows.draw() for _ in range(CANDIDATES * num)]
-    found = reader.single_look.detect([np.asarray(each) for each in drawn])
-    order = np.argsort([-each.scores.max(initial=0) for each in found], kind="stable")
-    num_hard = round(HARD * num)
-    others = windows.rng.choice(order[num_hard:], num - num_hard, replace=False)
-    return [drawn[index] for index in (*order[:num_hard], *others)]
+    kept: list[Image.Image] = []
+    while len(kept) < num:
+        keep = min(AT_ONCE // CANDIDATES, num - len(kept))
+        drawn = [windows.draw() for _ in range(CANDIDATES * keep)]
+        found = reader.single_look.detect([np.asarray(each) for each in drawn])
+        order = np.argsort([-each.scores.max(initial=0) for each in found], kind="stable")
+        num_hard = round(HARD * keep)
+        others = windows.rng.choice(order[num_hard:], keep - num_hard, replace=False)
+        kept += [drawn[index] for index in (*order[:num_hard], *others)]
+    return kept
 
 
 def main() -> None:
@@ -112,9 +129,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=12_000)
     options = parser.parse_args()
     rng = np.random.default_rng(5)
-    photographs = [Image.fromarray(decode_image(path)) for path in list_images(options.photographs).paths]
-    for photo in photographs:
-        photo.thumbnail((LONGEST, LONGEST))
+    photographs = []
+    for path in list_images(options.photographs).paths:
+        photographs.append(Image.fromarray(decode_image(path)))
+        photographs[-1].thumbnail((LONGEST, LONGEST))
     windows = Windows(photographs, rng)
     labels = read_labels(options.data / "train.json")
     numbers = [each for each in labels.images if len(each.boxes)]
@@ -127,11 +145,14 @@ def main() -> None:
         image.save(folder / name)
         kept.append(replace(of, image_id=len(kept) + 1, file_name=name, size_hw=(image.height, image.width)))
 
-    for _ in range(options.images // 2):
+    while len(kept) < options.images // 2:
         of = numbers[rng.integers(len(numbers))]
         photo = Image.fromarray(decode_image(options.data / "train" / of.file_name))
-        image, boxes = with_number(windows, photo, of.boxes)
-        keep(image, replace(of, boxes=boxes, areas=(boxes[:, 2:] - boxes[:, :2]).prod(1).astype(np.float64)))
+        made = with_number(windows, photo, of.boxes)
+        if made is not None:
+            image, boxes = made
+            areas = (boxes[:, 2:] - boxes[:, :2]).prod(1).astype(np.float64)
+            keep(image, replace(of, boxes=boxes, areas=areas))
     nothing = replace(
         numbers[0], boxes=np.zeros((0, 4), np.float32), labels=np.zeros(0, np.int64), areas=np.zeros(0),
         crowd=np.zeros(0, bool),

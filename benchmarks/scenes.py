@@ -1,6 +1,6 @@
 """Numbers in 12-megapixel scenes: how many are read, and how long it takes.
 
-python benchmarks/scenes.py models/nano-svhn.onnx --data data/svhn > benchmarks/results/scenes.md
+python benchmarks/scenes.py svhn --data SVHN
 
 A scene is a photograph or texture of scikit-image (`pip install scikit-image`), mirrored and repeated to
 4000 x 3000 pixels. A photograph of the split is pasted into it, its digits 20 to 60 pixels high. Scenes

@@ -63,7 +63,7 @@ class Reader:
         abstain_below: Readings of a smaller probability are not answered.
         region: The part of every image to read, x, y, width and height, in fractions of it or in pixels;
             None is all of it.
-        max_looks: Tiles of a large image that are looked at.
+        max_looks: Tiles of a large image that are looked at, at most; 1 or more.
         turned: Whether numbers may be turned by 90, 180 or 270 degrees. Images are read four times; the most
             probable number counts.
     """

@@ -17,8 +17,9 @@ LENGTH_POWER = 1.5
 """From 40 dashboards and 24 scenes with house numbers (test seen, too: benchmarks/results/scenes.md)."""
 
 SCENE_FIT = (-4.02, 0.93, 1.77)
-"""Of a small number in a large image: the logit of its probability becomes a + b logit + c log(digits).
-Fitted to 220 readings of scenes and dashboards, none of them of `test` (benchmarks/results/scenes.md)."""
+"""Of a small number in a large image: the logit of its probability becomes a + b logit + c log(digits), or
+stays where that is higher. Fitted to 220 readings of scenes and dashboards, none of them of `test`
+(benchmarks/results/scenes.md)."""
 NEAR = 0.15
 """A number whose digits are higher than this part of the image's shorter side is as in the images that
 probabilities are fitted on."""
@@ -77,7 +78,7 @@ def in_scene(read: Read, size_hw: tuple[int, int]) -> Read:
     """Return a read of a large image, sure as it may be there.
 
     Many places of such an image are looked at, and some look like a number or show another one. So a small
-    number that was found in it is less probable than one that an image was taken of.
+    number that was found in it is less probable than one that an image was taken of, and never more.
 
     Args:
         read: Its boxes are in pixels of the image.
@@ -89,7 +90,8 @@ def in_scene(read: Read, size_hw: tuple[int, int]) -> Read:
         return read
     fit, probability = SCENE_FIT, np.clip(reading.probability, 1e-6, 1 - 1e-6)
     logit = fit[0] + fit[1] * np.log(probability / (1 - probability)) + fit[2] * np.log(len(heights))
-    return replace(read, reading=replace(reading, probability=float(1 / (1 + np.exp(-logit)))))
+    probability = min(reading.probability, float(1 / (1 + np.exp(-logit))))
+    return replace(read, reading=replace(reading, probability=probability))
 
 
 def _same_place(first: Reading, second: Reading) -> bool:

@@ -91,6 +91,11 @@ def test_images_without_a_number_may_be_trained_on_besides(small_data: Path, tmp
         assert [len(data.samples.labels(index)) for index in range(24, 32)] == [0] * 8
     with pytest.raises(DataError, match="no image has a usable box"):
         opened(other, tmp_path / "packs")
+    crowds = tmp_path / "crowds"
+    write_labels(replace(labels, crowd=np.ones(len(labels.boxes), bool)), crowds / "train.json")
+    (crowds / "train").symlink_to(small_data / "valid")
+    with pytest.raises(DataError, match="set iscrowd to 0"):
+        opened(small_data, tmp_path / "packs", also=(str(crowds),))
 
 
 def test_a_data_set_that_stands_many_times_is_opened_once(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from digitspot.config import InputConfig
-from digitspot.errors import DataError
+from digitspot.errors import ConfigError, DataError
 from digitspot.labels.labels import CategoryMap
 from digitspot.preprocess import Prepared, prepare
 from digitspot.reader import Reader
@@ -26,6 +26,7 @@ from digitspot.runtime.scan import (
     OVERLAP,
     TILE,
     _num_tiles,
+    _regions,
     _scales,
     _starts,
     find_regions,
@@ -142,6 +143,20 @@ def test_a_number_keeps_to_itself_where_all_around_looks_like_digits_a_little() 
     assert reader().read_all(image)[0].reading.text == "58"
 
 
+def test_what_looks_like_a_large_digit_leaves_the_number_on_it_alone() -> None:
+    wheel = [0, 0, 400, 600]
+    boxes = np.array([wheel, [150, 300, 180, 360], [190, 300, 220, 360]], np.float32)
+    regions = _regions(boxes, np.array([0.95, 0.9, 0.9], np.float32), (3000, 4000), 10)
+    assert len(regions) == 2
+    number = min(regions, key=lambda region: region[2] - region[0])
+    assert number[2] - number[0] < 400
+
+
+def test_boxes_without_an_area_are_left_out() -> None:
+    boxes = np.array([[5, 7, 9, 7], [5, 7, 5, 20]], np.float32)
+    assert _regions(boxes, np.array([0.9, 0.8], np.float32), (600, 600), 10) == []
+
+
 def test_every_number_is_given_once() -> None:
     image = wall()
     places = {"12": (100, 100, 40), "345": (1500, 300, 90), "6": (900, 1500, 200)}
@@ -183,6 +198,8 @@ def test_equally_sure_the_longer_number_is_surer_in_a_scene() -> None:
     ]
     one, three, six = (in_scene(read, (900, 900)).reading.probability for read in reads)
     assert one < three < six < 0.9
+    long = Read(Detections.empty(), Reading(text="7" * 12, probability=0.5, digits=digits * 2))
+    assert in_scene(long, (900, 900)).reading.probability == 0.5, "never surer than alone"
     assert in_scene(reads[0], (10, 900)) == reads[0], "its digits are a fifth of the image high"
 
 
@@ -221,6 +238,11 @@ def test_with_few_looks_large_digits_are_still_found_anywhere() -> None:
         runtime = Blocks()
         assert len(find_regions(runtime, image, max_looks=7)) == 1
         assert 1 <= runtime.looks <= 7
+
+
+def test_at_least_one_look() -> None:
+    with pytest.raises(ConfigError, match="max_looks 0: need 1 or more"):
+        reader().with_options(max_looks=0).read(wall())
 
 
 def test_only_the_region_is_read() -> None:

@@ -27,7 +27,7 @@ class AnswerOptions(ModelOptions):
     turned: bool = False
     """Numbers may be turned by 90, 180 or 270 degrees. Takes four times as long."""
     max_looks: int = MAX_LOOKS
-    """Tiles of a large image that are looked at. More find smaller numbers, and take longer."""
+    """Tiles of a large image that are looked at, at most. Fewer take less time, and find larger numbers."""
     abstain_below: float | None = None
     """Do not answer where the number is less probable than this."""
     target_accuracy: float | None = None

@@ -31,7 +31,7 @@ class DataConfig:
     images: int | None = None
     """Train on so many images of `train` only, drawn at random, the same for every seed; none is all."""
     also: tuple[str, ...] = ()
-    """Further data sets whose `train` is trained on, too, such as generated ones."""
+    """Further data sets whose `train` is trained on, too, as generated ones or images without a number."""
     also_epochs: int | None = None
     """also: only in the first so many epochs; later ones show the data set alone. None is in all."""
     workers: int = 1

@@ -34,7 +34,7 @@ def open_split(data: Path, name: str, config: DataConfig, needs_boxes: bool = Tr
         data: The data set, in the homework's layout.
         name: "train", "valid" or "test".
         config: Where packs are kept, and how large images may be.
-        needs_boxes: Refuse label files without a box to learn or to measure on.
+        needs_boxes: Refuse also a label file that lists no box.
 
     Raises:
         DataError: Labels or images cannot be used.

@@ -33,14 +33,15 @@ def scan_file(
 ) -> LabelSet:
     """Read a COCO detection file and find everything that is wrong with it.
 
-    Reading and `data check` both call this, so that they refuse the same files.
+    Reading and `data check` both call this, so that they refuse the same files, but for those without any box
+    that are trained on beside others.
 
     Args:
         path: The label file.
         clip: Cut boxes to the frame and drop the empty ones, as training does. Evaluation leaves boxes as
             they are, as pycocotools does.
         for_training: Refuse also what only training cannot use: boxes as fractions, or no box at all.
-        needs_boxes: With `for_training`; images without a box may be trained on beside others.
+        needs_boxes: With `for_training`: refuse also a file that lists no box.
 
     Returns:
         What can be used; `findings` has errors and warnings.
@@ -50,9 +51,10 @@ def scan_file(
     """
     labels = scan_labels(read_json(path), path)
     found = box_format_findings(labels) if for_training else []
+    lists_boxes = len(labels.boxes) > 0
     if clip:
         labels = clip_labels(labels)
-    if for_training and needs_boxes:
+    if for_training and (needs_boxes or lists_boxes):
         found += nothing_to_learn(labels)
     return replace(labels, findings=(*labels.findings, *found))
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from digitspot.boxes import box_ious, joined_groups, suppress
+from digitspot.errors import ConfigError
 from digitspot.regions import Box
 from digitspot.runtime import Runtime
 from digitspot.types import Detections, FloatArray, ImageArray
@@ -23,11 +24,11 @@ from digitspot.types import Detections, FloatArray, ImageArray
 TILE, OVERLAP = 320, 64
 """Pixels of a tile's side, and those that it shares with the next."""
 LEVELS = (0.06, 0.2, 0.4, 0.6)
-"""Scales of the pyramid, coarse to fine; the last shows a digit of 20 pixels at 12. A level at which the
-image is smaller than half a tile is left out."""
+"""Scales of the pyramid, coarse to fine; the last shows a digit of 20 pixels at 12. A coarser one at which
+the image is smaller than half a tile is left out."""
 COARSER, STEPS = 0.9, (1.4, 2.5)
-"""Where the tiles are too many, levels are left out that are less than the second step apart instead of the
-first; where that does not help, the finest level is made coarser."""
+"""Neighbouring levels differ by a factor of at least 1.4; where there would be too many tiles, of 2.5. Where
+there still are, the finest level is made coarser."""
 MIN_CONTRAST = 24
 """A tile in which no colour varies by so much, of 255, is not looked at."""
 MIN_SCORE = 0.15
@@ -87,7 +88,12 @@ def find_regions(runtime: Runtime, image: ImageArray, max_looks: int = MAX_LOOKS
 
     Returns:
         Up to `MAX_REGIONS`, each with `MARGINS` around its digits.
+
+    Raises:
+        ConfigError: `max_looks` is below 1.
     """
+    if max_looks < 1:
+        raise ConfigError(f"max_looks {max_looks}: need 1 or more")
     found = [_found_in(runtime, tiles) for tiles in _levels(image, max_looks)]
     boxes, scores = (np.concatenate(values) for values in zip(*found, strict=True))
     return _regions(boxes, scores, (image.shape[0], image.shape[1]), MAX_REGIONS)
@@ -183,8 +189,11 @@ def _regions(boxes: FloatArray, scores: FloatArray, size_hw: tuple[int, int], mo
     """Return the room of up to so many numbers, the surest first.
 
     A number is what stands together with a digit that is surer than the rest of it. So a number keeps to
-    itself where all around looks like digits a little, as gravel or coins do.
+    itself where all around looks like digits a little, as gravel or coins do. What is inside of it and as
+    high as one of its digits belongs to it; a wheel that looks like a 0 leaves the number on it alone.
     """
+    with_area = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    boxes, scores = boxes[with_area], scores[with_area]
     surest = np.argsort(-scores, kind="stable")[:MAX_DIGITS]
     kept = surest[suppress(boxes[surest], scores[surest], SAME_DIGIT)]
     boxes, scores = boxes[kept], scores[kept]
@@ -203,7 +212,8 @@ def _regions(boxes: FloatArray, scores: FloatArray, size_hw: tuple[int, int], mo
         group = joined_groups(near[np.ix_(may, may)])
         mine = may[group == group[may == seed]]
         low, high = boxes[mine, :2].min(axis=0), boxes[mine, 2:].max(axis=0)
-        free &= ~((middles >= low) & (middles <= high)).all(axis=1)
+        inside = ((middles >= low) & (middles <= high)).all(axis=1)
+        free &= ~(inside & alike[mine].any(axis=0))
         room = np.array(MARGINS) * np.median(heights[mine])
         left, top = np.maximum(low - room, 0).astype(int).tolist()
         right, bottom = np.minimum(np.ceil(high + room), size_hw[::-1]).astype(int).tolist()
