@@ -28,6 +28,7 @@ from foreign_formats import (
 
 import digitspot.convert.write
 from digitspot.cli import run
+from digitspot.convert.archives import unpack
 from digitspot.convert.convert import ConversionOptions, convert
 from digitspot.errors import DataError
 from digitspot.labels.check import check_data
@@ -154,6 +155,29 @@ def test_archives(kind: str, tmp_path: Path) -> None:
     assert_same(photos, tmp_path / "out", 0.01)
     assert not any(each.is_symlink() for each in (tmp_path / "out").rglob("*"))
     assert sorted(each.name for each in tmp_path.iterdir()) == [f"export.{kind}", "in", "out"]
+
+
+def test_links_of_a_tar_become_files(tmp_path: Path) -> None:
+    write_yolo(make_photos(), tmp_path / "in")
+    with tarfile.open(tmp_path / "export.tar", "w") as tar:
+        for path in sorted(each for each in (tmp_path / "in").rglob("*") if each.is_file()):
+            name = path.relative_to(tmp_path / "in")
+            if path.suffix == ".png":
+                tar.add(path, f"all/extra/{path.name}")
+                link = tarfile.TarInfo(f"all/{name}")
+                link.type, link.linkname = (
+                    tarfile.SYMTYPE,
+                    "../" * len(name.parents) + f"all/extra/{path.name}",
+                )
+                tar.addfile(link)
+            else:
+                tar.add(path, f"all/{name}")
+    folder = tmp_path / "unpacked"
+    unpack(tmp_path / "export.tar", folder, lambda *_: None)
+    for path in (each for each in (tmp_path / "in").rglob("*") if each.is_file()):
+        one = folder / "all" / path.relative_to(tmp_path / "in")
+        assert not one.is_symlink()
+        assert one.read_bytes() == path.read_bytes()
 
 
 def test_images_linked_copied_or_left(tmp_path: Path) -> None:

@@ -145,6 +145,19 @@ def tarred(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Callab
     return write
 
 
+def linked_many_times(folder: Path) -> Path:
+    """A file that one link after the other makes larger."""
+    with tarfile.open(folder / "a.tar.gz", "w:gz") as archive:
+        info = tarfile.TarInfo("x")
+        info.size = 2 << 20
+        archive.addfile(info, io.BytesIO(bytes(info.size)))
+        for number in range(100):
+            link = tarfile.TarInfo(f"{number}")
+            link.type, link.linkname = tarfile.SYMTYPE, "x"
+            archive.addfile(link)
+    return folder / "a.tar.gz"
+
+
 def changed(
     write: Callable[[list[Photo], Path], None], name: str, change: Callable[[str], str]
 ) -> Callable[[Path], Path]:
@@ -228,6 +241,9 @@ HOSTILE: list[tuple[str, Callable[[Path], Path], str]] = [
     ("tar: an absolute member", tarred("/x.json"), r"member '/x.json' leads out"),
     ("tar: a link", tarred("x", tarfile.SYMTYPE, "/etc"), r"member 'x' is a link to '/etc'"),
     ("tar: a hard link", tarred("x", tarfile.LNKTYPE, "/etc/passwd"), r"member 'x' is a link"),
+    ("tar: a link to itself", tarred("x", tarfile.SYMTYPE, "x"), r"is damaged"),
+    ("tar: a bomb of links", linked_many_times, r"unpacks to 69,206,016 bytes and more"),
+    ("tar: a pipe", tarred("x", tarfile.FIFOTYPE), r"member 'x' is a device"),
     ("tar: a device", tarred("x", tarfile.CHRTYPE), r"member 'x' is a device"),
 ]  # fmt: skip
 

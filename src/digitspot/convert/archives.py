@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import shutil
 import stat
 import tarfile
@@ -11,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from digitspot.convert.source import SPLIT_NAMES, Progress
 from digitspot.errors import DataError
@@ -62,8 +64,9 @@ def unpack(path: Path, folder: Path, progress: Progress) -> None:
         progress: Told after each member.
 
     Raises:
-        DataError: A member is a link that leads out or a device, or its path leads out; or the archive is of
-            another kind, damaged, far larger unpacked than its size suggests, or too large for the disk.
+        DataError: A member is a device or a link to no file of the archive, or its path leads out; or the
+            archive is of another kind, damaged, far larger unpacked than its size suggests, or too large for
+            the disk.
     """
     with path.open("rb") as file:
         start = file.read(8)
@@ -136,9 +139,7 @@ def _unpack_zip(path: Path, folder: Path, progress: Progress) -> None:
             if _zip_name(info).endswith("/"):
                 target.mkdir(parents=True, exist_ok=True)
             else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(info) as source, target.open("wb") as file:
-                    shutil.copyfileobj(source, file)  # no more than the size that was counted
+                _write(archive.open(info), target)
             progress(number, len(members))
 
 
@@ -154,27 +155,38 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
 def _unpack_tar(path: Path, folder: Path, progress: Progress) -> None:
     limits = _Limits(path, folder)
     with tarfile.open(path) as archive:
-        members = []
         for member in archive:
             limits.count(member.name, member.size)
-            _checked(path, member, folder)
-            members.append(member)
+            if member.isdev():
+                raise DataError(f"{path}: member {_shown(member.name)} is a device")
+        members = archive.getmembers()
+        for member in members:
+            if member.islnk() or member.issym():
+                limits.count(member.name, _content(path, archive, member).seek(0, os.SEEK_END))
         for number, member in enumerate(members, 1):
-            archive.extract(member, folder, filter="data")
+            if member.isdir():
+                (folder / member.name).mkdir(parents=True, exist_ok=True)
+            else:
+                _write(_content(path, archive, member), folder / member.name)
             progress(number, len(members))
 
 
-def _checked(path: Path, member: tarfile.TarInfo, folder: Path) -> None:
-    """Say in plain words why the library's filter for data refuses a member."""
+def _content(path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    """Open a member, or the member that it is a link to; so nothing outside of the archive is read."""
     try:
-        tarfile.data_filter(member, str(folder))
-    except tarfile.SpecialFileError as error:
-        raise DataError(f"{path}: member {_shown(member.name)} is a device") from error
-    except (tarfile.AbsoluteLinkError, tarfile.LinkOutsideDestinationError) as error:
-        link = f"is a link to {_shown(member.linkname)}"
-        raise DataError(f"{path}: member {_shown(member.name)} {link}") from error
-    except tarfile.FilterError as error:
-        raise DataError(f"{path}: member {_shown(member.name)} leads out of the folder") from error
+        found = archive.extractfile(member)
+    except KeyError:
+        found = None
+    if found is None:
+        link = f"is a link to {_shown(member.linkname)}, which is no file of the archive"
+        raise DataError(f"{path}: member {_shown(member.name)} {link}")
+    return found
+
+
+def _write(source: IO[bytes], target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source, target.open("wb") as file:
+        shutil.copyfileobj(source, file)  # no more than the size that was counted
 
 
 @contextmanager
