@@ -23,7 +23,9 @@ from digitspot.errors import CheckpointError, ConfigError, DataError
 from digitspot.evaluation.intervals import Interval
 from digitspot.finetune import Verdict, prepare_start
 from digitspot.labels.coco import labels_path_of, read_labels
+from digitspot.model_file import BEST
 from digitspot.reader import Reader
+from digitspot.reading import LookSettings
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +115,19 @@ def test_the_reader_is_told_the_lengths_of_few_numbers(
     numbers = [each.number for each in read_labels(small_data / "train.json").images]
     assert load_model(trained).reading == load_model(base).reading.for_lengths_of(numbers)
     assert load_model(trained).reading != load_model(base).reading
+
+
+def test_a_model_with_a_larger_input_looks_at_larger_images(
+    small_data: Path, tmp_path: Path, nano_run: Path
+) -> None:
+    model, base, trained = load_model(nano_run), tmp_path / "base.pt", tmp_path / "trained"
+    looks = LookSettings(short_sides=(64, 80), margins=(1.0, 0.3))
+    save_model(replace(model, reading=replace(model.reading, looks=looks)), base)
+    shutil.copytree(nano_run, trained)
+    larger = replace(model.config.input, short_side=3 * model.config.input.short_side // 2)
+    save_model(replace(model, config=replace(model.config, input=larger)), trained / BEST)
+    finetune.inherit(trained, str(base), small_data)
+    assert load_model(trained).reading.looks == replace(looks, short_sides=(96, 120))
 
 
 def test_the_whole_backbone_learns_from_many_images(

@@ -11,20 +11,27 @@ import numpy as np
 import pytest
 
 from digitspot.answers import read_readings
-from digitspot.calibrate import calibrate_model, read_settings, store_settings, write_settings
+from digitspot.calibrate import (
+    CROP_MARGINS,
+    ENOUGH,
+    calibrate_model,
+    read_settings,
+    store_settings,
+    write_settings,
+)
 from digitspot.cli import run
-from digitspot.commands.calibrate import CROP_MARGINS
+from digitspot.config import InputConfig
 from digitspot.dataset.seen import Seen
 from digitspot.fusion import fuse
 from digitspot.labels.coco import read_labels
 from digitspot.labels.results import read_results
 from digitspot.preprocess import Prepared
 from digitspot.reader import Reader
-from digitspot.reading import ReadingSettings, SecondLook, read_number, vote
+from digitspot.reading import LookSettings, ReadingSettings, read_number, vote
 from digitspot.reading.candidates import NAMES
 from digitspot.reading.certainty import LOOK_NAMES, NUMBER_NAMES
 from digitspot.reading.settings import PRIOR_WEIGHTS
-from digitspot.runtime.looks import Looks, join_looks, region_of_number, with_looks
+from digitspot.runtime.looks import Looks, region_of_number, with_looks
 from digitspot.types import Detections, ImageArray
 
 IMAGES = [np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8) for size in ((40, 60), (90, 50))]
@@ -32,7 +39,7 @@ IMAGES = [np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8) for si
 
 def test_sizes_are_fused_in_the_images_own_pixels(nano_onnx: Path) -> None:
     alone = Reader.load(nano_onnx).runtime
-    both = Looks(alone, (32, 64)).detect(IMAGES)
+    both = Looks(alone, LookSettings(short_sides=(32, 64))).detect(IMAGES)
     for image, found in zip(IMAGES, both, strict=True):
         sizes = [alone.detect_prepared([alone.prepare(image, side)])[0] for side in (32, 64)]
         expected = fuse(sizes)
@@ -49,9 +56,9 @@ def test_sizes_travel_with_the_reader_that_was_fitted_at_them(
     stored = store_settings(settings, nano_onnx, tmp_path / "two.onnx")
     reader = Reader.load(stored)
     assert isinstance(reader.runtime, Looks)
-    assert reader.runtime.short_sides == (32, 48)
+    assert reader.runtime.settings.short_sides == (32, 48)
     again = calibrate_model(stored, small_data / "valid.json")
-    assert again.short_sides == ()
+    assert again.looks is None
     assert [each.text for each in reader.read_many(IMAGES)] == [reader.read(each).text for each in IMAGES]
 
 
@@ -62,30 +69,36 @@ def found_at(*rows: tuple[float, float, float, float, int, float]) -> Detections
     return Detections(boxes=table[:, :4], labels=labels, scores=table[:, 5], size_hw=(100, 200))
 
 
+WHOLE = (0, 0, 200, 100)
+
+
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (found_at(), None),  # nothing to look at
-        (found_at((80, 40, 90, 60, 3, 0.1)), None),  # too weak to be a number
+        (found_at(), WHOLE),  # nothing to look at
+        (found_at((80, 40, 90, 60, 3, 0.1)), WHOLE),  # too weak to be a number
         (found_at((80, 40, 90, 60, 3, 0.9)), (60, 34, 110, 66)),
         (found_at((80, 40, 90, 60, 3, 0.9), (92, 40, 102, 60, 1, 0.9)), (60, 34, 122, 66)),
         (found_at((2, 2, 12, 22, 3, 0.9)), (0, 0, 32, 28)),  # cut at the image's border
-        (found_at((10, 5, 100, 95, 3, 0.9), (105, 5, 190, 95, 1, 0.9)), None),  # the whole image
-        (found_at((80, 40, 81, 40.5, 3, 0.9)), None),  # smaller than any crop
+        (found_at((10, 5, 100, 95, 3, 0.9), (105, 5, 190, 95, 1, 0.9)), WHOLE),
+        (found_at((80, 40, 81, 40.5, 3, 0.9)), WHOLE),  # smaller than any crop
     ],
 )
-def test_the_region_of_a_second_look(found: Detections, expected: tuple[int, int, int, int] | None) -> None:
+def test_the_region_of_a_further_look(found: Detections, expected: tuple[int, int, int, int]) -> None:
     number = read_number(found, ReadingSettings())
-    assert region_of_number(number, (100, 200), SecondLook(margins=(1.0, 0.3))) == expected
+    assert region_of_number(number, (100, 200), (1.0, 0.3)) == expected
 
 
 def test_the_fitted_reader_of_the_first_look_chooses_the_region() -> None:
     weak = found_at((80, 40, 90, 60, 3, 0.3))
-    eager = tuple(3 * (name == "one") + weight for name, weight in zip(NAMES, PRIOR_WEIGHTS, strict=True))
-    second = SecondLook(margins=(1.0, 0.3))
-    for weights, expected in ((PRIOR_WEIGHTS, None), (eager, (60, 34, 110, 66))):
+    for weights, expected in ((PRIOR_WEIGHTS, WHOLE), (eager(3), (60, 34, 110, 66))):
         number = read_number(weak, ReadingSettings(weights=weights))
-        assert region_of_number(number, (100, 200), second) == expected
+        assert region_of_number(number, (100, 200), (1.0, 0.3)) == expected
+
+
+def eager(more: float) -> tuple[float, ...]:
+    """Weights for which a number of one digit is more probable."""
+    return tuple(more * (name == "one") + weight for name, weight in zip(NAMES, PRIOR_WEIGHTS, strict=True))
 
 
 class Sharp:
@@ -93,6 +106,8 @@ class Sharp:
 
     It knows the place of a crop by the pixels, which count x and y.
     """
+
+    rule = InputConfig()
 
     def __init__(self) -> None:
         self.widths: list[int] = []
@@ -115,16 +130,82 @@ class Sharp:
         return found
 
 
-def test_a_crop_follows_the_number_that_the_one_before_showed() -> None:
+def counting_image() -> ImageArray:
     y, x = np.mgrid[:100, :200]
-    image = np.stack([x, y, 0 * x], axis=2).astype(np.uint8)
-    for most, widths in ((1, [200, 50]), (2, [200, 50, 62]), (5, [200, 50, 62])):
+    return np.stack([x, y, 0 * x], axis=2).astype(np.uint8)
+
+
+def test_a_crop_follows_the_number_that_the_one_before_showed() -> None:
+    for num, widths in ((2, [200, 50]), (3, [200, 50, 62]), (6, [200, 50, 62])):
         runtime = Sharp()
-        [found] = Looks(runtime, (), SecondLook(margins=(1.0, 0.3), most=most)).detect([image])
+        settings = LookSettings(short_sides=num * (64,), margins=(1.0, 0.3))
+        [found] = Looks(runtime, settings).detect([counting_image()])
         assert runtime.widths == widths, "another crop only where the number is another"
         assert found.by_look == ("2", "12")
         scores = dict(zip((found.labels - 1).tolist(), found.scores.tolist(), strict=True))
-        assert scores == pytest.approx({2: 0.9, 1: 0.45 if most == 1 else 0.675})
+        assert scores == pytest.approx({2: 0.9, 1: 0.45 if num == 2 else 0.6})
+
+
+def test_another_size_shows_the_same_in_another_way() -> None:
+    runtime = Sharp()
+    settings = LookSettings(short_sides=(64, 64, 80, 48, 80), margins=(1.0, 0.3))
+    Looks(runtime, settings).detect([counting_image()])
+    assert runtime.widths == [200, 50, 62, 62], "the last shows what the one in its size did"
+    runtime = Sharp()
+    Looks(runtime, replace(settings, margins=None)).detect([counting_image()])
+    assert runtime.widths == [200, 200, 200], "one look in each size"
+
+
+def test_a_crop_that_is_most_of_its_image_is_looked_at() -> None:
+    """It shows the digits half as large again."""
+    runtime = Sharp()
+    image = counting_image()[:100, 40:140]
+    [found] = Looks(runtime, LookSettings(short_sides=(64, 64), margins=(1.9, 1.4))).detect([image])
+    assert runtime.widths == [100, 86]
+    assert len(found.by_look) == 2
+
+
+def test_images_of_a_batch_are_looked_at_as_each_needs() -> None:
+    blank = np.zeros((60, 90, 3), np.uint8)  # Sharp sees 12 in it, beyond its right border
+    images = [counting_image(), blank, counting_image()[:, 60:], counting_image()[:, 20:]]
+    looks = Looks(Sharp(), LookSettings(short_sides=(64, 64, 80), margins=(1.0, 0.3), enough=0.85))
+    alone = [looks.detect([image])[0] for image in images]
+    sharp = Sharp()
+    together = Looks(sharp, looks.settings).detect(images)
+    assert len(sharp.widths) > len(images)
+    for one, other in zip(alone, together, strict=True):
+        assert one.boxes.tolist() == other.boxes.tolist()
+        assert one.scores.tolist() == other.scores.tolist()
+        assert one.by_look == other.by_look
+    mixed = looks.detect_prepared([looks.prepare(images[0]), looks.prepare(images[0], 32)])
+    assert [each.by_look for each in mixed] == [alone[0].by_look, ()]
+
+
+def test_where_nothing_is_found_the_whole_image_is_looked_at_again(nano_onnx: Path) -> None:
+    settings = LookSettings(short_sides=(64, 64, 96), margins=(1.0, 0.3), weights=eager(-99))
+    seen: list[tuple[int, int]] = []
+    single = Reader.load(nano_onnx).single_look
+
+    class Watched(Sharp):
+        def prepare(self, image: ImageArray, short_side: int | None = None) -> Prepared:
+            seen.append((image.shape[1], short_side or 0))
+            return single.prepare(image, short_side)
+
+        def detect_prepared(self, inputs: Sequence[Prepared]) -> list[Detections]:
+            return [Detections.empty() for _ in inputs]
+
+    [found] = Looks(Watched(), settings).detect([counting_image()])
+    assert seen == [(200, 64), (200, 96)], "not twice in one size"
+    assert (len(found), found.by_look) == (0, ("", ""))
+
+
+def test_once_the_number_is_sure_no_further_look_is_taken() -> None:
+    settings = LookSettings(short_sides=(64, 64, 80), margins=(1.0, 0.3))
+    for enough, num_looks in ((0.0, 1), (0.85, 1), (0.95, 3), (1.0, 3)):
+        runtime = Sharp()
+        [found] = Looks(runtime, replace(settings, enough=enough)).detect([counting_image()])
+        assert len(runtime.widths) == num_looks
+        assert found.by_look == (("2",) if num_looks == 1 else ("2", "12"))
 
 
 def test_looks_that_agree_make_a_number_more_probable() -> None:
@@ -140,13 +221,12 @@ def test_looks_that_agree_make_a_number_more_probable() -> None:
     assert chances["31", "31"] > 0.7
 
 
-def test_a_second_look_says_what_each_look_shows(nano_onnx: Path) -> None:
+def test_looks_say_what_they_show(nano_onnx: Path) -> None:
     single = Reader.load(nano_onnx).single_look
-    eager = tuple(9 * (name == "one") + weight for name, weight in zip(NAMES, PRIOR_WEIGHTS, strict=True))
-    second = SecondLook(margins=(1.0, 0.3), weights=eager)
-    for image, found in zip(IMAGES, Looks(single, (), second).detect(IMAGES), strict=True):
-        [first] = single.detect([image])
-        assert found.by_look[0] == (read_number(first, ReadingSettings(weights=eager)).text or "")
+    settings = LookSettings(short_sides=(96, 96), margins=(1.0, 0.3), weights=eager(9))
+    for image, found in zip(IMAGES, Looks(single, settings).detect(IMAGES), strict=True):
+        [first] = single.detect_prepared([single.prepare(image, 96)])
+        assert found.by_look[0] == (read_number(first, ReadingSettings(weights=settings.weights)).text or "")
         assert len(found.by_look) == 2 or len(found) == len(first)
     assert single.detect(IMAGES)[0].by_look == ()
 
@@ -158,24 +238,40 @@ def test_settings_from_before_the_looks_were_compared_are_read() -> None:
     assert read == (*values["number_weights"], *[0.0] * len(LOOK_NAMES))
 
 
-def test_joined_looks_are_fused_inside_the_region() -> None:
+def test_settings_from_before_there_were_more_than_two_looks_are_read() -> None:
+    values = ReadingSettings().to_dict()
+    del values["looks"]
+    second = {"margins": [1.0, 0.3], "short_sides": [64], "weights": list(PRIOR_WEIGHTS), "most": 2}
+    read = ReadingSettings.from_dict({**values, "short_sides": [64], "second_look": second})
+    assert read.looks == LookSettings(short_sides=(64, 64, 64), margins=(1.0, 0.3))
+    read = ReadingSettings.from_dict({**values, "short_sides": [136, 208], "second_look": None})
+    assert read.looks == LookSettings(short_sides=(136, 208))
+    assert ReadingSettings.from_dict({**values, "short_sides": []}).looks is None
+    with pytest.raises(ValueError, match="an earlier version"):
+        ReadingSettings.from_dict({**values, "short_sides": [], "second_look": second})
+
+
+def test_a_box_is_missed_by_the_runs_that_could_see_it() -> None:
     first = found_at(
         (40, 20, 50, 40, 3, 0.6), (60, 20, 70, 40, 1, 0.9), (150, 20, 160, 40, 5, 0.8)
     )  # the last is outside
     second = found_at((42, 20, 52, 40, 3, 0.6), (75, 20, 85, 40, 7, 0.5))
-    joined = join_looks(first, second, (30, 10, 110, 60))
-    expected = fuse([found_at((40, 20, 50, 40, 3, 0.6), (60, 20, 70, 40, 1, 0.9)), second])
-    assert joined.boxes[:3] == pytest.approx(expected.boxes)
-    assert (joined.labels - 1).tolist() == [3, 1, 7, 5]
-    assert joined.scores == pytest.approx([0.6, 0.45, 0.25, 0.8]), "one of two looks found the 1 and the 7"
-    assert joined.boxes[3].tolist() == [150, 20, 160, 40], "outside, there is one look"
+    regions = [WHOLE, (30, 10, 110, 60)]
+    joined = fuse([first, second], regions=regions)
+    everywhere = fuse([first, second])
+    assert joined.boxes[np.argsort(joined.labels)] == pytest.approx(
+        everywhere.boxes[np.argsort(everywhere.labels)]
+    )
+    scores = dict(zip((joined.labels - 1).tolist(), joined.scores.tolist(), strict=True))
+    assert scores == pytest.approx({5: 0.8, 3: 0.6, 1: 0.45, 7: 0.25}), "only the first look shows the 5"
     assert joined.size_hw == (100, 200)
     for one, other in ((first, found_at()), (found_at(), second), (found_at(), found_at())):
-        assert len(join_looks(one, other, (0, 0, 200, 100))) == len(one) + len(other)
+        assert len(fuse([one, other], regions=[WHOLE, WHOLE])) == len(one) + len(other)
 
 
-def test_a_second_look_does_not_depend_on_the_other_images(nano_onnx: Path) -> None:
-    looks = Looks(Reader.load(nano_onnx).single_look, (), SecondLook(margins=(1.0, 0.3)))
+def test_looks_do_not_depend_on_the_other_images(nano_onnx: Path) -> None:
+    settings = LookSettings(short_sides=(96, 96, 64), margins=(1.0, 0.3), weights=eager(2))
+    looks = Looks(Reader.load(nano_onnx).single_look, settings)
     together = looks.detect(IMAGES)
     for image, found in zip(IMAGES, together, strict=True):
         [alone] = looks.detect([image])
@@ -183,19 +279,38 @@ def test_a_second_look_does_not_depend_on_the_other_images(nano_onnx: Path) -> N
         assert alone.labels.tolist() == found.labels.tolist()
 
 
-def test_a_second_look_travels_with_the_model(nano_onnx: Path, small_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "looks", "expected"),
+    [
+        ([], 2, (1.0, 1.0)),
+        ([64], 4, (64, 64, 80, 48)),
+        ([64, 32], 2, (64, 32)),
+    ],
+)
+def test_looks_travel_with_the_model(
+    nano_onnx: Path,
+    small_data: Path,
+    tmp_path: Path,
+    sizes: list[int],
+    looks: int,
+    expected: tuple[float, ...],
+) -> None:
     output = tmp_path / "twice.onnx"
-    labels = str(small_data / "valid.json")
-    arguments = ["calibrate", str(nano_onnx), "--labels", labels, "--looks", "2", "--output", str(output)]
-    assert run(arguments) == 0
+    labels = small_data / "valid.json"
+    arguments = ["calibrate", str(nano_onnx), "--labels", str(labels), "--looks", str(looks)]
+    arguments += ["--short-sides", *map(str, sizes)] if sizes else []
+    assert run([*arguments, "--output", str(output)]) == 0
     reader = Reader.load(output)
     assert isinstance(reader.runtime, Looks)
-    second = reader.settings.second_look
-    assert second is not None
-    assert second.margins in CROP_MARGINS
-    one_look = calibrate_model(nano_onnx, small_data / "valid.json")
-    assert second.weights == one_look.weights, "the region is chosen by the reader of the first look"
-    assert Reader.load(nano_onnx).settings.second_look is None
+    own = reader.single_look.rule.short_side
+    settings = reader.settings.looks
+    assert settings is not None
+    assert settings.short_sides == tuple(side if sizes else own * side for side in expected)
+    assert settings.margins in CROP_MARGINS
+    assert settings.enough == ENOUGH
+    one_look = calibrate_model(nano_onnx, labels, short_sides=settings.short_sides[:1])
+    assert settings.weights == one_look.weights, "the region is chosen by the reader of the first look"
+    assert Reader.load(nano_onnx).settings.looks is None
 
 
 @pytest.mark.parametrize(
@@ -209,6 +324,10 @@ def test_a_second_look_travels_with_the_model(nano_onnx: Path, small_data: Path,
         (
             ["calibrate", "{answers}/pred.json", "--labels", "{labels}", "--looks", "2"],
             "--looks needs a model",
+        ),
+        (
+            ["calibrate", "{model}", "--labels", "{labels}", "--looks", "3", "--short-sides", "32", "48"],
+            "2 input sizes for 3 looks",
         ),
         (["fuse", "{answers}", "--labels", "{labels}", "--output", "{tmp}"], "two answers"),
         (["fuse", "a", "b", "--labels", "c", "--output", "{tmp}", "--min-iou", "1"], "between 0 and 1"),

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from digitspot.errors import DataError
+from digitspot.errors import ConfigError, DataError
 from digitspot.files import read_json, writing_whole
 from digitspot.images import decode_image
 from digitspot.labels.coco import read_labels
@@ -18,12 +18,20 @@ from digitspot.labels.results import read_results
 from digitspot.model_file import BEST, graph_of, read_onnx, write_onnx
 from digitspot.progress import stderr
 from digitspot.reader import Reader
-from digitspot.reading import ReadingSettings, SecondLook, fit_settings
+from digitspot.reading import LookSettings, ReadingSettings, fit_settings
 from digitspot.runtime import Runtime
 from digitspot.runtime.looks import with_looks
 from digitspot.types import Detections, FloatArray, ImageArray
 
 Progress = Callable[[int, int], None]
+CROP_MARGINS = ((0.6, 0.2), (1.0, 0.3), (1.5, 0.5))
+"""Room around the number that is tried for further looks, in heights of its digits: at the sides, and above
+and below. A network sees a crop best with the room that it was trained with."""
+FURTHER_SIZES = (1.0, 1.25, 0.75)
+"""Input sizes of the looks after the first, as parts of its own (benchmarks/results/accuracy.md)."""
+ENOUGH = 0.95
+"""A number that is so probable after some looks is not looked at again (benchmarks/results/accuracy.md)."""
+MIN_SHORT_SIDE = 16
 CHUNK = 128
 """Images in memory at a time."""
 
@@ -51,7 +59,7 @@ def calibrate_model(
     labels: Path,
     progress: Progress = lambda done, total: None,
     short_sides: Sequence[int] = (),
-    second_looks: Sequence[SecondLook] = (),
+    num_looks: int = 1,
 ) -> ReadingSettings:
     """Fit the reader to a model, on images as they are and zoomed out.
 
@@ -59,32 +67,61 @@ def calibrate_model(
         model: What `Reader.load` takes.
         labels: A label file beside the folder of its images. What the model was trained on is left out.
         progress: Called with the views done and their total.
-        short_sides: Input sizes to detect at, now and whenever these settings are read with; empty is the
-            model's own.
-        second_looks: To choose from, by how many numbers are read right; their weights become those that
-            are fitted to the first look. Empty is without a second look.
+        short_sides: Input sizes, of the shorter side in pixels, now and whenever these settings are read
+            with; empty is the model's own. With one look the whole image is looked at in each, and what is
+            found is fused. With more they are those of the looks in turn; of one alone the others follow
+            (`FURTHER_SIZES`).
+        num_looks: Looks at most, 1 to 4. Those after the first are around the number, with those of
+            `CROP_MARGINS` by which most numbers are read right.
 
     Raises:
         CheckpointError: The model cannot be read.
+        ConfigError: Sizes and looks do not go together, or are out of range.
         DataError: Labels or images cannot be read, or the model was trained on all of them.
     """
     reader = Reader.load(model)
     runtime, truth = reader.single_look, read_labels(labels, clip=False)
+    sizes = _sizes_of_looks(runtime.rule.short_side, short_sides, num_looks)
     if known := reader.seen.among(truth):
         if len(known) == len(truth):
             raise DataError(f"{labels}: the model was trained on all of these images", hint="Give others.")
         stderr().print(f"{len(known)} images are left out: the model was trained on them")
         truth = truth.with_images(tuple(each for each in truth.images if each.image_id not in known))
+    margins = CROP_MARGINS if num_looks > 1 else ()
 
-    def fit(settings: ReadingSettings, number: int) -> ReadingSettings:
-        show = partial(_show, progress, number, 1 + len(second_looks), 2 * len(truth))
-        fitted = _fit(with_looks(runtime, settings), truth, labels.with_suffix(""), show)
-        return replace(fitted, short_sides=settings.short_sides, second_look=settings.second_look)
+    def fit(looks: LookSettings | None, number: int) -> ReadingSettings:
+        show = partial(_show, progress, number, 1 + len(margins), 2 * len(truth))
+        runtime_of_looks = with_looks(runtime, ReadingSettings(looks=looks))
+        return replace(_fit(runtime_of_looks, truth, labels.with_suffix(""), show), looks=looks)
 
-    first = fit(ReadingSettings(short_sides=tuple(short_sides)), 0)
-    seconds = [replace(each, weights=first.weights) for each in second_looks]
-    tries = [fit(replace(first, second_look=each), number) for number, each in enumerate(seconds, 1)]
-    return max(tries or [first], key=lambda each: each.accuracy or 0.0)
+    if not margins:
+        return fit(LookSettings(short_sides=sizes) if short_sides else None, 0)
+    first = fit(LookSettings(short_sides=sizes[:1]), 0)
+    looks = LookSettings(
+        short_sides=sizes, weights=first.weights, number_weights=first.number_weights, enough=ENOUGH
+    )
+    tries = [fit(replace(looks, margins=room), number) for number, room in enumerate(margins, 1)]
+    return max(tries, key=lambda each: each.accuracy or 0.0)
+
+
+def _sizes_of_looks(own: int, short_sides: Sequence[int], num_looks: int) -> tuple[int, ...]:
+    """Return the input size of each look, given the model's own.
+
+    >>> _sizes_of_looks(96, (128,), 4)
+    (128, 128, 160, 96)
+    """
+    if not 1 <= num_looks <= 1 + len(FURTHER_SIZES):
+        raise ConfigError(f"{num_looks} looks: need 1 to {1 + len(FURTHER_SIZES)}")
+    sizes = tuple(short_sides) or (own,)
+    if num_looks > 1 and len(sizes) == 1:
+        sizes += tuple(round(factor * sizes[0]) for factor in FURTHER_SIZES[: num_looks - 1])
+    if num_looks > 1 and len(sizes) != num_looks:
+        raise ConfigError(
+            f"{len(sizes)} input sizes for {num_looks} looks", hint="Give one size, or one for each look."
+        )
+    if min(sizes) < MIN_SHORT_SIDE:
+        raise ConfigError(f"looks at short sides {sizes}: need {MIN_SHORT_SIDE} pixels or more")
+    return sizes
 
 
 def _show(progress: Progress, number: int, num_tries: int, num_views: int, done: int) -> None:

@@ -298,6 +298,9 @@ def inherit(run: Path, base: str, data: Path) -> None:
     else:
         train = read_labels(labels_path_of(data, "train"), clip=False)
         reading = before.reading.for_lengths_of(image.number for image in train.images)
+        factor = model.config.input.short_side / before.config.input.short_side
+        if reading.looks:
+            reading = replace(reading, looks=reading.looks.enlarged(factor))
     seen = Seen(model.seen.keys | before.seen.keys)
     save_model(replace(model, reading=reading, seen=seen), run / BEST)
 

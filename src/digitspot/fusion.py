@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from digitspot.types import Detections
+from digitspot.types import Box, Detections
 
-Box = tuple[float, float, float, float] | list[float]
+Corners = tuple[float, float, float, float] | list[float]
 
 MIN_IOU = 0.55
 """The paper's."""
@@ -32,10 +32,10 @@ class _Cluster:
 
     label: int
     scores: list[float] = field(default_factory=list)
-    total: Box = (0.0, 0.0, 0.0, 0.0)
+    total: Corners = (0.0, 0.0, 0.0, 0.0)
     weight: float = 0.0
 
-    def add(self, box: Box, score: float) -> None:
+    def add(self, box: Corners, score: float) -> None:
         """Take in one more box."""
         weight = max(score, 1e-12)
         x1, y1, x2, y2 = self.total
@@ -44,7 +44,7 @@ class _Cluster:
         self.scores.append(score)
 
     @property
-    def box(self) -> Box:
+    def box(self) -> Corners:
         """The fused box."""
         x1, y1, x2, y2 = self.total
         return x1 / self.weight, y1 / self.weight, x2 / self.weight, y2 / self.weight
@@ -59,7 +59,7 @@ def fuse_runs(runs: Sequence[Mapping[int, Detections]], min_iou: float = MIN_IOU
     }
 
 
-def fuse(found: Sequence[Detections], min_iou: float = MIN_IOU) -> Detections:
+def fuse(found: Sequence[Detections], min_iou: float = MIN_IOU, regions: Sequence[Box] = ()) -> Detections:
     """Fuse what several runs found in one image.
 
     From the best box down, each joins the fused box of its digit that it overlaps most, or begins a new one.
@@ -68,6 +68,8 @@ def fuse(found: Sequence[Detections], min_iou: float = MIN_IOU) -> Detections:
     Args:
         found: Of each run, in the same pixels.
         min_iou: Boxes that overlap by more are one.
+        regions: The part of the image that each run looked at: a box counts as missed by those runs only that
+            could have found it. Empty is the whole image for all.
 
     Returns:
         One box a place and digit, the best first; without class probabilities.
@@ -86,10 +88,11 @@ def fuse(found: Sequence[Detections], min_iou: float = MIN_IOU) -> Detections:
             cluster = _Cluster(label)
             clusters.append(cluster)
         cluster.add(box, score)
-    # A run that found a place twice counts once, as in the paper: never more votes than runs.
-    fused_scores = [
-        np.mean(each.scores) * min(len(each.scores), len(found)) / len(found) for each in clusters
-    ]
+    fused_scores = []
+    for each in clusters:
+        # A run that found a place twice counts once, as in the paper: never more votes than runs.
+        runs = max(1, sum(_shows(region, each.box) for region in regions)) if regions else len(found)
+        fused_scores.append(np.mean(each.scores) * min(len(each.scores), runs) / runs)
     result = Detections(
         boxes=np.array([each.box for each in clusters], np.float32).reshape(-1, 4),
         labels=np.array([each.label for each in clusters], np.int64),
@@ -97,6 +100,12 @@ def fuse(found: Sequence[Detections], min_iou: float = MIN_IOU) -> Detections:
         size_hw=next((each.size_hw for each in found if each.size_hw), None),
     )
     return result.select(np.argsort(-result.scores, kind="stable"))
+
+
+def _shows(region: Box, box: Corners) -> bool:
+    """Return whether the middle of a box is in a region."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return region[0] <= x < region[2] and region[1] <= y < region[3]
 
 
 def _iou(first: Sequence[float], second: Sequence[float]) -> float:

@@ -31,12 +31,12 @@ from digitspot.reads import (
     turn,
     turned_back,
 )
-from digitspot.regions import Box, Region, inside, region_in_pixels, shifted, turn_box
+from digitspot.regions import Region, inside, region_in_pixels, shifted, turn_box
 from digitspot.runtime import Runtime
 from digitspot.runtime.looks import with_looks
 from digitspot.runtime.opening import Precision, RuntimeName, open_model, runtime_for
 from digitspot.runtime.scan import MAX_LOOKS, beside, find_regions, is_scene
-from digitspot.types import Detections, ImageArray, Reading
+from digitspot.types import Box, Detections, ImageArray, Reading
 
 REGION_ROOM = 0.2
 """Of a region's height: so much around it is looked at, too, since little is seen in what is cut tight."""
@@ -196,8 +196,9 @@ class Reader:
     def read_many(self, sources: Iterable[ImageSource], batch_size: int = 32) -> Iterator[Reading]:
         """Read the numbers in many images, in order.
 
-        Threads decode ahead. In memory are up to `batch_size` images twice, resized for the network; with a
-        second look they are there in full, too. Those of 480 pixels or more at each side are read one by one.
+        Threads decode ahead. In memory are up to `batch_size` images twice, resized for the network; a model
+        that looks more than once has them there in full, too. Those of 480 pixels or more at each side are
+        read one by one.
         """
         for each in self.read_whole(sources, batch_size):
             yield each.reading

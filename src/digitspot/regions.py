@@ -5,14 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from digitspot.errors import ConfigError, DataError
-from digitspot.types import Detections, ImageArray
+from digitspot.types import Box, Detections, ImageArray
 
 Region = tuple[float, float, float, float]
 """x, y, width and height; fractions of the image where none is above 1, else pixels."""
-
-
-Box = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels of an image, half-open."""
 
 
 def inside(found: Detections, box: Box) -> Detections:

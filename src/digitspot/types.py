@@ -13,6 +13,8 @@ DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 ImageArray = npt.NDArray[np.uint8]
 """An RGB image, `[H, W, 3]`."""
+Box = tuple[int, int, int, int]
+"""A part of an image: left, top, right, bottom in pixels, half-open."""
 
 NUM_DIGITS = 10
 
@@ -26,7 +28,8 @@ class Detections:
         labels: int64 `[N]`, the model's index: digit + 1, in 1..10.
         scores: float32 `[N]`, in 0..1.
         size_hw: (height, width) of the image, or None where it is not known.
-        by_look: The number that each look alone shows, "" for none; empty where there is one look anyway.
+        by_look: The number that the first look shows and, where there were more, that all others together
+            show, "" for none. Empty where no look is at a crop around it.
     """
 
     boxes: FloatArray

@@ -45,6 +45,8 @@ PALE = 230
 class Blocks:
     """A runtime that finds red blocks; their green says which digit each is, and pale ones are unsure."""
 
+    rule = RULE
+
     def __init__(self) -> None:
         self.looks = 0
 

@@ -20,13 +20,10 @@ from digitspot.errors import ConfigError
 from digitspot.files import check_writable
 from digitspot.models import BUNDLED, find_model
 from digitspot.progress import stderr, tracking
-from digitspot.reading import ReadingSettings, SecondLook
+from digitspot.reading import ReadingSettings
 from digitspot.reading.selection import select
 
 TARGETS = (0.9, 0.95, 0.98)
-CROP_MARGINS = ((0.6, 0.2), (1.0, 0.3), (1.5, 0.5))
-"""Room around the number that is tried for a second look, in heights of its digits: at the sides, and above
-and below. A network sees a crop best with the room that it was trained with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +44,13 @@ class CalibrateOptions:
     """The file to write: a model, or for results a reader, which `evaluate --reader` takes. None replaces the
     model's own reader."""
     short_sides: tuple[int, ...] = ()
-    """Look at every image at these input sizes, of the shorter side in pixels, and fuse what is found, now
-    and whenever the model reads; each costs its share of pixels. None is the model's own size."""
-    looks: Literal[1, 2] = 1
-    """2 looks again at a crop around the number, at the same input sizes, now and whenever the model reads.
-    It takes twice the time."""
+    """Input sizes, of the shorter side in pixels, now and whenever the model reads. Without --looks the whole
+    image is looked at in each, and what is found is fused. With --looks N give one size, that of the first
+    look, or N. None is the model's own size."""
+    looks: Literal[1, 2, 3, 4] = 1
+    """Look at most so often, now and whenever the model reads; no further look is taken once the number is
+    sure. All but the first are at a crop around the number. Without sizes of their own, the second has the
+    size of the first, the third is a quarter larger, and the fourth a quarter smaller."""
 
 
 def run(arguments: list[str]) -> None:
@@ -59,8 +58,6 @@ def run(arguments: list[str]) -> None:
     options = parse(CalibrateOptions, "calibrate", arguments)
     if options.output is not None:
         check_writable(options.output.parent)
-    if any(short_side < 16 for short_side in options.short_sides):
-        raise ConfigError(f"--short-sides {options.short_sides}: need 16 pixels or more")
     if is_results(options.detector):
         if options.short_sides or options.looks > 1:
             option = "--short-sides" if options.short_sides else "--looks"
@@ -76,9 +73,7 @@ def run(arguments: list[str]) -> None:
                 f"{options.detector} comes with digitspot", hint="Write a new model: --output FILE."
             )
         with tracking("reading") as show:
-            margins = CROP_MARGINS if options.looks > 1 else ()
-            seconds = [SecondLook(margins=each, short_sides=options.short_sides) for each in margins]
-            settings = calibrate_model(model, options.labels, show, options.short_sides, seconds)
+            settings = calibrate_model(model, options.labels, show, options.short_sides, options.looks)
         path = store_settings(settings, model, options.output)
     _report(settings)
     print(path)

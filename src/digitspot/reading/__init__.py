@@ -3,13 +3,13 @@
 from digitspot.reading.fit import fit_settings
 from digitspot.reading.read import abstain, read_image, read_number
 from digitspot.reading.rules import Rules
-from digitspot.reading.settings import ReadingSettings, SecondLook
+from digitspot.reading.settings import LookSettings, ReadingSettings
 from digitspot.reading.votes import vote
 
 __all__ = [
+    "LookSettings",
     "ReadingSettings",
     "Rules",
-    "SecondLook",
     "abstain",
     "fit_settings",
     "read_image",

@@ -19,7 +19,7 @@ CORE_NAMES = (
 )  # fmt: skip
 SHAPE_NAMES = ("weakest_logit", "entropy", "rows", "widest", "narrowest", "has_one")
 LOOK_NAMES = ("one_look", "first_agrees", "second_agrees", "first_is_longer", "second_is_longer")
-"""Whether two looks agree; all are 0 where images are looked at once."""
+"""Whether the first look and all others together agree; all are 0 where there is never more than one."""
 NUMBER_NAMES = (*CORE_NAMES, *SHAPE_NAMES, *frame.NUMBER_NAMES, *LOOK_NAMES)
 """The first speak for any detector; how far the others do, the fit finds out."""
 DIGIT_NAMES = ("always", "part", "class")
@@ -81,11 +81,11 @@ def describe_number(
 
 
 def _describe_looks(text: str, by_look: tuple[str, ...]) -> list[float]:
-    """Return the features of `LOOK_NAMES`, for a number and those that each look alone shows."""
+    """Return the features of `LOOK_NAMES`, for a number and those that the looks show; see `Detections`."""
     if len(by_look) < 2:
         return [float(len(by_look)), 0.0, 0.0, 0.0, 0.0]
-    first, second = by_look
-    same, longer = (first == text, second == text), (len(first) > len(text), len(second) > len(text))
+    first, others = by_look
+    same, longer = (first == text, others == text), (len(first) > len(text), len(others) > len(text))
     return [0.0, *map(float, same), *map(float, longer)]
 
 

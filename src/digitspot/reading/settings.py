@@ -29,38 +29,45 @@ PRIOR_DIGIT_WEIGHTS = _weights(DIGIT_NAMES, part=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SecondLook:
-    """How the surroundings of a number are looked at again.
+class LookSettings:
+    """How often an image is looked at, where, and at which sizes.
 
     Attributes:
-        margins: Room around the number, at the sides and above and below, in heights of its digits.
-        short_sides: Input sizes; empty is the model's own.
-        weights: Of `candidates.NAMES`, as in `ReadingSettings`: what makes digits of the first look the
-            number to look at again.
-        most: Crops to look at; after the first, only where the number changed.
+        short_sides: The input size of each look in turn, of the shorter side in pixels; the first is at the
+            whole image.
+        margins: The others are at a crop around the number: room at the sides, and above and below, in
+            heights of its digits. None looks at the whole image again.
+        weights: As in `ReadingSettings`, fitted to the first look: what makes digits the number to look at.
+        number_weights: Likewise: what makes that number right.
+        enough: No further look is taken once the number's probability, by these weights, reaches this; at 1
+            all are.
     """
 
-    margins: tuple[float, float]
-    short_sides: tuple[int, ...] = ()
+    short_sides: tuple[int, ...]
+    margins: tuple[float, float] | None = None
     weights: tuple[float, ...] = PRIOR_WEIGHTS
-    most: int = 2
+    number_weights: tuple[float, ...] = PRIOR_NUMBER_WEIGHTS
+    enough: float = 1.0
+
+    def enlarged(self, factor: float) -> LookSettings:
+        """Return the same for a model whose input is so many times larger."""
+        return replace(self, short_sides=tuple(round(factor * side) for side in self.short_sides))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> SecondLook:
+    def from_dict(cls, values: Mapping[str, Any]) -> LookSettings:
         """Build it from what `ReadingSettings.to_dict` returned, also after JSON.
 
         Raises:
             ValueError: Values are missing or unknown.
         """
-        values = {"most": 1, **values}  # earlier models look at one crop
-        if set(values) != {each.name for each in fields(cls)} or len(values["weights"]) != len(NAMES):
-            raise ValueError("the second look is of another version of digitspot")
-        side, above = map(float, values["margins"])
+        if set(values) != {each.name for each in fields(cls)} or not values["short_sides"]:
+            raise ValueError("the looks are of another version of digitspot")
+        margins = values["margins"]
         return cls(
-            margins=(side, above),
             short_sides=tuple(map(int, values["short_sides"])),
-            weights=tuple(map(float, values["weights"])),
-            most=int(values["most"]),
+            margins=(float(margins[0]), float(margins[1])) if margins else None,
+            **_checked(values, {"weights": NAMES, "number_weights": NUMBER_NAMES}),
+            enough=float(values["enough"]),
         )
 
 
@@ -76,9 +83,8 @@ class ReadingSettings:
         risk: How often readings of each probability were wrong, on images that these were fitted without.
         style: How the training labels draw boxes.
         lengths: Shares of the fitted numbers with each of `candidates.LENGTHS` digits; empty is unknown.
-        short_sides: Input sizes whose fused detections these were fitted to; empty is the model's own size.
-        second_look: The second look whose detections, joined with those of the first, these were fitted to.
-            None is one look.
+        looks: The looks whose fused detections these were fitted to; None is one, at the model's own input
+            size.
         num_fitted: Images that all this was fitted on; 0 means that it was not.
         accuracy: Share of them read right, each by a reader fitted without it; None where none was fitted.
     """
@@ -90,8 +96,7 @@ class ReadingSettings:
     risk: RiskTable = field(default_factory=RiskTable)
     style: LabelStyle = field(default_factory=LabelStyle)
     lengths: tuple[float, ...] = ()
-    short_sides: tuple[int, ...] = ()
-    second_look: SecondLook | None = None
+    looks: LookSettings | None = None
     num_fitted: int = 0
     accuracy: float | None = None
 
@@ -119,11 +124,11 @@ class ReadingSettings:
         def changed(weights: tuple[float, ...]) -> tuple[float, ...]:
             return tuple((np.array(weights) + change).tolist())
 
-        second = self.second_look
+        looks = self.looks
         return replace(
             self,
             weights=changed(self.weights),
-            second_look=replace(second, weights=changed(second.weights)) if second else None,
+            looks=replace(looks, weights=changed(looks.weights)) if looks else None,
             lengths=(self.lengths[0], *((1 - self.lengths[0]) * now).tolist()),
         )
 
@@ -138,20 +143,18 @@ class ReadingSettings:
         Raises:
             ValueError: Values are missing or unknown: another version of digitspot wrote them.
         """
-        values = {"second_look": None, "lengths": (), **values}  # earlier models have neither
+        values = _of_today({"lengths": (), **values})  # earlier models have no lengths
         if len(values.get("number_weights", ())) == len(NUMBER_NAMES) - len(LOOK_NAMES):
             values["number_weights"] = [*values["number_weights"], *[0.0] * len(LOOK_NAMES)]
-        weights = {"weights": NAMES, "number_weights": NUMBER_NAMES, "digit_weights": DIGIT_NAMES}
-        known = {each.name for each in fields(cls)}
-        if set(values) != known or any(len(values[key]) != len(names) for key, names in weights.items()):
+        if set(values) != {each.name for each in fields(cls)}:
             raise ValueError("the reader's settings are of another version of digitspot")
+        names = {"weights": NAMES, "number_weights": NUMBER_NAMES, "digit_weights": DIGIT_NAMES}
         return cls(
             **{
                 **values,
-                **{key: tuple(map(float, values[key])) for key in weights},
+                **_checked(values, names),
                 "lengths": tuple(map(float, values["lengths"])),
-                "short_sides": tuple(map(int, values["short_sides"])),
-                "second_look": SecondLook.from_dict(second) if (second := values["second_look"]) else None,
+                "looks": LookSettings.from_dict(looks) if (looks := values["looks"]) else None,
                 "risk": RiskTable.from_dict(values["risk"]),
                 "style": LabelStyle(**values["style"]),
             }
@@ -161,6 +164,33 @@ class ReadingSettings:
         if self.accuracy is None:
             return "not calibrated"
         return f"calibrated on {self.num_fitted} other images, of which it reads {self.accuracy:.1%}"
+
+
+def _checked(values: Mapping[str, Any], names: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[float, ...]]:
+    """Return weights, each as many as there are names of its features."""
+    if any(len(values[key]) != len(features) for key, features in names.items()):
+        raise ValueError("the reader's weights are of another version of digitspot")
+    return {key: tuple(map(float, values[key])) for key in names}
+
+
+def _of_today(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a model from before `LookSettings`.
+
+    Raises:
+        ValueError: These cannot say how it looks.
+    """
+    if "looks" in values:
+        return values
+    sizes, second = tuple(values.pop("short_sides", ())), values.pop("second_look", None)
+    looks = LookSettings(short_sides=sizes) if sizes else None
+    if second:
+        if len(sizes) != 1 or tuple(second["short_sides"]) != sizes:
+            raise ValueError("the looks are of an earlier version of digitspot")
+        most = second.get("most", 1)
+        looks = LookSettings(
+            short_sides=(1 + most) * sizes, margins=second["margins"], weights=second["weights"]
+        )
+    return {**values, "looks": asdict(looks) if looks else None}
 
 
 def length_counts(numbers: Iterable[str | None]) -> DoubleArray:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from digitspot.config import InputConfig
 from digitspot.preprocess import Prepared
 from digitspot.types import Detections, ImageArray
 
 
 class Runtime(Protocol):
     """Finds digits in images."""
+
+    @property
+    def rule(self) -> InputConfig:
+        """How images are resized."""
+        ...
 
     def prepare(self, image: ImageArray, short_side: int | None = None) -> Prepared:
         """Resize an image, uint8 RGB `[H, W, 3]` of any size, for `detect_prepared`; threads may do it.

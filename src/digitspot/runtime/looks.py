@@ -1,75 +1,164 @@
-"""A runtime that looks at an image more than once: at several input sizes, and again around the number."""
+"""A runtime that looks at an image more than once: at several input sizes, and around the number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil, floor
 
 import numpy as np
 
+from digitspot.config import InputConfig
 from digitspot.fusion import fuse
 from digitspot.preprocess import Prepared
-from digitspot.reading import ReadingSettings, SecondLook, read_number
+from digitspot.reading import LookSettings, ReadingSettings, read_number
 from digitspot.runtime import Runtime
-from digitspot.types import Detections, ImageArray, Reading
+from digitspot.types import Box, Detections, ImageArray, Reading
 
 MAX_CROP = 0.9
-"""A crop that covers more of its image would show the network the same again."""
+"""Instead of a crop that covers more of its image, the whole image is looked at."""
 MIN_MOVED = 0.3
-"""Of a crop's height; one whose sides are all nearer to those of the crop before would show the same."""
+"""Of a crop's height; one whose sides are all nearer to those of an earlier crop would show the same."""
 MIN_CROP_SIDE = 4
 """Pixels; a smaller crop shows nothing."""
 
-Region = tuple[int, int, int, int]
-"""Left, top, right, bottom in pixels of the image, half-open."""
-
 
 def with_looks(runtime: Runtime, settings: ReadingSettings) -> Runtime:
-    """Return a runtime that looks as the settings say; with one look it is the runtime itself."""
-    if settings.short_sides or settings.second_look:
-        return Looks(runtime, settings.short_sides, settings.second_look)
-    return runtime
+    """Return a runtime that looks as the settings say; without any it is the runtime itself."""
+    return Looks(runtime, settings.looks) if settings.looks else runtime
 
 
 @dataclass(frozen=True)
 class _Kept(Prepared):
-    """An image as it is, for the second look, and resized for the first.
+    """An image as it is, for the looks to come, and resized for the first.
 
     Attributes:
-        first: One of each input size.
+        first: The network's input.
     """
 
-    first: tuple[Prepared, ...]
+    first: Prepared
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One look at an image.
+
+    Attributes:
+        found: Boxes in pixels of the image.
+        region: What of the image it showed.
+        short_side: The input size.
+    """
+
+    found: Detections
+    region: Box
+    short_side: int
+
+
+@dataclass
+class _Seen:
+    """What an image showed so far.
+
+    Attributes:
+        image: uint8 `[H, W, 3]`.
+        settings: How it is looked at.
+        looks: In turn.
+        numbers: Readings so far. The key is the first look that was read and the one after the last.
+    """
+
+    image: ImageArray
+    settings: LookSettings
+    looks: list[_Look] = field(default_factory=list)
+    numbers: dict[tuple[int, int], Reading] = field(default_factory=dict)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """The image's height and width."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def add(self, found: Detections, region: Box, short_side: int) -> None:
+        """Take in a look; boxes are in pixels of the region."""
+        corner = np.array([*region[:2], *region[:2]], np.float32)
+        found = replace(found, boxes=found.boxes + corner, size_hw=self.size_hw)
+        self.looks.append(_Look(found, region, short_side))
+
+    def next_region(self, short_side: int) -> Box | None:
+        """Return what to look at next, at an input size; None where that is not worth it."""
+        margins, enough = self.settings.margins, self.settings.enough
+        if enough < 1 and self._number(0).probability >= enough:
+            return None
+        region = whole(self.size_hw)
+        if margins:  # the looks after the first show it better
+            number = self._number(since=min(1, len(self.looks) - 1))
+            region = region_of_number(number, self.size_hw, margins)
+        return None if self._is_known(region, short_side) else region
+
+    def result(self) -> Detections:
+        """Return what all looks found and, if they cropped, the number that the first and the others show."""
+        found = self._joined(0)
+        if self.settings.margins is None:
+            return found
+        by_look = [self.numbers[0, 1]]
+        if len(self.looks) > 1:
+            by_look.append(self._number(since=1))
+        return replace(found, by_look=tuple(number.text or "" for number in by_look))
+
+    def _is_known(self, region: Box, short_side: int) -> bool:
+        """Return whether a look would show about the same as one before."""
+        earlier = [look.region for look in self.looks if look.short_side == short_side]
+        everything = whole(self.size_hw)
+        if region == everything:
+            return region in earlier
+        largest = MIN_MOVED * (region[3] - region[1])
+        return any(
+            crop != everything and np.abs(np.subtract(region, crop)).max() <= largest for crop in earlier
+        )
+
+    def _number(self, since: int) -> Reading:
+        """Return the number that the looks from one on show."""
+        key = since, len(self.looks)
+        if key not in self.numbers:
+            reader = ReadingSettings(
+                weights=self.settings.weights, number_weights=self.settings.number_weights
+            )
+            self.numbers[key] = read_number(self._joined(since), reader)
+        return self.numbers[key]
+
+    def _joined(self, since: int) -> Detections:
+        """Return what the looks from one on found, fused."""
+        looks = self.looks[since:]
+        if len(looks) == 1:
+            return looks[0].found
+        return fuse([look.found for look in looks], regions=[look.region for look in looks])
 
 
 class Looks:
-    """Looks at whole images, then at crops around what looks like the number.
+    """Looks at the whole image, then around what looks like the number, until that is sure.
 
-    A look is at each of its input sizes, fused. A crop shows the digits larger; what both looks found there
-    is fused. Where the number is another one then, a crop around that one follows.
+    A crop shows the digits larger, and another input size shows them in another way. Where a look would show
+    the same as one before, it is left out. What all looks found is fused.
 
     Args:
         runtime: Finds digits in one look.
-        short_sides: Input sizes of the first look, of the shorter side in pixels; empty is the model's own.
-        second: How crops are looked at; None looks at whole images only.
+        settings: How many looks at most, where, and at which sizes.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        short_sides: Sequence[int] = (),
-        second: SecondLook | None = None,
-    ) -> None:
+    def __init__(self, runtime: Runtime, settings: LookSettings) -> None:
         self.runtime = runtime
-        self.short_sides = tuple(short_sides)
-        self.second = second
+        self.settings = settings
+
+    @property
+    def rule(self) -> InputConfig:
+        """How images are resized. Looks replace its short side."""
+        return self.runtime.rule
 
     def prepare(self, image: ImageArray, short_side: int | None = None) -> Prepared:
-        """Resize an image for the first look and keep it for the second; see `Runtime.prepare`."""
-        if short_side is not None:
-            return self.runtime.prepare(image, short_side)
-        return _Kept(image, (image.shape[0], image.shape[1]), self._at_sizes(image, self.short_sides))
+        """Resize an image for the first look and keep it for the others; see `Runtime.prepare`.
+
+        With a `short_side` there is one look, of that size.
+        """
+        first, *others = self.settings.short_sides
+        prepared = self.runtime.prepare(image, short_side or first)
+        return prepared if short_side or not others else _Kept(image, prepared.original_hw, prepared)
 
     def detect(self, images: Sequence[ImageArray]) -> list[Detections]:
         """Return the digits of each image, boxes in its own pixels; see `Runtime.detect`."""
@@ -77,104 +166,56 @@ class Looks:
 
     def detect_prepared(self, inputs: Sequence[Prepared]) -> list[Detections]:
         """Return the digits of each image; see `Runtime.detect_prepared`."""
-        found = self._look([each.first if isinstance(each, _Kept) else (each,) for each in inputs])
-        if self.second is None:
-            return found
-        alone = ReadingSettings(weights=self.second.weights)
-        numbers = [read_number(each, alone) for each in found]
-        by_look: list[tuple[str, ...]] = [(number.text or "",) for number in numbers]
-        seen: dict[int, Region] = {}
-        for _ in range(self.second.most):
-            regions = {
-                index: region
-                for index, (image, number) in enumerate(zip(inputs, numbers, strict=True))
-                if isinstance(image, _Kept)
-                and (region := region_of_number(number, image.size_hw, self.second))
-                and not _is_known(region, seen.get(index))
-            }
-            crops = [
-                self._at_sizes(
-                    np.ascontiguousarray(inputs[index].pixels[top:bottom, left:right]),
-                    self.second.short_sides,
-                )
-                for index, (left, top, right, bottom) in regions.items()
-            ]
-            for (index, region), second in zip(regions.items(), self._look(crops), strict=True):
-                size_hw = inputs[index].original_hw
-                corner = np.array([*region[:2], *region[:2]], np.float32)
-                second = replace(second, boxes=second.boxes + corner, size_hw=size_hw)
-                found[index] = join_looks(found[index], second, region)
-                numbers[index] = read_number(second, alone)
-                by_look[index] = (by_look[index][0], numbers[index].text or "")
-            seen |= regions
-        return [replace(each, by_look=texts) for each, texts in zip(found, by_look, strict=True)]
+        found = self.runtime.detect_prepared(
+            [each.first if isinstance(each, _Kept) else each for each in inputs]
+        )
+        kept = {index: each for index, each in enumerate(inputs) if isinstance(each, _Kept)}
+        seen = {index: _Seen(each.pixels, self.settings) for index, each in kept.items()}
+        first, *others = self.settings.short_sides
+        for index, each in seen.items():
+            each.add(found[index], whole(each.size_hw), first)
+        for short_side in others:
+            self._look_again(list(seen.values()), short_side)
+        for index, each in seen.items():
+            found[index] = each.result()
+        return found
 
-    def _at_sizes(self, image: ImageArray, short_sides: Sequence[int]) -> tuple[Prepared, ...]:
-        return tuple(self.runtime.prepare(image, short_side) for short_side in short_sides or (None,))
-
-    def _look(self, inputs: Sequence[tuple[Prepared, ...]]) -> list[Detections]:
-        """Detect in images that are given at several sizes."""
-        if not inputs:
-            return []
-        found = [self.runtime.detect_prepared(of_size) for of_size in zip(*inputs, strict=True)]
-        return found[0] if len(found) == 1 else [fuse(of_image) for of_image in zip(*found, strict=True)]
+    def _look_again(self, seen: Sequence[_Seen], short_side: int) -> None:
+        """Look once more at each image where that is worth it."""
+        regions = [(each, region) for each in seen if (region := each.next_region(short_side))]
+        crops = [
+            self.runtime.prepare(np.ascontiguousarray(each.image[top:bottom, left:right]), short_side)
+            for each, (left, top, right, bottom) in regions
+        ]
+        for (each, region), found in zip(regions, self.runtime.detect_prepared(crops), strict=True):
+            each.add(found, region, short_side)
 
 
-def _is_known(region: Region, seen: Region | None) -> bool:
-    """Return whether a region shows about the same as one that was looked at."""
-    if seen is None:
-        return False
-    moved = np.abs(np.subtract(region, seen)).max()
-    return bool(moved <= MIN_MOVED * (region[3] - region[1]))
+def whole(size_hw: tuple[int, int]) -> Box:
+    """Return all of an image."""
+    return 0, 0, size_hw[1], size_hw[0]
 
 
-def region_of_number(number: Reading, size_hw: tuple[int, int], second: SecondLook) -> Region | None:
+def region_of_number(number: Reading, size_hw: tuple[int, int], margins: tuple[float, float] | None) -> Box:
     """Return the part of an image around its number.
 
     Args:
-        number: That of the first look, its boxes in pixels of the image.
+        number: Its boxes are in pixels of the image.
         size_hw: (height, width) of the image.
-        second: How much room the number gets.
+        margins: Room at the sides, and above and below, in heights of its digits.
 
     Returns:
-        The region; None where there is no number, or where it covers about the whole image.
+        The region; all of the image where there is no number, or where it covers about all.
     """
     if not number.digits:
-        return None
+        return whole(size_hw)
     boxes = np.array([digit.box for digit in number.digits])
-    room_x, room_y = np.array(second.margins) * (boxes[:, 3] - boxes[:, 1]).mean()
+    room_x, room_y = np.array(margins) * (boxes[:, 3] - boxes[:, 1]).mean()
     height, width = size_hw
     left, top = max(0, floor(boxes[:, 0].min() - room_x)), max(0, floor(boxes[:, 1].min() - room_y))
     right = min(width, ceil(boxes[:, 2].max() + room_x))
     bottom = min(height, ceil(boxes[:, 3].max() + room_y))
-    if min(right - left, bottom - top) < MIN_CROP_SIDE:
-        return None
-    if (right - left) * (bottom - top) > MAX_CROP * height * width:
-        return None
+    is_tiny = min(right - left, bottom - top) < MIN_CROP_SIDE
+    if is_tiny or (right - left) * (bottom - top) > MAX_CROP * height * width:
+        return whole(size_hw)
     return left, top, right, bottom
-
-
-def join_looks(first: Detections, second: Detections, region: Region) -> Detections:
-    """Join what was found in an image and in a region of it.
-
-    Inside the region both looks are fused, outside it the first counts.
-
-    Args:
-        first: In pixels of the image.
-        second: Likewise.
-        region: Of the image.
-
-    Returns:
-        Detections in pixels of the image.
-    """
-    left, top, right, bottom = region
-    middle = (first.boxes[:, :2] + first.boxes[:, 2:]) / 2
-    inside = np.all((middle >= (left, top)) & (middle < (right, bottom)), axis=1)
-    joined = fuse([first.select(np.flatnonzero(inside)), second])
-    rest = first.select(np.flatnonzero(~inside))
-    return Detections(
-        boxes=np.concatenate([joined.boxes, rest.boxes]),
-        labels=np.concatenate([joined.labels, rest.labels]),
-        scores=np.concatenate([joined.scores, rest.scores]),
-        size_hw=first.size_hw,
-    )

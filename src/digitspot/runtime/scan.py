@@ -17,9 +17,8 @@ from PIL import Image
 
 from digitspot.boxes import box_ious, joined_groups, suppress
 from digitspot.errors import ConfigError
-from digitspot.regions import Box
 from digitspot.runtime import Runtime
-from digitspot.types import Detections, FloatArray, ImageArray
+from digitspot.types import Box, Detections, FloatArray, ImageArray
 
 TILE, OVERLAP = 320, 64
 """Pixels of a tile's side, and those that it shares with the next."""
