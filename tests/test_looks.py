@@ -283,7 +283,7 @@ def test_looks_do_not_depend_on_the_other_images(nano_onnx: Path) -> None:
     ("sizes", "looks", "expected"),
     [
         ([], 2, (1.0, 1.0)),
-        ([64], 4, (64, 64, 80, 48)),
+        ([64], 4, (64, 64, 48, 80)),
         ([64, 32], 2, (64, 32)),
     ],
 )

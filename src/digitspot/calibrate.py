@@ -27,9 +27,9 @@ Progress = Callable[[int, int], None]
 CROP_MARGINS = ((0.6, 0.2), (1.0, 0.3), (1.5, 0.5))
 """Room around the number that is tried for further looks, in heights of its digits: at the sides, and above
 and below. A network sees a crop best with the room that it was trained with."""
-FURTHER_SIZES = (1.0, 1.25, 0.75)
+FURTHER_SIZES = (1.0, 0.75, 1.25)
 """Input sizes of the looks after the first, as parts of its own (benchmarks/results/accuracy.md)."""
-ENOUGH = 0.95
+ENOUGH = 0.9
 """A number that is so probable after some looks is not looked at again (benchmarks/results/accuracy.md)."""
 MIN_SHORT_SIDE = 16
 CHUNK = 128
@@ -108,7 +108,7 @@ def _sizes_of_looks(own: int, short_sides: Sequence[int], num_looks: int) -> tup
     """Return the input size of each look, given the model's own.
 
     >>> _sizes_of_looks(96, (128,), 4)
-    (128, 128, 160, 96)
+    (128, 128, 96, 160)
     """
     if not 1 <= num_looks <= 1 + len(FURTHER_SIZES):
         raise ConfigError(f"{num_looks} looks: need 1 to {1 + len(FURTHER_SIZES)}")

@@ -50,7 +50,7 @@ class CalibrateOptions:
     looks: Literal[1, 2, 3, 4] = 1
     """Look at most so often, now and whenever the model reads; no further look is taken once the number is
     sure. All but the first are at a crop around the number. Without sizes of their own, the second has the
-    size of the first, the third is a quarter larger, and the fourth a quarter smaller."""
+    size of the first, the third is a quarter smaller, and the fourth a quarter larger."""
 
 
 def run(arguments: list[str]) -> None:
