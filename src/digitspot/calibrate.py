@@ -28,7 +28,7 @@ CROP_MARGINS = ((0.6, 0.2), (1.0, 0.3), (1.5, 0.5))
 """Room around the number that is tried for further looks, in heights of its digits: at the sides, and above
 and below. A network sees a crop best with the room that it was trained with."""
 FURTHER_SIZES = (1.0, 0.75, 1.25)
-"""Input sizes of the looks after the first, as parts of its own (benchmarks/results/accuracy.md)."""
+"""Input sizes of the looks after the first, as parts of the size of that (benchmarks/results/accuracy.md)."""
 ENOUGH = 0.9
 """A number that is so probable after some looks is not looked at again (benchmarks/results/accuracy.md)."""
 MIN_SHORT_SIDE = 16
