@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from command_line import held_elsewhere
-from digitspot import finetune
+from digitspot import finetune, verdict
 from digitspot.cli import run
 from digitspot.dataset.seen import Seen
 from digitspot.dataset.splits import open_split
@@ -21,11 +21,12 @@ from digitspot.detector.export import Stored, export_onnx
 from digitspot.detector.trained import load_model, save_model
 from digitspot.errors import CheckpointError, ConfigError, DataError
 from digitspot.evaluation.intervals import Interval
-from digitspot.finetune import Verdict, prepare_start
+from digitspot.finetune import prepare_start
 from digitspot.labels.coco import labels_path_of, read_labels
 from digitspot.model_file import BEST
 from digitspot.reader import Reader
 from digitspot.reading import LookSettings
+from digitspot.verdict import Verdict
 
 
 @pytest.fixture(autouse=True)
@@ -232,7 +233,7 @@ def test_improve_replaces_a_model_only_by_a_better_one(
     export_onnx(model.detector, model.info, mine)
     before = mine.read_bytes()
     monkeypatch.setattr(
-        finetune, "judge", lambda run, base, data: _verdict(*(older_gain if data == small_data else own_gain))
+        verdict, "judge", lambda run, base, data: _verdict(*(older_gain if data == small_data else own_gain))
     )
     assert run(["improve", str(own), "--model", str(mine), "--also", str(small_data)]) == 0
     assert (mine.read_bytes() != before) == kept

@@ -30,7 +30,7 @@ RANKS: dict[str, int] = {
             "training",
             "reader overlays plots",
             "preview statistics_plot predict calibrate bulk",
-            "folds",
+            "folds verdict",
             "finetune",
             "experiments",
             "sinks watch_store",

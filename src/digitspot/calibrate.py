@@ -32,6 +32,7 @@ FURTHER_SIZES = (1.0, 0.75, 1.25)
 ENOUGH = 0.9
 """A number that is so probable after some looks is not looked at again (benchmarks/results/accuracy.md)."""
 MIN_SHORT_SIDE = 16
+"""Pixels; a network sees no digit in less."""
 CHUNK = 128
 """Images in memory at a time."""
 

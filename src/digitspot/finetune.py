@@ -20,7 +20,6 @@ from digitspot.dataset.seen import Seen
 from digitspot.dataset.splits import open_split
 from digitspot.detector.trained import load_model, save_model
 from digitspot.errors import ConfigError, DataError, DigitspotError
-from digitspot.evaluation.intervals import Interval, accuracy_samples, percentile_interval
 from digitspot.files import cache_folder, check_writable, read_json, writing_whole
 from digitspot.folds import link_split
 from digitspot.labels.coco import find_split, labels_path_of, read_labels
@@ -34,11 +33,12 @@ from digitspot.reader import Reader
 from digitspot.synth.generate import MIXED, SynthRequest
 from digitspot.synth.write import synthesize
 from digitspot.training.runlog import Run
+from digitspot.verdict import MIN_HELD_OUT
 
 HELD_OUT = 0.15
 """Share of `train` that is held out where there is no `valid` of the same kind."""
-MIN_HELD_OUT, MOST_HELD_OUT = 10, 0.3
-"""At least so many images are held out, but at most this share of them."""
+MOST_HELD_OUT = 0.3
+"""At most this share of the images is held out."""
 ABOUT = "start.json"
 """What a run folder began with: the same command goes on with it, and another one is refused."""
 MAX_SIZE_RATIO = 2.0
@@ -57,8 +57,6 @@ FEW, LAST_STAGES = 1_000, 2
 of an update (benchmarks/results/domains.md)."""
 SEEN_PER_IMAGE, MIN_SEEN, MAX_SEEN = 50, 8_000, 40_000
 """Images to train on in all: so many for each of one's own, within limits; generated ones count, too."""
-WEAK = 0.5
-"""A model that reads a smaller share of the held-out numbers is of no use yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,56 +301,3 @@ def inherit(run: Path, base: str, data: Path) -> None:
             reading = replace(reading, looks=reading.looks.enlarged(factor))
     seen = Seen(model.seen.keys | before.seen.keys)
     save_model(replace(model, reading=reading, seen=seen), run / BEST)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """How a model reads the numbers of `valid`, against the one that it came from.
-
-    Attributes:
-        images: How many there are.
-        before: Share that the first one read.
-        now: Share that the new one reads.
-        gain: The difference, with the interval of a paired bootstrap over images.
-    """
-
-    images: int
-    before: float
-    now: float
-    gain: Interval
-
-    @property
-    def is_better(self) -> bool:
-        """Whether the new model reads more, beyond chance."""
-        return self.images >= MIN_HELD_OUT and self.gain.low > 0
-
-    def sentences(self, base: str) -> list[str]:
-        """Return what to tell the user."""
-        told = [
-            f"on {self.images} held-out images: {self.before:.1%} of the numbers right with {base}, "
-            f"{self.now:.1%} now; {self.gain.value:+.1%} [{self.gain.low:+.1%}, {self.gain.high:+.1%}]"
-        ]
-        if self.gain.high < 0:
-            told.append(f"It became worse: keep {base}.")
-        elif not self.is_better:
-            told.append("That can be chance: label more images to know.")
-        if self.now < WEAK:
-            told.append("It is too weak to use: label more images, or images more like those to be read.")
-        return told
-
-
-def judge(run: Path, base: str, data: Path) -> Verdict:
-    """Compare a model with the one that it came from, on `valid`."""
-    split = find_split(data, "valid")
-    truth = read_labels(split.labels_path, clip=False)
-    paths = [split.images_dir / image.file_name for image in truth.images]
-    rights = []
-    for model in (base, str(run)):
-        read = Reader.load(model).read_many(paths)
-        rights.append(
-            np.array([each.text == image.number for each, image in zip(read, truth.images, strict=True)])
-        )
-    before, now = rights
-    samples = accuracy_samples(now) - accuracy_samples(before)
-    gain = percentile_interval(float(now.mean() - before.mean()), samples)
-    return Verdict(images=len(truth), before=float(before.mean()), now=float(now.mean()), gain=gain)

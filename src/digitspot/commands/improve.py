@@ -52,9 +52,10 @@ def run(arguments: list[str]) -> None:
 def _improve(options: ImproveOptions, output: Path) -> None:
     from digitspot.detector.export import export_onnx  # needs torch
     from digitspot.detector.trained import load_model
-    from digitspot.finetune import ABOUT, inherit, judge, prepare_start
+    from digitspot.finetune import ABOUT, inherit, prepare_start
     from digitspot.training.run import resume_training, start_training
     from digitspot.training.runlog import Run
+    from digitspot.verdict import judge
 
     folder = output.with_name(f".{output.stem}-improving")
     if folder.exists() and not (folder / ABOUT).is_file():

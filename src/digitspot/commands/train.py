@@ -127,7 +127,8 @@ def _train_own(options: TrainOptions, arguments: list[str], data: Path) -> None:
 
     The same command goes on with what was interrupted.
     """
-    from digitspot.finetune import inherit, judge, prepare_start, starting_config  # needs torch
+    from digitspot.finetune import inherit, prepare_start, starting_config  # needs torch
+    from digitspot.verdict import judge
 
     def with_flags(config: Config) -> Config:
         named = settings_named_by(arguments)
