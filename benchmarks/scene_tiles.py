@@ -127,8 +127,9 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--images", type=int, default=12_000)
+    parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args()
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(options.seed)
     photographs = []
     for path in list_images(options.photographs).paths:
         photographs.append(Image.fromarray(decode_image(path)))

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitspot.reading import ReadingSettings, read_number
+from digitspot.reading import ReadingSettings, read_image, read_number
 from digitspot.reading.candidates import list_candidates
+from digitspot.reading.read import MIN_PART, PART_POWER
 from digitspot.reading.slots import find_slots
 from digitspot.types import Detections
 from reading_layouts import digits_at, threshold_settings
@@ -129,3 +130,18 @@ def test_place_and_size_change_nothing(rows: list[Row], right: int, down: int, d
 def test_every_zero_stays(text: str) -> None:
     rows = [(15.0 * place, int(digit), 0.9) for place, digit in enumerate(text)]
     assert read_number(digits_at(*rows), PRIOR).text == text
+
+
+def test_what_is_not_part_of_the_number_is_reported_with_a_lower_score() -> None:
+    """The odds that a slot is in the number are those of its score; 0.005 is below what makes a slot."""
+    found = digits_at((0, 3, 0.9), (0, 8, 0.5), (40, 5, 0.3), (80, 7, 0.05), (120, 1, 0.005))
+    fitted = ReadingSettings(num_fitted=100)
+    (as_found, unfitted_reading), (reported, reading) = (read_image(found, each) for each in (PRIOR, fitted))
+    assert as_found.scores == pytest.approx(found.scores), "nothing was fitted"
+    assert reading == unfitted_reading
+    assert (reported.boxes == found.boxes).all()
+    assert (reported.labels == found.labels).all()
+    part = (reported.scores / found.scores) ** (1 / PART_POWER)
+    assert part[:2] == pytest.approx(1, abs=0.01), "boxes of one slot, whatever their class"
+    assert part[2] == pytest.approx(0.3, abs=0.01)
+    assert part[3:] == pytest.approx(MIN_PART)

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from digitspot.boxes import box_ious
 from digitspot.reading.candidates import Candidates, list_candidates
 from digitspot.reading.certainty import describe_digits, describe_number, sigmoid, softmax
 from digitspot.reading.rules import MIN_CORRECTED, Rules, best_allowed
@@ -15,14 +16,18 @@ from digitspot.reading.slots import find_slots
 from digitspot.reading.style import refine_boxes
 from digitspot.types import Detections, Digit, DoubleArray, FloatArray, IntArray, Reading, Reason
 
+PART_POWER, MIN_PART = 0.5, 0.1
+"""A box is reported with its score times this power of the probability that it is part of the number, which
+counts as at least `MIN_PART` (benchmarks/results/tried.md)."""
+
 
 def read_image(
     detections: Detections, settings: ReadingSettings, rules: Rules | None = None
 ) -> tuple[Detections, Reading]:
     """Read the number in one image, and draw boxes as the training labels do.
 
-    The number is read from the boxes as they were found. All boxes of the answer, in the detections and in
-    the digits, are the redrawn ones.
+    The number is read from the boxes and scores as they were found. All boxes of the answer, in the
+    detections and in the digits, are the redrawn ones.
 
     Args:
         detections: Every digit found; in any order, the same found twice or more.
@@ -30,10 +35,18 @@ def read_image(
         rules: What is known of the number.
 
     Returns:
-        The detections with the boxes to report, and the number.
+        The detections with the boxes and scores to report (`PART_POWER`), and the number.
     """
     refined = refine_boxes(detections, settings.style)
-    return refined, _read(detections, refined.boxes, settings, rules)
+    candidates = list_candidates(
+        find_slots(detections, settings.max_iou), detections.size_hw, detections.by_look
+    )
+    scores = candidates.scores(_array(settings.weights))
+    reading = _read(candidates, scores, refined.boxes, settings, rules)
+    if not settings.num_fitted:
+        return refined, reading
+    part = _part_of_number(candidates, softmax(scores), detections.boxes, settings.max_iou)
+    return replace(refined, scores=(refined.scores * part**PART_POWER).astype(np.float32)), reading
 
 
 def read_number(detections: Detections, settings: ReadingSettings, rules: Rules | None = None) -> Reading:
@@ -54,13 +67,25 @@ def abstain(reading: Reading, below: float) -> Reading:
     return replace(reading, text=None, decision="abstained", reason=reason, corrected_from=None)
 
 
+def _part_of_number(
+    candidates: Candidates, probabilities: DoubleArray, boxes: FloatArray, max_iou: float
+) -> DoubleArray:
+    """Return how probable it is that each box is of a slot of the number, `[N]`, at least `MIN_PART`."""
+    if not len(candidates.slots):
+        return np.full(len(boxes), MIN_PART)
+    ious = box_ious(candidates.slots.boxes.astype(np.float32), boxes)  # [K, N]
+    part = np.where(ious.max(0) > max_iou, (probabilities @ candidates.members)[ious.argmax(0)], 0.0)
+    return np.maximum(part, MIN_PART)
+
+
 def _read(
-    detections: Detections, boxes: FloatArray, settings: ReadingSettings, rules: Rules | None
+    candidates: Candidates,
+    scores: DoubleArray,
+    boxes: FloatArray,
+    settings: ReadingSettings,
+    rules: Rules | None,
 ) -> Reading:
     """Read the number; `boxes` are what its digits report, in the order of the detections."""
-    slots = find_slots(detections, settings.max_iou)
-    candidates = list_candidates(slots, detections.size_hw, detections.by_look)
-    scores = candidates.scores(_array(settings.weights))
     probabilities = softmax(scores)
 
     def describe(chosen: int, digits: IntArray) -> Reading:
