@@ -237,6 +237,9 @@ def test_every_setting_without_effect_is_refused_and_names_the_other(name: str) 
         changes: dict[str, Any] = {"model.preset": other or "resnet50_fpn_v2"}
         changes |= {"augment.preset": "none"} if name.startswith("augment.") else {}
         changes |= {"data.workers": 0} if name == "data.read_ahead" else {}
+        if name == "train.looks":
+            changes |= {"data.merge_valid": True, "data.untouched_fraction": 0.0}
+            changes |= {"data.strategy": "parts", "train.score_parts": True}
         values: dict[str, dict[str, Any]] = {}
         for key, value in changes.items():
             section, _, field = key.partition(".")

@@ -11,14 +11,7 @@ import numpy as np
 import pytest
 
 from digitspot.answers import read_readings
-from digitspot.calibrate import (
-    CROP_MARGINS,
-    ENOUGH,
-    calibrate_model,
-    read_settings,
-    store_settings,
-    write_settings,
-)
+from digitspot.calibrate import calibrate_model, read_settings, store_settings, write_settings
 from digitspot.cli import run
 from digitspot.config import InputConfig
 from digitspot.dataset.seen import Seen
@@ -31,6 +24,7 @@ from digitspot.reading import LookSettings, ReadingSettings, read_number, vote
 from digitspot.reading.candidates import NAMES
 from digitspot.reading.certainty import LOOK_NAMES, NUMBER_NAMES
 from digitspot.reading.settings import PRIOR_WEIGHTS
+from digitspot.runtime.look_fit import CROP_MARGINS, ENOUGH
 from digitspot.runtime.looks import Looks, region_of_number, with_looks
 from digitspot.types import Detections, ImageArray
 

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from digitspot.config import Config, InputConfig
-from digitspot.cores import num_cores
 from digitspot.dataset.seen import Seen
 from digitspot.dataset.splits import open_split
 from digitspot.detector.trained import load_model, save_model
 from digitspot.errors import ConfigError, DataError, DigitspotError
-from digitspot.files import cache_folder, check_writable, read_json, writing_whole
+from digitspot.files import check_writable, read_json, writing_whole
 from digitspot.folds import link_split
 from digitspot.labels.coco import find_split, labels_path_of, read_labels
 from digitspot.labels.grouping import divide, fingerprints, group_images
@@ -28,10 +27,10 @@ from digitspot.labels.labels import LabelSet
 from digitspot.model_file import BEST
 from digitspot.models import find_model
 from digitspot.preprocess import input_size
-from digitspot.progress import stderr, tracking
+from digitspot.progress import stderr
 from digitspot.reader import Reader
-from digitspot.synth.generate import MIXED, SynthRequest
-from digitspot.synth.write import synthesize
+from digitspot.synth.cached import PREFIX, generated_set
+from digitspot.synth.generate import MIXED
 from digitspot.training.runlog import Run
 from digitspot.verdict import MIN_HELD_OUT
 
@@ -159,6 +158,7 @@ def prepare_start(
             epochs=epochs,
             validate_every_epochs=epochs,
             batch_size=8,
+            looks=1,  # `inherit` takes those of the base
             ema_decay=0.99,
             precision="auto",  # that of the model is what another machine was fast with
         ),
@@ -271,16 +271,11 @@ def _generated(num: int) -> Path | None:
     """Return a data set of generated images, from the cache; None for 0, or without typefaces."""
     if not num:
         return None
-    folder = cache_folder() / "generated" / f"{MIXED}-{num}"
-    if not folder.is_dir():
-        request = SynthRequest(train=num, valid=0, test=0, domain=MIXED, packed=True, loose=True)
-        try:
-            with tracking("generating images") as show:
-                synthesize(folder, request, workers=num_cores(), progress=show)
-        except DigitspotError as error:
-            stderr().print(f"without generated images: {error}", markup=False)
-            return None
-    return folder
+    try:
+        return generated_set(f"{PREFIX}{MIXED}:{num}")
+    except DigitspotError as error:
+        stderr().print(f"without generated images: {error}", markup=False)
+        return None
 
 
 def inherit(run: Path, base: str, data: Path) -> None:

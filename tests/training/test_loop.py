@@ -13,15 +13,17 @@ import pytest
 import torch
 
 import digitspot
+from digitspot.calibrate import calibrate_model
 from digitspot.config import Config, ScheduleConfig, load_recipe
 from digitspot.config.checks import check_config
-from digitspot.detector.trained import load_model
+from digitspot.detector.trained import load_model, save_model
 from digitspot.errors import CheckpointError, ConfigError
 from digitspot.labels.coco import read_labels, write_labels
 from digitspot.labels.labels import CategoryMap
 from digitspot.reader import Reader
 from digitspot.runtime.torch_runtime import pick_precision
-from digitspot.training.checkpoint import load_training
+from digitspot.synth.cached import generated_set
+from digitspot.training.checkpoint import load_training, stored_config
 from digitspot.training.learner import NonFiniteLossError
 from digitspot.training.run import _drop_later_metrics, resume_training, start_training
 from digitspot.training.runlog import Run
@@ -51,6 +53,58 @@ def test_a_rate_too_small_to_learn_stops_early_and_halves_on_plateaus(
     assert place["waited"] == 3
     assert place["plateau"]["scale"] == 0.5**3
     assert load_model(run.path).scores["epoch"] == 1
+
+
+def test_the_finished_model_looks_as_often_as_asked(config: Config, small_data: Path, tmp_path: Path) -> None:
+    """Also after the end, where the process was killed before; and as `digitspot calibrate` would have it."""
+    looking = replace(config, train=replace(config.train, epochs=1, looks=2))
+    run = start_training(looking, small_data, tmp_path / "run")
+    model = load_model(run.path)
+    expected = calibrate_model(run.path, small_data / "valid.json", num_looks=2)
+    (looks, weights), (expected_looks, expected_weights) = (
+        (each.looks, each.weights) for each in (model.reading, expected)
+    )
+    assert looks is not None
+    assert expected_looks is not None
+    assert looks.number_weights == pytest.approx(expected_looks.number_weights, abs=1e-3)
+    assert looks == replace(expected_looks, weights=looks.weights, number_weights=looks.number_weights)
+    assert weights == pytest.approx(expected_weights, abs=1e-3)
+    save_model(replace(model, reading=replace(model.reading, looks=None)), run.best)
+    resume_training(run.path)
+    assert load_model(run.path).reading == model.reading
+    before = run.best.stat().st_mtime_ns
+    resume_training(run.path)
+    assert run.best.stat().st_mtime_ns == before, "it is fitted once"
+
+
+def test_generated_images_are_made_once_and_trained_on(
+    config: Config, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIGITSPOT_CACHE", str(tmp_path / "cache"))
+    more = replace(
+        config,
+        data=replace(config.data, also=("generated:empty:8",), pack_root=str(tmp_path / "packs")),
+        train=replace(config.train, epochs=1),
+    )
+    made = tmp_path / "cache" / "generated" / "empty-8"
+    run = start_training(more, small_data, tmp_path / "run")
+    num = len(read_labels(small_data / "train.json"))
+    assert load_training(run.last)["state"]["images_seen"] == num + 8
+    assert stored_config(run.last).data.also == (str(made),)
+    before = made.stat().st_mtime_ns
+    start_training(more, small_data, tmp_path / "again")
+    assert made.stat().st_mtime_ns == before
+    assert generated_set("generated:empty:8") == made
+
+
+@pytest.mark.parametrize(
+    "name", ["generated:empty", "generated:empty:0", "generated:nothing:3", "generated:"]
+)
+def test_no_such_images_are_generated(name: str, config: Config, small_data: Path, tmp_path: Path) -> None:
+    more = replace(config, data=replace(config.data, also=(name,)))
+    with pytest.raises(ConfigError, match=r"generated data set|no domain"):
+        start_training(more, small_data, tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
 
 
 def test_the_best_model_is_the_best_validation(config: Config, small_data: Path, tmp_path: Path) -> None:
@@ -191,6 +245,7 @@ def test_merged_validation(
         ("data", {"strategy": "parts", "hold_out": True}, "since data.part_order is each_cycle"),
         ("data", {"merge_valid": True, "untouched_fraction": 0.0}, "leaves nothing to validate on"),
         ("data", {"also_epochs": 2}, "data.also_epochs 2 has no effect, since data.also is"),
+        ("train", {"looks": 5}, "train.looks is 5, must be from 1 to 4"),
         ("train", {"score_parts": True}, "score_parts True has no effect, since data.strategy is"),
         ("input", {"long_side": 0}, "input.long_side is 0, must be from 1"),
         ("train", {"ema_decay": 1.5}, "train.ema_decay is 1.5"),

@@ -70,6 +70,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "train.seed": (0, 2**63),
     "train.ema_decay": (0, 0.999999),
     "train.validate_every_epochs": COUNT,
+    "train.looks": (1, 4),
     "train.early_stopping": (0, 10**9),
     "train.prequential_fading": (0, 1),
     "train.prequential_window": COUNT,
@@ -121,6 +122,11 @@ NARROW = Need(
 NOT_NANO = Need(lambda c: c.model.preset != "nano", "model.preset", "Choose another preset than nano.")
 WSD = Need(lambda c: c.schedule.kind == "wsd", "schedule.kind", "Set --schedule.kind wsd.")
 PLATEAU = Need(lambda c: c.schedule.kind == "plateau", "schedule.kind", "Set --schedule.kind plateau.")
+VALIDATED = Need(
+    lambda c: not c.data.merge_valid or c.data.untouched_fraction > 0,
+    "data.untouched_fraction",
+    "Set --data.untouched-fraction above 0.",
+)
 BY_ROUND = Need(
     lambda c: c.schedule.plateau_compare == "round",
     "schedule.plateau_compare",
@@ -151,6 +157,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "schedule.plateau_compare": (PLATEAU, PARTS),
     "schedule.plateau_first_cycle": (PLATEAU, PARTS, BY_ROUND),
     "schedule.plateau_floor": (PLATEAU,),
+    "train.looks": (VALIDATED,),
     "train.score_parts": (PARTS,),
 }
 """Settings that have no effect unless others have certain values."""

@@ -31,7 +31,8 @@ class DataConfig:
     images: int | None = None
     """Train on so many images of `train` only, drawn at random, the same for every seed; none is all."""
     also: tuple[str, ...] = ()
-    """Further data sets whose `train` is trained on, too, as generated ones or images without a number."""
+    """Further data sets whose `train` is trained on, too. generated:DOMAIN:IMAGES, as generated:empty:2000,
+    is generated at first use and kept in the cache."""
     also_epochs: int | None = None
     """also: only in the first so many epochs; later ones show the data set alone. None is in all."""
     workers: int = 1
@@ -195,6 +196,9 @@ class TrainConfig:
     select_by: Literal["accuracy", "map", "loss"] = "accuracy"
     """What the best checkpoint is best in. accuracy, map: mean over valid and valid zoomed out.
     loss: the training loss of a round, as in the report; needs a plateau schedule with parts."""
+    looks: int = 1
+    """Looks of the finished model at most, 1 to 4; the reader is fitted to them on `valid`, as by `digitspot
+    calibrate --looks`."""
     early_stopping: int = 0
     """Stop after this many validations without improvement, or rounds of a plateau; 0 never stops early."""
     prequential_fading: float = 0.99

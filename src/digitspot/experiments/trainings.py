@@ -13,6 +13,7 @@ from digitspot.experiments.overrides import differences
 from digitspot.experiments.runner import Worker
 from digitspot.files import digest, writing_whole
 from digitspot.labels.coco import labels_path_of
+from digitspot.synth.cached import is_generated
 from digitspot.training.runlog import Run
 
 
@@ -149,6 +150,8 @@ class Training:
 def _inputs(config: Config, data: Path) -> dict[str, str]:
     inputs = {split: digest(labels_path_of(data, split)) for split in ("train", "valid")}
     for other in config.data.also:
+        if is_generated(other):  # the name says what it is
+            continue
         inputs[f"data set {other}"] = digest(labels_path_of(Path(other), "train"))
     start = Path(config.model.weights)
     inputs["start"] = digest(start) if start.is_file() else config.model.weights

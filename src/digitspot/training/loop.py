@@ -187,7 +187,7 @@ class Trainer:
             The reader's settings from now on.
         """
         found = look(
-            self._runtime(),
+            self.runtime(),
             self.samples,
             indices,
             with_loss=True,
@@ -260,7 +260,7 @@ class Trainer:
         if self.config.train.select_by == "loss":
             self.ranks.first(lambda: self._calibrate_best(validator, begun))
             return
-        validation = self.ranks.first(lambda: self._measure(validator, self._runtime(), begun))
+        validation = self.ranks.first(lambda: self._measure(validator, self.runtime(), begun))
         score = validation.mean(self.config.train.select_by)
         improved = score > self.state.best
         if not self.config.counts_rounds:
@@ -283,20 +283,25 @@ class Trainer:
     def _calibrate_best(self, validator: Validator, begun: Mapping[str, Any]) -> None:
         """Validate the best model so far, which was chosen by its loss, and fit its reader."""
         best = load_model(self.run.best)
-        runtime = self._runtime(best.detector.to(self.learner.device))
+        runtime = self.runtime(best.detector.to(self.learner.device))
         validation = self._measure(validator, runtime, begun)
         save_model(replace(best, reading=validation.reading, scores=validation.scores), self.run.best)
         self._log("valid", of=validator.name, **validation.scores)
 
-    def _runtime(self, detector: Detector | None = None) -> TorchRuntime:
-        """Return the model to use, computing no more pixels at once than an update does."""
+    def runtime(self, detector: Detector | None = None, precision: str | None = None) -> TorchRuntime:
+        """Return the model to use, computing no more pixels at once than an update does.
+
+        Args:
+            detector: None is the best one by now, as averaged.
+            precision: None is that of the training.
+        """
         rule, limit = self.config.input, self.config.train.max_batch_pixels
         size = VALIDATION_BATCH if limit is None else limit // (rule.short_side * rule.long_side)
         return TorchRuntime(
             self.learner.best_model if detector is None else detector,
             rule,
             self.learner.device,
-            self.config.train.precision,
+            precision or self.config.train.precision,
             batch_size=min(VALIDATION_BATCH, max(1, size)),
         )
 

@@ -18,11 +18,13 @@ from digitspot.dataset.samples import Samples
 from digitspot.dataset.splits import open_training
 from digitspot.detector import build_detector
 from digitspot.detector.model import pick_device
+from digitspot.detector.trained import load_model, save_model
 from digitspot.errors import CheckpointError, ConfigError
 from digitspot.files import check_writable, claiming, data_path
-from digitspot.progress import stderr
+from digitspot.progress import stderr, tracking
 from digitspot.ranks import Ranks, joined, launched
 from digitspot.runtime.torch_runtime import pick_precision
+from digitspot.synth.cached import generated_set, is_generated
 from digitspot.training.allocator import keep_freed_memory
 from digitspot.training.budget import describe, fit_to_budget
 from digitspot.training.checkpoint import load_training, stored_config
@@ -71,10 +73,10 @@ def start_training(config: Config, data: Path, output: Path) -> Run:
         Interrupted: On Ctrl-C, after the state was saved.
     """
     check_config(config)
-    also = tuple(str(data_path(other).resolve()) for other in config.data.also)
-    config = replace(config, data=replace(config.data, also=also))
     run = Run(output)
     with joined() as ranks, _claimed(run, ranks):
+        also = ranks.first(lambda: tuple(str(_also(other)) for other in config.data.also))
+        config = replace(config, data=replace(config.data, also=also))
         started, is_same = ranks.first(lambda: (run.started, run.is_of(config, data.resolve())))
         if started and not (launched() and is_same):
             raise ConfigError(
@@ -106,6 +108,10 @@ def resume_training(output: Path, data: Path | None = None, memory_budget: str |
             check_config(config)
         _train(config, run, data, ranks)
     return run
+
+
+def _also(other: str) -> Path:
+    return generated_set(other) if is_generated(other) else data_path(other).resolve()
 
 
 @contextmanager
@@ -210,6 +216,20 @@ def _train(config: Config, run: Run, data: Path, ranks: Ranks) -> None:
         )
         _say(ranks, _description(trainer))
         trainer.train()
+        if validator is not None and config.train.max_updates is None:
+            ranks.first(lambda: _fit_looks(trainer, validator))  # noqa: B023 - called at once
+
+
+def _fit_looks(trainer: Trainer, validator: Validator) -> None:
+    """Fit the best model's reader to several looks, where they are asked for and not fitted yet."""
+    num_looks = trainer.config.train.looks
+    if num_looks == 1 or (best := load_model(trainer.run.best)).reading.looks is not None:
+        return
+    runtime = trainer.runtime(best.detector.to(trainer.learner.device), "fp32")  # as it will be read with
+    with tracking("fitting the looks") as show:
+        reading = validator.fit_looks(runtime, num_looks, show)
+    save_model(replace(best, reading=reading), trainer.run.best)
+    _say(trainer.ranks, str(reading))
 
 
 def _laid_out(config: Config, run: Run, device: torch.device, samples: Samples, ranks: Ranks) -> Config:

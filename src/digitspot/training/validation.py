@@ -17,6 +17,8 @@ from digitspot.evaluation.coco_metrics import evaluate_boxes
 from digitspot.labels.labels import LabelledImage, LabelSet
 from digitspot.preprocess import Prepared, collate, group_by_shape
 from digitspot.reading import ReadingSettings, fit_settings, read_number
+from digitspot.runtime import Runtime
+from digitspot.runtime.look_fit import LabelledView, fit_looks
 from digitspot.runtime.torch_runtime import TorchRuntime
 from digitspot.training.loader import TensorBatch
 from digitspot.training.losses import evaluation_losses
@@ -225,3 +227,16 @@ class Validator:
             of_look = {**look_.scores(reading), "accuracy": accuracy}
             scores |= {prefix + name.replace("loss", "valid_loss"): each for name, each in of_look.items()}
         return Validation(scores, reading)
+
+    def fit_looks(
+        self, runtime: Runtime, num_looks: int, progress: Callable[[int, int], None]
+    ) -> ReadingSettings:
+        """Fit the reader to both views, seen in so many looks at most; see `look_fit.fit_looks`."""
+        return fit_looks(runtime, self._views, 2 * len(self.places), num_looks=num_looks, progress=progress)
+
+    def _views(self) -> Iterator[LabelledView]:
+        for place in self.places:
+            for view in (as_stored, zoomed_out):
+                image, boxes = view(self.samples, place)
+                truth = _labelled(self.samples, place, boxes, (image.shape[0], image.shape[1]))
+                yield LabelledView(image, boxes, truth.number, truth.image_id)
