@@ -13,8 +13,9 @@ from digitspot.types import Detections, FloatArray, ImageArray, Reading
 SAME_PLACE = 0.3
 """Two numbers of which a digit of one overlaps a digit of the other by more are one."""
 
-LENGTH_POWER = 1.5
-"""From 40 dashboards and 24 scenes with house numbers (test seen, too: benchmarks/results/scenes.md)."""
+LENGTH_POWER, SUREST = 4.0, 0.9999
+"""From 40 dashboards and 100 scenes with house numbers (benchmarks/results/scenes.md). Odds count as those of
+`SUREST` at most."""
 
 SCENE_FIT = (-4.02, 0.93, 1.77)
 """Of a small number in a large image: the logit of its probability becomes a + b logit + c log(digits), or
@@ -62,15 +63,18 @@ def most_probable(reads: Sequence[Read]) -> Read:
 def meant_first(reads: Sequence[Read]) -> list[Read]:
     """Return the reads of a large image with the number that is meant first, the others as they were.
 
-    It is the one whose probability times its number of digits to the power of `LENGTH_POWER` is the highest:
-    a long number is rarely seen by chance, and short ones stand on every scale and sign.
+    It is the one whose odds of being right times its number of digits to the power of `LENGTH_POWER` are the
+    highest: a long number is rarely seen by chance, and short ones stand on every scale and sign.
     """
     answered = [read for read in reads if read.reading.number]
     if not answered:
         return list(reads)
-    meant = max(
-        answered, key=lambda read: read.reading.probability * len(read.reading.digits) ** LENGTH_POWER
-    )
+
+    def odds(read: Read) -> float:
+        probability = min(read.reading.probability, SUREST)
+        return float(probability / (1 - probability) * len(read.reading.digits) ** LENGTH_POWER)
+
+    meant = max(answered, key=odds)
     return [meant, *(read for read in reads if read is not meant)]
 
 

@@ -18,7 +18,7 @@ from digitspot.preprocess import Prepared, prepare
 from digitspot.reader import Reader
 from digitspot.reading import ReadingSettings
 from digitspot.reading.candidates import NAMES
-from digitspot.reads import Read, in_scene
+from digitspot.reads import Read, in_scene, meant_first
 from digitspot.regions import region_in_pixels
 from digitspot.runtime.scan import (
     LEVELS,
@@ -203,6 +203,31 @@ def test_equally_sure_the_longer_number_is_surer_in_a_scene() -> None:
     long = Read(Detections.empty(), Reading(text="7" * 12, probability=0.5, digits=digits * 2))
     assert in_scene(long, (900, 900)).reading.probability == 0.5, "never surer than alone"
     assert in_scene(reads[0], (10, 900)) == reads[0], "its digits are a fifth of the image high"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "meant", "reason"),
+    [
+        ([("7", 0.9), ("042913", 0.1)], "042913", "a long number is rarely seen by chance"),
+        ([("7", 0.99), ("28", 0.7)], "7", "the other is only one digit longer, and much less sure"),
+        ([("7", 0.9), ("28", 0.7)], "28", "and here it is not"),
+        ([("1", 1.0), ("2", 1.0)], "1", "the first of equal ones, with odds that have no end"),
+        ([("1", 0.0), ("2", 0.5)], "2", "odds of 0"),
+        ([("", 0.99), ("2", 0.5)], "2", "no number at all is not meant"),
+        ([("", 0.99)], "", "none is there"),
+    ],
+)
+def test_which_number_is_meant(numbers: list[tuple[str, float]], meant: str, reason: str) -> None:
+    digits = [
+        Digit(text="7", box=(i, 0, i + 1, 2), score=1.0, probability=1.0, alternatives=()) for i in range(6)
+    ]
+    reads = [
+        Read(Detections.empty(), Reading(text=text or None, probability=p, digits=tuple(digits[: len(text)])))
+        for text, p in numbers
+    ]
+    ordered = meant_first(reads)
+    assert ordered[0].reading.text == (meant or None), reason
+    assert sorted(map(id, ordered)) == sorted(map(id, reads))
 
 
 def test_nothing_and_too_much() -> None:
