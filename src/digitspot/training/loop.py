@@ -16,7 +16,6 @@ from digitspot.dataset.splits import TrainingData
 from digitspot.detector import Detector
 from digitspot.detector.trained import Model, load_model, save_model
 from digitspot.errors import MemoryBudgetError
-from digitspot.labels.labels import CategoryMap
 from digitspot.processes import deferred_interrupts
 from digitspot.progress import Update, tracking
 from digitspot.ranks import ALONE, Ranks
@@ -29,10 +28,9 @@ from digitspot.training.memory import Memory
 from digitspot.training.runlog import Run
 from digitspot.training.schedule import lr_factor, stale_after
 from digitspot.training.state import TrainState, total_images, total_steps, updates_in
-from digitspot.training.validation import Validation, Validator, fit_reading, look
+from digitspot.training.validation import Validation, Validator, fit_reading, look, runtime_of
 
 LOG_EVERY_UPDATES = 20
-VALIDATION_BATCH = 32
 
 
 def _say_nothing(done: int, total: int, note: str = "") -> None:
@@ -82,11 +80,6 @@ class Trainer:
         self._stop_requested = False
         self._waits: list[float] = []
         self._saved_at = time.monotonic()
-
-    @property
-    def categories(self) -> CategoryMap:
-        """The category ids of the training labels."""
-        return self.samples.categories
 
     def train(self) -> None:
         """Train to the end of the last epoch.
@@ -187,7 +180,7 @@ class Trainer:
             The reader's settings from now on.
         """
         found = look(
-            self.runtime(),
+            self._runtime(self.learner.best_model),
             self.samples,
             indices,
             with_loss=True,
@@ -260,7 +253,7 @@ class Trainer:
         if self.config.train.select_by == "loss":
             self.ranks.first(lambda: self._calibrate_best(validator, begun))
             return
-        validation = self.ranks.first(lambda: self._measure(validator, self.runtime(), begun))
+        validation = self.ranks.first(lambda: self._measure(validator, self.learner.best_model, begun))
         score = validation.mean(self.config.train.select_by)
         improved = score > self.state.best
         if not self.config.counts_rounds:
@@ -271,39 +264,24 @@ class Trainer:
             self._save_best(validation.scores, validation.reading)
         self._log("valid", of=validator.name, **validation.scores)
 
-    def _measure(self, validator: Validator, runtime: TorchRuntime, begun: Mapping[str, Any]) -> Validation:
+    def _measure(self, validator: Validator, detector: Detector, begun: Mapping[str, Any]) -> Validation:
         with tracking("validating") as show:
 
             def progress(done: int, total: int) -> None:
                 show(done, total)
                 self._watch_memory(begun)
 
-            return validator(runtime, progress)
+            return validator(self._runtime(detector), progress)
 
     def _calibrate_best(self, validator: Validator, begun: Mapping[str, Any]) -> None:
         """Validate the best model so far, which was chosen by its loss, and fit its reader."""
         best = load_model(self.run.best)
-        runtime = self.runtime(best.detector.to(self.learner.device))
-        validation = self._measure(validator, runtime, begun)
+        validation = self._measure(validator, best.detector, begun)
         save_model(replace(best, reading=validation.reading, scores=validation.scores), self.run.best)
         self._log("valid", of=validator.name, **validation.scores)
 
-    def runtime(self, detector: Detector | None = None, precision: str | None = None) -> TorchRuntime:
-        """Return the model to use, computing no more pixels at once than an update does.
-
-        Args:
-            detector: None is the best one by now, as averaged.
-            precision: None is that of the training.
-        """
-        rule, limit = self.config.input, self.config.train.max_batch_pixels
-        size = VALIDATION_BATCH if limit is None else limit // (rule.short_side * rule.long_side)
-        return TorchRuntime(
-            self.learner.best_model if detector is None else detector,
-            rule,
-            self.learner.device,
-            precision or self.config.train.precision,
-            batch_size=min(VALIDATION_BATCH, max(1, size)),
-        )
+    def _runtime(self, detector: Detector) -> TorchRuntime:
+        return runtime_of(detector, self.config, self.learner.device, self.config.train.precision)
 
     def _save_best(self, scores: Mapping[str, float], reading: ReadingSettings) -> None:
         if not self.ranks.is_first:
@@ -311,7 +289,7 @@ class Trainer:
         model = Model(
             detector=self.learner.best_model,
             config=self.config,
-            categories=self.categories,
+            categories=self.samples.categories,
             reading=reading,
             scores={**scores, "epoch": float(self.state.epoch)},
             seen=self.seen,

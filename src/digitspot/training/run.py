@@ -33,7 +33,7 @@ from digitspot.training.loader import RemainingBatches, own_share, plan_batches,
 from digitspot.training.loop import Trainer
 from digitspot.training.runlog import ENVIRONMENT, Run
 from digitspot.training.state import TrainState, branch_step, position_of_step, stored_state
-from digitspot.training.validation import Validator
+from digitspot.training.validation import Validator, runtime_of
 
 
 def train(recipe: str | Path | Config, *, data: str | Path, output: str | Path) -> Path:
@@ -225,7 +225,7 @@ def _fit_looks(trainer: Trainer, validator: Validator) -> None:
     num_looks = trainer.config.train.looks
     if num_looks == 1 or (best := load_model(trainer.run.best)).reading.looks is not None:
         return
-    runtime = trainer.runtime(best.detector.to(trainer.learner.device), "fp32")  # as it will be read with
+    runtime = runtime_of(best.detector, trainer.config, trainer.learner.device)  # in fp32, as it will be read
     with tracking("fitting the looks") as show:
         reading = validator.fit_looks(runtime, num_looks, show)
     save_model(replace(best, reading=reading), trainer.run.best)

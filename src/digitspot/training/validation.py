@@ -10,9 +10,11 @@ import numpy as np
 import torch
 
 from digitspot.boxes import box_areas
+from digitspot.config import Config
 from digitspot.dataset.augment import augment
 from digitspot.dataset.samples import Samples
 from digitspot.dataset.transforms import ZoomOut
+from digitspot.detector import Detector
 from digitspot.evaluation.coco_metrics import evaluate_boxes
 from digitspot.labels.labels import LabelledImage, LabelSet
 from digitspot.preprocess import Prepared, collate, group_by_shape
@@ -29,11 +31,22 @@ MAX_ZOOM_OUT = 2.0
 number: SVHN's test digits have 0.71 of train's relative size."""
 CHUNK = 128
 """Images in memory at a time."""
+BATCH = 32
+"""Images that are computed at once, at most."""
 
 View = Callable[[Samples, int], tuple[ImageArray, FloatArray]]
 """From a place in the samples to an image and its boxes in its pixels."""
 Progress = Callable[[int], None]
 """Called with the images done."""
+
+
+def runtime_of(
+    detector: Detector, config: Config, device: torch.device, precision: str = "fp32"
+) -> TorchRuntime:
+    """Return a runtime of a network in training, computing no more pixels at once than an update does."""
+    rule, limit = config.input, config.train.max_batch_pixels
+    batch = BATCH if limit is None else min(BATCH, max(1, limit // (rule.short_side * rule.long_side)))
+    return TorchRuntime(detector, rule, device, precision, batch_size=batch)
 
 
 def as_stored(samples: Samples, place: int) -> tuple[ImageArray, FloatArray]:
