@@ -118,6 +118,19 @@ def test_the_reader_is_told_the_lengths_of_few_numbers(
     assert load_model(trained).reading != load_model(base).reading
 
 
+def test_a_reader_that_is_fitted_anew_looks_as_often_as_before(
+    small_data: Path, tmp_path: Path, nano_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_valid = len(read_labels(small_data / "valid.json"))
+    model, base = load_model(nano_run), tmp_path / "base.pt"
+    for margins, enough_images, expected in (((1.0, 0.3), True, 3), ((1.0, 0.3), False, 1), (None, True, 1)):
+        looks = LookSettings(short_sides=(64, 80, 48), margins=margins)
+        save_model(replace(model, reading=replace(model.reading, looks=looks)), base)
+        monkeypatch.setattr(finetune, "MIN_FITTED", num_valid + (not enough_images))
+        run = tmp_path / f"run-{margins}-{enough_images}"
+        assert prepare_start(small_data, run, str(base)).config.train.looks == expected
+
+
 def test_a_model_with_a_larger_input_looks_at_larger_images(
     small_data: Path, tmp_path: Path, nano_run: Path
 ) -> None:

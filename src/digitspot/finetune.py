@@ -116,7 +116,8 @@ def prepare_start(
         ConfigError: The run folder holds a training on something else.
         DigitspotError: The run folder cannot be written.
     """
-    config = starting_config(base)
+    before = load_model(find_model(base))
+    config = before.config
     check_writable(output)
     split = find_split(data, "train")
     train = read_labels(split.labels_path, for_training=True)
@@ -137,6 +138,10 @@ def prepare_start(
         train = read_labels(labels_path_of(data, "train"), for_training=True)
     for name in ("train", "valid"):
         open_split(data, name, config.data)  # every image is looked at before more work
+    num_valid = len(read_labels(labels_path_of(data, "valid"), clip=False))
+    looks = (
+        before.reading.looks if num_valid >= MIN_FITTED else None
+    )  # else `inherit` takes those of the base
     generated = _generated(num_generated)
     num_generated = num_generated if generated else 0
     repeats = max(1, round(num_generated / len(train)))
@@ -158,7 +163,7 @@ def prepare_start(
             epochs=epochs,
             validate_every_epochs=epochs,
             batch_size=8,
-            looks=1,  # `inherit` takes those of the base
+            looks=len(looks.short_sides) if looks and looks.margins else 1,
             ema_decay=0.99,
             precision="auto",  # that of the model is what another machine was fast with
         ),
