@@ -17,7 +17,7 @@ from digitspot.calibrate import calibrate_model
 from digitspot.config import Config, ScheduleConfig, load_recipe
 from digitspot.config.checks import check_config
 from digitspot.detector.trained import load_model, save_model
-from digitspot.errors import CheckpointError, ConfigError
+from digitspot.errors import CheckpointError, ConfigError, DataError
 from digitspot.labels.coco import read_labels, write_labels
 from digitspot.labels.labels import CategoryMap
 from digitspot.reader import Reader
@@ -87,6 +87,9 @@ def test_generated_images_are_made_once_and_trained_on(
         train=replace(config.train, epochs=1),
     )
     made = tmp_path / "cache" / "generated" / "empty-8"
+    with pytest.raises(DataError, match="no such folder"):
+        start_training(more, tmp_path / "nothing", tmp_path / "run")
+    assert not made.exists(), "the data set is looked at first"
     run = start_training(more, small_data, tmp_path / "run")
     num = len(read_labels(small_data / "train.json"))
     assert load_training(run.last)["state"]["images_seen"] == num + 8

@@ -84,6 +84,13 @@ def _refuse_reducing(path: Path, config: DataConfig) -> None:
         )
 
 
+def require_splits(data: Path) -> None:
+    """Raise DataError where `train` or `valid` is missing; URLs are not asked."""
+    for name in ("train", "valid"):
+        if not is_remote(data) and not (data / f"{name}.pack").is_dir():
+            find_split(data, name)
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What a training reads.

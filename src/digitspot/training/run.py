@@ -15,7 +15,7 @@ import torch
 from digitspot.config import Config, check_config, load_recipe
 from digitspot.dataset.sampler import BatchPlan
 from digitspot.dataset.samples import Samples
-from digitspot.dataset.splits import open_training
+from digitspot.dataset.splits import open_training, require_splits
 from digitspot.detector import build_detector
 from digitspot.detector.model import pick_device
 from digitspot.detector.trained import load_model, save_model
@@ -73,6 +73,7 @@ def start_training(config: Config, data: Path, output: Path) -> Run:
         Interrupted: On Ctrl-C, after the state was saved.
     """
     check_config(config)
+    require_splits(data)  # before images are generated
     run = Run(output)
     with joined() as ranks, _claimed(run, ranks):
         also = ranks.first(lambda: tuple(str(_also(other)) for other in config.data.also))
