@@ -7,7 +7,7 @@ import pytest
 
 from digitspot.reading import ReadingSettings, fit_settings, read_number
 from digitspot.reading.certainty import sigmoid, softmax
-from digitspot.reading.likelihood import fit_choice, fit_logistic, log_loss
+from digitspot.reading.likelihood import fit_choice, fit_logistic
 from digitspot.types import Detections
 from reading_layouts import digits_at, found_in
 
@@ -85,31 +85,6 @@ def test_probabilities_mean_what_they_say(random: np.random.Generator) -> None:
     readings = [read_number(found, settings) for found in broken[800:]]
     right = np.mean([reading.text == n for reading, n in zip(readings, numbers[800:], strict=True)])
     assert np.mean([reading.probability for reading in readings]) == pytest.approx(right, abs=0.06)
-
-
-def test_images_that_the_detector_knows_help_and_do_not_measure(random: np.random.Generator) -> None:
-    """It reads these too well, and they are many: what is learnt from few others is better with them."""
-    samples = [found_in(random, "straight", num_false=1) for _ in range(1200)]
-    numbers = [number for number, _ in samples]
-    seen = [place >= 60 for place in range(700)]
-    broken = [
-        _break(found, random.random() < (0.1 if 60 <= place < 700 else 0.3))
-        for place, (_, found) in enumerate(samples)
-    ]
-    alone, _ = fit_settings(broken[:60], numbers[:60])
-    both, right = fit_settings(broken[:700], numbers[:700], seen=seen)
-    assert both.num_fitted == alone.num_fitted == len(right) == 60
-    assert both.lengths == alone.lengths
-    accuracies, losses = [], []
-    for settings in (alone, both):
-        readings = [read_number(found, settings) for found in broken[700:]]
-        is_right = np.array([r.text == n for r, n in zip(readings, numbers[700:], strict=True)])
-        accuracies.append(is_right.mean())
-        losses.append(log_loss(np.array([reading.probability for reading in readings]), is_right))
-    assert accuracies[1] >= accuracies[0]
-    assert losses[1] < losses[0]
-    mean = np.mean([reading.probability for reading in readings])
-    assert mean == pytest.approx(accuracies[1], abs=0.08), "what it knows is not taken for how good it is"
 
 
 def _break(found: Detections, wrong: bool) -> Detections:

@@ -55,11 +55,8 @@ def test_a_rate_too_small_to_learn_stops_early_and_halves_on_plateaus(
     assert load_model(run.path).scores["epoch"] == 1
 
 
-def test_the_finished_model_looks_as_often_as_asked(
-    config: Config, small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_finished_model_looks_as_often_as_asked(config: Config, small_data: Path, tmp_path: Path) -> None:
     """Also after the end, where the process was killed before; and as `digitspot calibrate` would have it."""
-    monkeypatch.setattr("digitspot.training.validation.MAX_SEEN", 0)  # `calibrate` takes none
     looking = replace(config, train=replace(config.train, epochs=1, looks=2))
     run = start_training(looking, small_data, tmp_path / "run")
     model = load_model(run.path)

@@ -198,7 +198,7 @@ class TrainConfig:
     loss: the training loss of a round, as in the report; needs a plateau schedule with parts."""
     looks: int = 1
     """Looks of the finished model at most, 1 to 4; the reader is fitted to them on `valid`, as by `digitspot
-    calibrate --looks`, and on images of `train` where that helps on `valid`."""
+    calibrate --looks`."""
     early_stopping: int = 0
     """Stop after this many validations without improvement, or rounds of a plateau; 0 never stops early."""
     prequential_fading: float = 0.99

@@ -49,7 +49,6 @@ def fit_looks(
     views: Callable[[], Iterable[LabelledView]],
     num_views: int,
     *,
-    num_seen: int = 0,
     num_looks: int = 1,
     short_sides: Sequence[int] = (),
     progress: Progress = lambda done, total: None,
@@ -61,8 +60,6 @@ def fit_looks(
         views: Returns the images, anew at each call, with their labels; more than one look needs them four
             times.
         num_views: How many these are.
-        num_seen: How many views follow in which the network was trained; see `fit_settings`. The looks are
-            chosen without them.
         num_looks: Looks at most, 1 to `MAX_LOOKS`. Those after the first are around the number, with those of
             `CROP_MARGINS` by which most numbers are read right.
         short_sides: Input sizes, of the shorter side in pixels; empty is the model's own. With one look the
@@ -75,26 +72,22 @@ def fit_looks(
     """
     sizes = _sizes_of_looks(runtime.rule.short_side, short_sides, num_looks)
     margins = CROP_MARGINS if num_looks > 1 else ()
-    all_views = num_views + num_seen
-    total = (1 + len(margins)) * num_views + num_seen + (num_views if margins and num_seen else 0)
-    done = 0
 
-    def fit(looks: LookSettings | None, num: int) -> ReadingSettings:
-        nonlocal done
-        with_these, before = with_looks(runtime, ReadingSettings(looks=looks)), done
-        fitted = _fit(with_these, islice(views(), num), num_views, lambda now: progress(before + now, total))
-        done += num
-        return replace(fitted, looks=looks)
+    def fit(looks: LookSettings | None, number: int) -> ReadingSettings:
+        def show(done: int) -> None:
+            progress(number * num_views + done, (1 + len(margins)) * num_views)
+
+        with_these = with_looks(runtime, ReadingSettings(looks=looks))
+        return replace(_fit(with_these, views(), show), looks=looks)
 
     if not margins:
-        return fit(LookSettings(short_sides=sizes) if short_sides else None, all_views)
-    first = fit(LookSettings(short_sides=sizes[:1]), num_views)
+        return fit(LookSettings(short_sides=sizes) if short_sides else None, 0)
+    first = fit(LookSettings(short_sides=sizes[:1]), 0)
     looks = LookSettings(
         short_sides=sizes, weights=first.weights, number_weights=first.number_weights, enough=ENOUGH
     )
-    tries = [fit(replace(looks, margins=room), num_views) for room in margins]
-    best = max(tries, key=lambda each: each.accuracy or 0.0)
-    return fit(best.looks, all_views) if num_seen else best
+    tries = [fit(replace(looks, margins=room), number) for number, room in enumerate(margins, 1)]
+    return max(tries, key=lambda each: each.accuracy or 0.0)
 
 
 def _sizes_of_looks(own: int, short_sides: Sequence[int], num_looks: int) -> tuple[int, ...]:
@@ -117,10 +110,8 @@ def _sizes_of_looks(own: int, short_sides: Sequence[int], num_looks: int) -> tup
     return sizes
 
 
-def _fit(
-    runtime: Runtime, views: Iterable[LabelledView], num_new: int, progress: Callable[[int], None]
-) -> ReadingSettings:
-    """Fit the reader to what a runtime finds in every view; in those after `num_new` it was trained."""
+def _fit(runtime: Runtime, views: Iterable[LabelledView], progress: Callable[[int], None]) -> ReadingSettings:
+    """Fit the reader to what a runtime finds in every view."""
     views = iter(views)
     found: list[Detections] = []
     numbers: list[str | None] = []
@@ -132,7 +123,5 @@ def _fit(
         images += [each.image_id for each in chunk]
         boxes += [each.boxes for each in chunk]
         progress(len(found))
-    seen = [place >= num_new for place in range(len(found))]
-    keys = list(zip(seen, images, strict=True))  # images of two splits may have the same id
-    settings, _ = fit_settings(found, numbers, images=keys, boxes=boxes, seen=seen)
+    settings, _ = fit_settings(found, numbers, images=images, boxes=boxes)
     return settings

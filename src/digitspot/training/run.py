@@ -218,17 +218,17 @@ def _train(config: Config, run: Run, data: Path, ranks: Ranks) -> None:
         _say(ranks, _description(trainer))
         trainer.train()
         if validator is not None and config.train.max_updates is None:
-            ranks.first(lambda: _fit_looks(trainer, validator, samples))  # noqa: B023 - called at once
+            ranks.first(lambda: _fit_looks(trainer, validator))  # noqa: B023 - called at once
 
 
-def _fit_looks(trainer: Trainer, validator: Validator, samples: Samples) -> None:
+def _fit_looks(trainer: Trainer, validator: Validator) -> None:
     """Fit the best model's reader to several looks, where they are asked for and not fitted yet."""
     num_looks = trainer.config.train.looks
     if num_looks == 1 or (best := load_model(trainer.run.best)).reading.looks is not None:
         return
     runtime = runtime_of(best.detector, trainer.config, trainer.learner.device)  # in fp32, as it will be read
     with tracking("fitting the looks") as show:
-        reading = validator.fit_looks(runtime, num_looks, samples, show)
+        reading = validator.fit_looks(runtime, num_looks, show)
     save_model(replace(best, reading=reading), trainer.run.best)
     _say(trainer.ranks, str(reading))
 

@@ -31,8 +31,6 @@ MAX_ZOOM_OUT = 2.0
 number: SVHN's test digits have 0.71 of train's relative size."""
 CHUNK = 128
 """Images in memory at a time."""
-MAX_SEEN = 4000
-"""Images that a network was trained on, to which its reader is fitted, too (benchmarks/results/reader.md)."""
 BATCH = 32
 """Images that are computed at once, at most."""
 
@@ -244,32 +242,14 @@ class Validator:
         return Validation(scores, reading)
 
     def fit_looks(
-        self, runtime: Runtime, num_looks: int, trained_on: Samples, progress: Callable[[int, int], None]
+        self, runtime: Runtime, num_looks: int, progress: Callable[[int, int], None]
     ) -> ReadingSettings:
-        """Fit the reader to both views, seen in so many looks at most; see `look_fit.fit_looks`.
+        """Fit the reader to both views, seen in so many looks at most; see `look_fit.fit_looks`."""
+        return fit_looks(runtime, self._views, 2 * len(self.places), num_looks=num_looks, progress=progress)
 
-        Args:
-            runtime: The network.
-            num_looks: How often it looks at most.
-            trained_on: Images that it was trained on; up to `MAX_SEEN` of its own are fitted to as well.
-            progress: Called with the views done and their total.
-        """
-        num = min(trained_on.num_own, MAX_SEEN)
-        seen = np.linspace(0, trained_on.num_own - 1, num).round().astype(int).tolist()
-
-        def views() -> Iterator[LabelledView]:
-            yield from _views(self.samples, self.places)
-            yield from _views(trained_on, seen)
-
-        return fit_looks(
-            runtime, views, 2 * len(self.places), num_seen=2 * num, num_looks=num_looks, progress=progress
-        )
-
-
-def _views(samples: Samples, places: Sequence[int]) -> Iterator[LabelledView]:
-    """Yield each image as it is and zoomed out."""
-    for place in places:
-        for view in (as_stored, zoomed_out):
-            image, boxes = view(samples, place)
-            truth = _labelled(samples, place, boxes, (image.shape[0], image.shape[1]))
-            yield LabelledView(image, boxes, truth.number, truth.image_id)
+    def _views(self) -> Iterator[LabelledView]:
+        for place in self.places:
+            for view in (as_stored, zoomed_out):
+                image, boxes = view(self.samples, place)
+                truth = _labelled(self.samples, place, boxes, (image.shape[0], image.shape[1]))
+                yield LabelledView(image, boxes, truth.number, truth.image_id)
