@@ -108,7 +108,7 @@ def test_a_recipe_has_a_name_anywhere(tmp_path: Path, monkeypatch: pytest.Monkey
     assert load_recipe(Path("nano")).model.preset == "resnet18_fpn", "a file of that name goes first"
     with pytest.raises(ConfigError, match="cannot read recipe nanu") as raised:
         load_recipe(Path("nanu"))
-    assert "nano_160" in str(raised.value.hint)
+    assert "nano_crops" in str(raised.value.hint)
 
 
 def test_a_printed_ablation_is_the_same_elsewhere(
@@ -120,7 +120,7 @@ def test_a_printed_ablation_is_the_same_elsewhere(
     mine, named = read_study(Path("mine.yaml")), read_study(Path("dropout"))
     assert [each.config for each in mine.variants] == [each.config for each in named.variants]
     assert run(["recipes", "dropout"]) == 2
-    assert "nano_160" in capsys.readouterr().err
+    assert "nano_crops" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n", "null\n", "{}"])

@@ -19,7 +19,7 @@ and below. A network sees a crop best with the room that it was trained with."""
 FURTHER_SIZES = (1.0, 0.75, 1.25)
 """Input sizes of the looks after the first, as parts of the size of that (benchmarks/results/accuracy.md)."""
 MAX_LOOKS = 1 + len(FURTHER_SIZES)
-ENOUGH = 0.9
+ENOUGH = 0.85
 """A number that is so probable after some looks is not looked at again (benchmarks/results/accuracy.md)."""
 MIN_SHORT_SIDE = 16
 """Pixels; a network sees no digit in less."""
